@@ -1,0 +1,1 @@
+"""Frozen values that every layer speaks: codebook, dataset, study, estimate, result, document."""

@@ -1,0 +1,295 @@
+"""What a report says, before anyone decides how it looks.
+
+Cells keep their type (count, share, estimate, p) until a renderer prints them: rounding
+and small-number suppression therefore happen in one place each. A string in a cell never
+holds a number that was computed from data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from recovery_stats.core.check import Check
+from recovery_stats.core.estimate import Estimand, Estimate
+
+# --- cells -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A number of people, rows, houses or events: subject to disclosure control."""
+
+    n: int
+    unit: str = "people"
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """`n` out of `of`, printed as count and percentage; hidden together."""
+
+    n: int
+    of: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Mean and standard deviation of `n` values."""
+
+    mean: float
+    sd: float
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """Any other number computed from data: a median, a variance, an SMD, a rate.
+
+    `n` is the number of people behind it where that could be small (None: all analysed).
+    `style` tells the printer what it is, never how many digits.
+    """
+
+    value: float
+    style: Literal["plain", "percent", "days", "money", "df", "p", "ratio", "whole"] = "plain"
+    n: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """A cell that disclosure control withheld. `below` is the smallest count it would show."""
+
+    below: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """An estimate by name: filled when the document is composed, so that pooling may replace it."""
+
+    name: str
+    part: str = "value"
+
+
+EstimatePart = Literal[
+    "value", "interval", "low", "high", "se", "df", "p", "statistic", "full", "per_100", "label"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One printed aspect of an estimate. full = value, interval and p; per_100 = 100 × value."""
+
+    estimate: Estimate
+    part: EstimatePart = "full"
+
+
+Cell = str | Count | Share | Spread | Quantity | Hidden | Ref | Shown | None
+
+
+# --- tables ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column: `key` in results.json, heading, and an optional heading spanning several."""
+
+    key: str
+    label: str
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row: `key` in results.json, label, cells; `depth` indents, a row without cells heads."""
+
+    key: str
+    label: str
+    cells: tuple[Cell, ...] = ()
+    depth: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """Counts that add up: rows `parts` sum to row `whole` in every column (or columns, by key).
+
+    Disclosure control reads these to hide a second cell where one hidden cell could be
+    worked out from the others.
+    """
+
+    whole: str
+    parts: tuple[str, ...]
+    axis: Literal["rows", "columns"] = "rows"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table as data. `name` is its key; number and place are given by the composer."""
+
+    name: str
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+    totals: tuple[Total, ...] = ()
+    stub: str = ""
+
+
+# --- figures -----------------------------------------------------------------------------
+
+Numbers = tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One line of a figure with its band; `x`, `y`, `low`, `high` of equal length.
+
+    n_at: people behind each point (at risk, observed), for disclosure; empty: not needed.
+    """
+
+    name: str
+    x: Numbers
+    y: Numbers
+    low: Numbers = ()
+    high: Numbers = ()
+    n_at: tuple[int, ...] = ()
+    events_at: tuple[int, ...] = ()
+    censored_at: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CurveFigure:
+    """Step curves (Kaplan–Meier, cumulative incidence) with the risk table under the axis.
+
+    Each Series carries, at every distinct time, the number at risk (`n_at`), events and
+    censorings since the time before; disclosure coarsens the curve from these.
+    """
+
+    name: str
+    caption: str
+    x_label: str
+    y_label: str
+    series: tuple[Series, ...]
+    risk_times: Numbers = ()
+    marks: tuple[tuple[float, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LineFigure:
+    """Smooth lines with bands: trajectories, marginal means, dose–response, profiles."""
+
+    name: str
+    caption: str
+    x_label: str
+    y_label: str
+    series: tuple[Series, ...]
+    horizontal: float | None = None
+    points: bool = False
+    x_ticks: tuple[tuple[float, str], ...] = ()
+    log_y: bool = False
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ForestFigure:
+    """Estimates by name, one row each, on one scale; `groups` heads runs of rows."""
+
+    name: str
+    caption: str
+    x_label: str
+    rows: tuple[Ref | Shown, ...]
+    null: float = 0.0
+    log_x: bool = False
+    groups: tuple[tuple[int, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LoveFigure:
+    """Standardised mean differences per covariate before and after weighting or adjustment."""
+
+    name: str
+    caption: str
+    labels: tuple[str, ...]
+    before: Numbers
+    after: Numbers = ()
+    threshold: float = 0.1
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CaterpillarFigure:
+    """Ordered group effects with intervals, without naming any person."""
+
+    name: str
+    caption: str
+    x_label: str
+    value: Numbers
+    low: Numbers
+    high: Numbers
+    n_at: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+Figure = CurveFigure | LineFigure | ForestFigure | LoveFigure | CaterpillarFigure
+
+
+# --- blocks ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    text: str
+    depth: int = 2
+
+
+ParagraphRole = Literal["text", "question", "answer", "sure", "limits", "note", "warning"]
+
+
+@dataclass(frozen=True, slots=True)
+class Paragraph:
+    """Prose with typed cells in it; `role` lets a renderer set the first screen apart."""
+
+    parts: tuple[Cell, ...]
+    role: ParagraphRole = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """The participant flow, drawn by a renderer: (what happened, how many remained)."""
+
+    steps: tuple[tuple[str, Cell, Cell], ...]  # label, remaining, lost at this step
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """Every assumption or data condition examined, one line each with its verdict."""
+
+    checks: tuple[Check, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EstimandBox:
+    estimand: Estimand
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Pairs for the closing table: files and hashes, protocol hash, seed, privacy profile."""
+
+    pairs: tuple[tuple[str, str], ...]
+
+
+Block = Heading | Paragraph | Table | Figure | Flow | Checks | EstimandBox | Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A whole report. badge: "SYNTHETIC" or "REAL"; `estimates` in the order of the Result."""
+
+    analysis: str
+    title: str
+    badge: str
+    blocks: tuple[Block, ...]
+    estimates: tuple[Estimate, ...] = ()
+    language: str = "en"
+    meta: tuple[tuple[str, str], ...] = field(default=())

@@ -1,0 +1,1 @@
+"""Frames to arrays and back: names, labels, rows; one thin module per engine family."""

@@ -1,0 +1,1 @@
+"""Result to Document to bytes; renderers know documents, never analyses."""

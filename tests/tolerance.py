@@ -1,0 +1,6 @@
+"""Every tolerance of the test suite, each with its reason."""
+
+EXACT = 1e-12  # the same arithmetic in another order: a few ulps of float64
+CLOSED_FORM = 1e-10  # a formula on paper against the engine's route to it
+CONVERGED = 1e-8  # Newton at 1e-10 in the criterion leaves about this in a coefficient
+DERIVATIVE = 1e-6  # central differences with a step of 1e-6 hold six digits
