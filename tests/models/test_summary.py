@@ -1,0 +1,81 @@
+"""Table 1 against values worked by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from recovery_stats.core.codebook import Codebook, MissingRule, Variable
+from recovery_stats.core.dataset import Dataset
+from recovery_stats.core.document import Count, Share, Spread
+from recovery_stats.errors import NotEstimable
+from recovery_stats.models.summary import missing_table, standardised_difference, table_one
+from tests.tolerance import EXACT
+
+
+@pytest.fixture
+def data():
+    frame = pd.DataFrame(
+        {
+            "arm": [0.0, 0, 0, 0, 1, 1, 1, 1],
+            "age": [30.0, 40, 50, np.nan, 40, 50, 60, np.nan],
+            "sex": [1.0, 2, 2, 2, 1, 1, 2, 2],
+            "race": [1.0, 1, 2, 3, 3, 3, 2, 1],
+        },
+        index=pd.RangeIndex(1, 9),
+    )
+    codebook = Codebook(
+        {
+            "arm": Variable("arm", "Arm", {0.0: "Usual", 1.0: "House"}, measure="nominal"),
+            "age": Variable(
+                "age", "Age", {-98.0: "Refused"}, MissingRule((-98.0,)), measure="scale"
+            ),
+            "sex": Variable("sex", "Sex", {2.0: "Female", 1.0: "Male"}, measure="nominal"),
+            "race": Variable("race", "Race", measure="nominal"),
+        }
+    )
+    missing = {"age": pd.Series([-98.0], index=[4])}
+    return Dataset(frame, codebook, missing)
+
+
+def row(table, key):
+    return next(r for r in table.rows if r.key == key)
+
+
+def test_cells_are_typed_and_levels_follow_the_codes(data):
+    table = table_one(data, ["age", "sex"], "arm")
+    assert [c.label for c in table.columns] == ["All", "Usual", "House", "SMD"]
+    assert row(table, "n").cells[:3] == (Count(8), Count(4), Count(4))
+    assert row(table, "age").cells[1] == Spread(40.0, 10.0, 3)
+    assert [r.label for r in table.rows if r.key.startswith("sex.")] == ["Male", "Female"]
+    assert row(table, "sex.2").cells[:3] == (Share(5, 8), Share(3, 4), Share(2, 4))
+    assert row(table, "age.missing").cells[:3] == (Count(2), Count(1), Count(1))
+
+
+def test_standardised_differences_by_hand(data):
+    usual, house = (data.with_frame(data.frame[data.frame["arm"] == a]) for a in (0, 1))
+    assert standardised_difference(usual, house, "age", []) == pytest.approx(1.0, rel=EXACT)
+    # shares of level 2: 3/4 and 2/4; mean variance (3/16 + 4/16) / 2 = 7/32
+    sex = standardised_difference(usual, house, "sex", [1.0, 2.0])
+    assert sex == pytest.approx(-0.25 / np.sqrt(7 / 32), rel=EXACT)
+    # levels 2 and 3: shares (1/4, 1/4) against (1/4, 1/2); d = (0, 1/4)
+    # S = mean of diag(p) - pp' : [[3/16, -3/32], [-3/32, 7/32]]; d'S^-1 d = S_11 d_2^2 / det S
+    race = standardised_difference(usual, house, "race", [1.0, 2.0, 3.0])
+    determinant = 3 / 16 * 7 / 32 - (3 / 32) ** 2
+    assert race == pytest.approx(np.sqrt(3 / 16 * (1 / 4) ** 2 / determinant), rel=EXACT)
+
+
+def test_missing_reasons_add_up(data):
+    table = missing_table(data, ["age", "sex"])
+    assert [c.label for c in table.columns] == [
+        "Rows",
+        "Observed",
+        "Refused",
+        "No reason recorded",
+    ]
+    assert row(table, "age").cells == tuple(Count(n, "rows") for n in (8, 6, 1, 1))
+
+
+def test_one_group_is_refused_by_name(data):
+    one = data.with_frame(data.frame[data.frame["arm"] == 1])
+    with pytest.raises(NotEstimable, match="'arm' has 1 level left"):
+        table_one(one, ["age"], "arm")
