@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -98,7 +98,7 @@ class Codebook:
     def __contains__(self, name: object) -> bool:
         return name in self.variables
 
-    def __iter__(self) -> Iterable[str]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[str]:
         return iter(self.variables)
 
     def with_variables(self, *added: Variable) -> Codebook:
