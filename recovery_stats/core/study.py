@@ -65,7 +65,11 @@ class AnalysisSpec:
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """What study.toml declares; machine matters (jobs, output folder) are flags, not protocol."""
+    """What study.toml declares; machine matters (jobs, output folder) are flags, not protocol.
+
+    file, lines: the name of the study file and the line of each key in it, by dotted path
+    ("roles.persons.time", "analysis.0.outcome"), so that a fault found later names its line.
+    """
 
     title: str = ""
     population: str = "the people in the study"
@@ -79,6 +83,8 @@ class Protocol:
     formats: tuple[str, ...] = ("html", "md")
     sha256: str = ""
     notes: tuple[str, ...] = ()
+    file: str = ""
+    lines: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
