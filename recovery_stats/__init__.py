@@ -1,0 +1,1 @@
+"""Outcomes-research statistics for addiction-recovery studies."""
