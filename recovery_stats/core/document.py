@@ -46,7 +46,8 @@ class Quantity:
     """Any other number computed from data: a median, a variance, an SMD, a rate.
 
     `n` is the number of people behind it where that could be small (None: all analysed).
-    `style` tells the printer what it is, never how many digits.
+    `style` tells the printer what it is, never how many digits; a `percent` is given as a
+    proportion (0.12 is printed as 12.0%).
     """
 
     value: float
@@ -56,7 +57,10 @@ class Quantity:
 
 @dataclass(frozen=True, slots=True)
 class Hidden:
-    """A cell that disclosure control withheld. `below` is the smallest count it would show."""
+    """A cell that disclosure control withheld. `below` is the smallest count it would show.
+
+    `below` 0: withheld although not small itself, because a small count would follow from it.
+    """
 
     below: int
 
@@ -160,7 +164,8 @@ class CurveFigure:
     """Step curves (Kaplan–Meier, cumulative incidence) with the risk table under the axis.
 
     Each Series carries, at every distinct time, the number at risk (`n_at`), events and
-    censorings since the time before; disclosure coarsens the curve from these.
+    censorings since the time before; disclosure coarsens the curve from these. `risk` is filled
+    when the document is composed: one row a series, one cell for each of `risk_times`.
     """
 
     name: str
@@ -171,6 +176,7 @@ class CurveFigure:
     risk_times: Numbers = ()
     marks: tuple[tuple[float, str], ...] = ()
     notes: tuple[str, ...] = ()
+    risk: tuple[tuple[Cell, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,10 +260,22 @@ class Paragraph:
 
 
 @dataclass(frozen=True, slots=True)
+class Bullets:
+    """A list; each item is a sentence with typed cells."""
+
+    items: tuple[tuple[Cell, ...], ...]
+    role: ParagraphRole = "text"
+
+
+@dataclass(frozen=True, slots=True)
 class Flow:
-    """The participant flow, drawn by a renderer: (what happened, how many remained)."""
+    """The participant flow, drawn by a renderer: (what happened, how many remained).
+
+    people: the persons among what remained, where the steps count rows; else empty.
+    """
 
     steps: tuple[tuple[str, Cell, Cell], ...]  # label, remaining, lost at this step
+    people: tuple[Cell, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +297,7 @@ class Provenance:
     pairs: tuple[tuple[str, str], ...]
 
 
-Block = Heading | Paragraph | Table | Figure | Flow | Checks | EstimandBox | Provenance
+Block = Heading | Paragraph | Bullets | Table | Figure | Flow | Checks | EstimandBox | Provenance
 
 
 @dataclass(frozen=True, slots=True)
