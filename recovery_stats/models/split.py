@@ -46,7 +46,7 @@ def detrend(data: Dataset, column: str, person: str, time: str) -> Dataset:
     products = (centred[column] * centred[time]).groupby(frame[person]).transform("sum")
     squares = (centred[time] ** 2).groupby(frame[person]).transform("sum")
     slope = products / squares.where(squares > 0)
-    enough = grouped[column].transform("size") >= 3
+    enough = frame.groupby(person)[column].transform("size") >= 3
     residual = (centred[column] - slope.fillna(0.0) * centred[time]).where(enough)
     return _add(
         data, column, DETRENDED, f"{data.label(column)}, this wave against own trend", residual
