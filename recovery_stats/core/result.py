@@ -10,6 +10,7 @@ from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Source, Step
 from recovery_stats.core.document import Cell, Figure, Table
 from recovery_stats.core.estimate import Estimand, Estimate
+from recovery_stats.core.study import Protocol
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +22,8 @@ class Result:
 
     The template's `{name}` holes take a fact or an estimate, its `[[name]]` lines a table or a
     figure, its `[if name]` paragraphs appear when `name` is in `said`. Tables and figures point
-    at estimates with Ref, never embed them.
+    at estimates with Ref, never embed them. The workflow adds `protocol` and `provenance`
+    (pairs for the closing table), so that a result alone is enough to write its report.
     """
 
     analysis: str
@@ -35,6 +37,8 @@ class Result:
     figures: Mapping[str, Figure] = field(default_factory=dict)
     sources: tuple[Source, ...] = ()
     synthetic: bool = False
+    protocol: Protocol = Protocol()
+    provenance: tuple[tuple[str, str], ...] = ()
 
     def __getitem__(self, name: str) -> Estimate:
         """The estimate called `name`; KeyError when there is none."""
