@@ -1,0 +1,215 @@
+"""Read the columns of a frame as numbers, factor levels or groups, by their codebook."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from recovery_stats.core.codebook import Codebook
+from recovery_stats.core.dataset import Dataset
+from recovery_stats.errors import DataError, rows_phrase, unknown
+
+Array = NDArray[np.float64]
+IntArray = NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """A factor: codes (n,) into `names`, -1 where missing; `values` are the raw values."""
+
+    codes: IntArray
+    names: tuple[str, ...]
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """Rows in groups: codes (n,) in 0..len(levels)-1, every level used (-1: missing)."""
+
+    name: str
+    codes: IntArray
+    levels: tuple[str, ...]
+
+    @property
+    def size(self) -> int:
+        return len(self.levels)
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns of one frame, read on demand."""
+
+    frame: pd.DataFrame
+    codebook: Codebook = Codebook()
+    first_row: int = 1
+    _numbers: dict[str, Array] = field(default_factory=dict)
+    _keys: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, data: pd.DataFrame | Dataset) -> Columns:
+        if isinstance(data, Dataset):
+            return cls(data.frame, data.codebook)
+        if isinstance(data, pd.DataFrame):
+            return cls(data)
+        raise DataError(f"Data are a DataFrame or a Dataset, not {type(data).__name__}.")
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def series(self, name: str) -> pd.Series[Any]:
+        """The column called `name`; DataError when there is none, or more than one."""
+        if not self._keys:
+            self._keys.update({str(c): c for c in self.frame.columns})
+        if name not in self._keys:
+            raise DataError(unknown("column", name, self._keys))
+        found = self.frame[self._keys[name]]
+        if isinstance(found, pd.DataFrame):
+            raise DataError(f"Column {name!r} occurs {found.shape[1]} times; names must differ.")
+        return found
+
+    def label(self, name: str) -> str:
+        return self.codebook[name].title
+
+    def rows(self, where: NDArray[np.bool_]) -> str:
+        """Name the rows where `where` holds, by row number of the file or of the frame."""
+        index = self.frame.index
+        numbered = isinstance(index, pd.RangeIndex) and index.start == 0
+        if numbered or not pd.api.types.is_integer_dtype(index.dtype):
+            return rows_phrase((np.flatnonzero(where) + 1).tolist())
+        return rows_phrase(index[where].tolist())
+
+    def numbers(self, name: str) -> Array:
+        """The column as floats (codes where it is labelled), NaN where missing."""
+        if name not in self._numbers:
+            self._numbers[name] = self._read_numbers(name)
+        return self._numbers[name]
+
+    def _read_numbers(self, name: str) -> Array:
+        series = self.series(name)
+        if isinstance(series.dtype, pd.CategoricalDtype):
+            series = series.astype(series.cat.categories.dtype)
+        if series.dtype == object and _all_numbers(series):
+            series = pd.to_numeric(series)
+        if not pd.api.types.is_numeric_dtype(series.dtype) or np.iscomplexobj(series.dtype.type(0)):
+            raise DataError(f"Column {name!r} holds {_kind(series)}; a number is needed here.")
+        values = series.to_numpy(dtype=float, na_value=np.nan)
+        if np.isinf(values).any():
+            infinite = np.isinf(values)
+            raise DataError(
+                f"Column {name!r} holds {int(infinite.sum())} infinite values, "
+                f"{self.rows(infinite)}."
+            )
+        return np.ascontiguousarray(values)
+
+    def is_factor(self, name: str) -> bool:
+        """Text, categories, and nominal or ordinal numbers whose values are all labelled."""
+        series = self.series(name)
+        if isinstance(series.dtype, pd.CategoricalDtype):
+            return True
+        if pd.api.types.is_numeric_dtype(series.dtype):
+            return self._labelled(name)
+        if series.dtype == object and _all_numbers(series):
+            return self._labelled(name)
+        if pd.api.types.is_datetime64_any_dtype(series.dtype) or series.dtype.kind == "m":
+            raise DataError(f"Column {name!r} holds {_kind(series)}; make it a number of days.")
+        return True
+
+    def _labelled(self, name: str) -> bool:
+        variable = self.codebook[name]
+        if variable.measure not in ("nominal", "ordinal") or not variable.values:
+            return False
+        seen = np.unique(self.numbers(name))
+        return all(float(v) in variable.values for v in seen[~np.isnan(seen)])
+
+    def levels(self, name: str) -> Levels:
+        """The column as a factor: categories in their order, codes ascending, text sorted."""
+        series = self.series(name)
+        if isinstance(series.dtype, pd.CategoricalDtype):
+            values = list(series.cat.categories)
+            codes = series.cat.codes.to_numpy().astype(np.intp)
+        else:
+            if series.dtype == object and not _all_numbers(series):
+                series = series.where(series.isna(), series.map(str))
+            codes, found = pd.factorize(series, sort=True)
+            values = list(found)
+        return _used(codes, values, self._level_names(name, values))
+
+    def _level_names(self, name: str, values: Sequence[Any]) -> list[str]:
+        """Value labels, else the value; a label used twice is told apart by its code."""
+        labels = self.codebook[name].values
+        plain = [_printed(v) for v in values]
+        names = [
+            str(labels[v]) if _hashable(v) and v in labels else p
+            for v, p in zip(values, plain, strict=True)
+        ]
+        return (
+            [
+                f"{n} ({p})" if names.count(n) > 1 and n != p else n if names.count(n) == 1 else p
+                for n, p in zip(names, plain, strict=True)
+            ]
+            if len(set(names)) < len(names)
+            else names
+        )
+
+    def grouping(self, names: Sequence[str]) -> Grouping:
+        """The groups that the combinations of `names` make, in the order of their levels."""
+        parts = [self.levels(n) for n in names]
+        codes, levels = parts[0].codes, parts[0].names
+        for part in parts[1:]:
+            codes, levels = _nested(codes, levels, part)
+        return Grouping(":".join(names), codes, tuple(levels))
+
+
+def _nested(
+    codes: IntArray, levels: Sequence[str], part: Levels
+) -> tuple[IntArray, tuple[str, ...]]:
+    """Combine two codings, keeping the combinations that occur."""
+    width = max(len(part.names), 1)
+    joint = np.where((codes < 0) | (part.codes < 0), -1, codes * width + part.codes)
+    seen, again = np.unique(joint, return_inverse=True)
+    shift = int(seen.size > 0 and seen[0] < 0)
+    names = tuple(f"{levels[j // width]}:{part.names[j % width]}" for j in seen[shift:].tolist())
+    return (again.reshape(-1) - shift).astype(np.intp), names
+
+
+def _used(codes: IntArray, values: Sequence[Any], names: Sequence[str]) -> Levels:
+    """Drop the levels that no row has."""
+    present = np.bincount(codes[codes >= 0], minlength=len(values)) > 0
+    if not present.all():
+        renumbered = np.append(np.cumsum(present) - 1, -1).astype(np.intp)
+        codes = renumbered[codes]
+    keep = np.flatnonzero(present).tolist()
+    return Levels(
+        codes.astype(np.intp), tuple(names[j] for j in keep), tuple(values[j] for j in keep)
+    )
+
+
+def _all_numbers(series: pd.Series[Any]) -> bool:
+    return bool(pd.api.types.infer_dtype(series, skipna=True) in _NUMBER_KINDS)
+
+
+_NUMBER_KINDS = frozenset({"integer", "floating", "mixed-integer-float", "boolean", "decimal"})
+
+
+def _hashable(value: object) -> bool:
+    return isinstance(value, str | int | float | np.number)
+
+
+def _printed(value: Any) -> str:
+    """A level by its value: whole numbers without a decimal point, exactly."""
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def _kind(series: pd.Series[Any]) -> str:
+    if pd.api.types.is_datetime64_any_dtype(series.dtype):
+        return "dates"
+    if series.dtype.kind == "m":
+        return "durations"
+    return "text" if series.dtype.kind in "OUST" or series.dtype == "string" else str(series.dtype)
