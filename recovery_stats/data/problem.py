@@ -1,0 +1,55 @@
+"""A fault of the study file or of the data: where it stands, what it is, how to cure it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from recovery_stats.errors import DataError, UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One fault.
+
+    line: in the study file, 0 where none is to blame. where: the section or the table, as
+    "[roles.persons] time". message: what is wrong, with names, row numbers and counts, never a
+    person's identifier or value. cure: what to do about it.
+    """
+
+    line: int
+    where: str
+    message: str
+    cure: str = ""
+
+    def text(self, file: str = "study.toml") -> str:
+        """The whole on one line: 'study.toml:12: [roles.persons] time: … cure'."""
+        place = f"{file}:{self.line}: " if self.line else (f"{file}: " if file else "")
+        where = f"{self.where}: " if self.where else ""
+        return f"{place}{where}{self.message}{' ' + self.cure if self.cure else ''}"
+
+
+class ProtocolError(UsageError):
+    """The study file is wrong; `problems` has every fault found in it."""
+
+    def __init__(self, problems: Sequence[Problem], file: str = "study.toml") -> None:
+        self.problems = tuple(problems)
+        self.file = file
+        super().__init__(listed(problems, file))
+
+
+class StudyDataError(DataError):
+    """The data of a study are wrong; `problems` has every fault found in them."""
+
+    def __init__(self, problems: Sequence[Problem], file: str = "") -> None:
+        self.problems = tuple(problems)
+        self.file = file
+        super().__init__(listed(problems, file))
+
+
+def listed(problems: Sequence[Problem], file: str) -> str:
+    """One fault as one line; several under a heading that counts them."""
+    lines = [p.text(file) for p in problems]
+    if len(lines) == 1:
+        return lines[0]
+    return "\n".join([f"{len(lines)} problems:", *(f"  {line}" for line in lines)])
