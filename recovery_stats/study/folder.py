@@ -1,0 +1,239 @@
+"""The output folder: ours or refused, one writer at a time, every file whole or absent.
+
+`manifest.json` makes a folder ours. It holds, for each analysis, the key of everything its
+report is a function of and the hashes of the files written; an analysis whose key and files
+still agree is kept by the next run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from recovery_stats.errors import OutputError
+from recovery_stats.study import lock
+
+MANIFEST = "manifest.json"
+MAKER = "recovery_stats"
+SPARE_BYTES = 256 * 1024  # below this nothing of ours fits, and a run would be in vain
+PART = ".part"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the manifest knows of one analysis: its key, and its files with their hashes."""
+
+    kind: str
+    key: str
+    files: Mapping[str, str]
+    inputs: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The folder's record. `made_with`: versions and hashes, for people; nothing depends on it."""
+
+    entries: Mapping[str, Entry] = field(default_factory=dict)
+    made_with: Mapping[str, str] = field(default_factory=dict)
+
+    def with_entry(self, name: str, entry: Entry) -> Manifest:
+        """Add or replace one analysis."""
+        return Manifest({**self.entries, name: entry}, self.made_with)
+
+    def text(self) -> bytes:
+        """JSON, sorted, without times."""
+        body = {
+            "made_by": MAKER,
+            "schema": 1,
+            "made_with": dict(self.made_with),
+            "analyses": {
+                name: {
+                    "kind": e.kind,
+                    "key": e.key,
+                    "files": dict(e.files),
+                    "inputs": dict(e.inputs),
+                }
+                for name, e in self.entries.items()
+            },
+        }
+        return (json.dumps(body, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """The manifest of `folder`, or None where there is none of ours."""
+    try:
+        body = json.loads((folder / MANIFEST).read_bytes())
+        if body["made_by"] != MAKER:
+            return None
+        return Manifest({n: _entry(e) for n, e in body["analyses"].items()}, body["made_with"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _entry(body: Mapping[str, Any]) -> Entry:
+    return Entry(body["kind"], body["key"], dict(body["files"]), dict(body["inputs"]))
+
+
+def sha256(content: bytes) -> str:
+    """The hash by which files are compared."""
+    return hashlib.sha256(content).hexdigest()
+
+
+@dataclass(slots=True)
+class Folder:
+    """An open output folder; made by `opened`, the only state of a run."""
+
+    path: Path
+    manifest: Manifest
+
+    def why_stale(self, name: str, key: str, wanted: frozenset[str]) -> str | None:
+        """Say why analysis `name` must be done again, or None when what stands is current."""
+        entry = self.manifest.entries.get(name)
+        if entry is None:
+            return "not there yet"
+        if entry.key != key:
+            return "out of date: the data, the study file or the program changed"
+        if not wanted <= set(entry.files):
+            return "not in all the formats asked for"
+        for file, was in entry.files.items():
+            content = _content(self.path / file)
+            if content is None or sha256(content) != was:
+                return f"{file} is {'missing' if content is None else 'not as it was written'}"
+        return None
+
+    def write(self, name: str, entry: Entry, files: Mapping[str, bytes]) -> tuple[Path, ...]:
+        """Write one analysis and then its line in the manifest; earlier files stay if it fails."""
+        with refused_by_system(self.path):
+            write_whole(self.path, files)
+            self.manifest = self.manifest.with_entry(name, entry)
+            write_whole(self.path, {MANIFEST: self.manifest.text()})
+        return tuple(self.path / file for file in files)
+
+
+@contextmanager
+def opened(path: Path, *, force: bool, made_with: Mapping[str, str]) -> Iterator[Folder]:
+    """Hold `path` for writing: OutputError where it is in use, not ours, read-only or full."""
+    with ExitStack() as held:
+        with refused_by_system(path):
+            made = _make(path)
+            held.callback(_drop_empty, made)
+            manifest = read_manifest(path)
+            _refuse_strangers(path, manifest, force)
+            _refuse_unwritable(path)
+            held.enter_context(lock.held(path))
+            held.callback(_sweep, path)
+            _sweep(path)
+        yield Folder(path, Manifest(manifest.entries if manifest else {}, made_with))
+
+
+@contextmanager
+def refused_by_system(path: Path) -> Iterator[None]:
+    """Turn what the system says about `path` into an OutputError with a cure."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(_words(error, path)) from error
+
+
+def _words(error: OSError, path: Path) -> str:
+    place = repr(str(path))
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"The disk is full at {place}. Make room, or give another folder with -o."
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"No permission to write in {place}. Give another folder with -o."
+    if error.errno in (errno.ENOTDIR, errno.EEXIST):
+        return f"{place} is a file, or lies below one; -o needs a folder."
+    return f"The system refused {place}: {os.strerror(error.errno or 0)}."
+
+
+def _make(path: Path) -> Path | None:
+    """Make the folder, private; return the highest one that had to be made."""
+    missing = [p for p in (path, *path.parents) if not p.exists()]
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return missing[-1] if missing else None
+
+
+def _drop_empty(path: Path | None) -> None:
+    """Remove folders that a run made and left empty."""
+    if path is None:
+        return
+    for folder, _, _ in os.walk(path, topdown=False):
+        with contextlib.suppress(OSError):
+            Path(folder).rmdir()
+
+
+def _refuse_strangers(path: Path, manifest: Manifest | None, force: bool) -> None:
+    ours = {lock.NAME}
+    content = [p.name for p in path.iterdir() if p.name not in ours and not _is_part(p)]
+    if content and manifest is None and not force:
+        raise OutputError(
+            f"Folder {str(path)!r} holds {len(content)} file(s) and no manifest of ours, so "
+            "nothing was written. Give an empty folder with -o, or --force to write there anyway."
+        )
+
+
+def _refuse_unwritable(path: Path) -> None:
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, "not writable")
+    if shutil.disk_usage(path).free < SPARE_BYTES:
+        raise OSError(errno.ENOSPC, "full")
+
+
+def write_whole(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write `files` into `folder`, private (0600): all of them to temporary files first.
+
+    Every file is whole at every moment: the old one until its new one takes its place. When
+    the disk fills or a signal comes, the temporary files go and the old files stay.
+    """
+    parts: dict[str, str] = {}
+    try:
+        for name, content in files.items():
+            parts[name] = _write_part(folder, name, content)
+        for name in files:
+            os.replace(parts[name], folder / name)
+            del parts[name]
+    finally:
+        for part in parts.values():
+            with contextlib.suppress(OSError):
+                os.unlink(part)
+
+
+def _write_part(folder: Path, name: str, content: bytes) -> str:
+    handle, part = tempfile.mkstemp(prefix=f".{name}.", suffix=PART, dir=folder)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        os.unlink(part)
+        raise
+    return part
+
+
+def _is_part(path: Path) -> bool:
+    return path.name.startswith(".") and path.name.endswith(PART)
+
+
+def _sweep(path: Path) -> None:
+    """Remove the temporary files of a run that was killed."""
+    for file in path.iterdir():
+        if _is_part(file):
+            file.unlink(missing_ok=True)
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None

@@ -1,0 +1,129 @@
+"""Question to Result to Document to bytes, for one analysis; each verb is one step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from recovery_stats import analyses
+from recovery_stats.core.document import Document
+from recovery_stats.core.result import Result
+from recovery_stats.core.study import Protocol, Study
+from recovery_stats.errors import UsageError, unknown
+from recovery_stats.study.binding import bind
+
+RESULTS = "results.json"
+SHORT_HASH = 16
+
+
+def answer(name: str, study: Study, **options: Any) -> Result:
+    """Answer the question `name` of `study`; options fill what its roles do not.
+
+    Raises UsageError, DataError or NotEstimable, each with the cure.
+    """
+    analysis = analyses.get(name)
+    return answer_question(analysis, bind(analysis, study, options), study)
+
+
+def answer_question(analysis: analyses.Analysis, question: Any, study: Study) -> Result:
+    """Answer an already filled Question on one thread, so that the last digits stay put."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=1):
+        result = analysis.answer(question, study)
+    used = replace(study.protocol, level=question.level, seed=question.seed)
+    return replace(
+        result,
+        synthetic=result.synthetic or study.protocol.synthetic,
+        sources=result.sources or tuple(study[t].source for t in analysis.tables if t in study),
+        protocol=used,
+        provenance=_provenance(used, question),
+    )
+
+
+def _provenance(protocol: Protocol, question: Any) -> tuple[tuple[str, str], ...]:
+    from recovery_stats.study.binding import options_of
+
+    chosen = [
+        f"{o.name} = {_plain(value)}"
+        for o in options_of(type(question))
+        if (value := getattr(question, o.name)) not in (None, ())
+        and o.name not in ("seed", "level")
+    ]
+    return (
+        ("Study file", protocol.sha256[:SHORT_HASH] or "none: options and defaults"),
+        ("Options", "; ".join(chosen)),
+        ("Seed", str(protocol.seed)),
+        ("Confidence level", f"{protocol.level:g}"),
+        ("Privacy profile", f"{protocol.privacy.profile}, counts below {protocol.privacy.minimum}"),
+    )
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def report(result: Result) -> Document:
+    """Compose the report of a result and hide what its privacy rules hide."""
+    from recovery_stats.report.compose import compose
+    from recovery_stats.report.disclose import disclose
+
+    analysis = result.analysis
+    document = compose(
+        result,
+        analyses.title(analysis),
+        analyses.template(analysis),
+        provenance=result.provenance,
+        level=result.protocol.level,
+    )
+    return disclose(document, result.protocol.privacy)
+
+
+def render(document: Document, name: str, formats: Sequence[str]) -> dict[str, bytes]:
+    """The files of one report by file name: each format asked for, and always results.json."""
+    from recovery_stats import report as renderers
+
+    files = {f"{name}.{suffix}": renderers.render(document, suffix) for suffix in formats}
+    return {**files, f"{name}.{RESULTS}": renderers.render(document, "json")}
+
+
+def write_result(result: Result, path: str | Path) -> Path:
+    """Write the report of `result` to `path`, in the format of its extension, whole or not at all.
+
+    Small counts are hidden by the privacy rules of the study the result came from.
+    """
+    from recovery_stats import report as renderers
+    from recovery_stats.study.folder import refused_by_system, write_whole
+
+    path = Path(path)
+    suffix = path.suffix.removeprefix(".").lower()
+    if suffix not in renderers.FORMATS:
+        raise UsageError(unknown("report format", suffix, renderers.FORMATS))
+    content = renderers.render(report(result), suffix)
+    with refused_by_system(path.parent):
+        write_whole(path.parent, {path.name: content})
+    return path
+
+
+def failed_checks(result: Result) -> tuple[str, ...]:
+    """The names of the checks that failed: what `--strict` looks for."""
+    return tuple(check.name for check in result.checks if check.verdict == "fail")
+
+
+def formats_of(words: str | Sequence[str]) -> tuple[str, ...]:
+    """Read 'html,docx' (or a list); UsageError for a format that nothing renders."""
+    from recovery_stats import report as renderers
+
+    asked = words.split(",") if isinstance(words, str) else words
+    found = tuple(dict.fromkeys(w.strip().lower().removeprefix(".") for w in asked if w.strip()))
+    for word in found:
+        if word not in renderers.FORMATS:
+            raise UsageError(unknown("report format", word, renderers.FORMATS))
+    return tuple(f for f in found if f != "json")
+
+
+def options_given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Drop what nobody set: None and empty."""
+    return {name: value for name, value in options.items() if value is not None and value != ()}
