@@ -1,1 +1,29 @@
-"""Result to Document to bytes; renderers know documents, never analyses."""
+"""Result → Document → bytes: compose, disclose, render; no renderer knows an analysis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import cast
+
+from recovery_stats.core.document import Document
+from recovery_stats.errors import UsageError, unknown
+
+# format: (module that renders it, ending of the file); modules load when first asked for, so
+# that a Markdown report never waits for matplotlib
+_RENDERERS: Mapping[str, tuple[str, str]] = {
+    "html": ("html", ".html"),
+    "md": ("markdown", ".md"),
+    "json": ("results", ".results.json"),
+    "txt": ("text", ".txt"),
+}
+
+FORMATS: Mapping[str, str] = {name: ending for name, (_, ending) in _RENDERERS.items()}
+
+
+def render(document: Document, format: str) -> bytes:
+    """The bytes of `document` in one of FORMATS; the document must have been disclosed."""
+    if format not in _RENDERERS:
+        raise UsageError(unknown("report format", format, _RENDERERS))
+    module = import_module(f"{__name__}.{_RENDERERS[format][0]}")
+    return cast(Callable[[Document], bytes], module.render)(document)

@@ -1,0 +1,207 @@
+"""What a figure shows, as a table and as a sentence for those who cannot see it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import zip_longest
+
+from recovery_stats.core.document import (
+    CaterpillarFigure,
+    Cell,
+    Column,
+    Count,
+    CurveFigure,
+    Figure,
+    ForestFigure,
+    LineFigure,
+    LoveFigure,
+    Quantity,
+    Ref,
+    Row,
+    Series,
+    Shown,
+    Table,
+)
+from recovery_stats.core.estimate import Estimate
+from recovery_stats.report.numbers import cell, count, plain
+
+LIMITS = (Column("low", "Lower limit"), Column("high", "Upper limit"))
+
+
+def table(figure: Figure) -> Table:
+    """The numbers drawn in `figure`, in the order a reader meets them."""
+    columns, rows = _contents(figure)
+    return Table(figure.name, f"Numbers of the figure: {figure.caption}", columns, rows)
+
+
+def alt_text(figure: Figure) -> str:
+    """One or two sentences that say what kind of figure this is and what its numbers are."""
+    match figure:
+        case CurveFigure():
+            ends = "; ".join(_end(series, figure.x_label) for series in figure.series if series.x)
+            return f"Step curves of {figure.y_label} by {figure.x_label}. {ends}."
+        case LineFigure():
+            runs = "; ".join(_run(series) for series in figure.series if series.x)
+            return f"Lines of {figure.y_label} by {figure.x_label}. {runs}."
+        case ForestFigure():
+            rows = "; ".join(f"{e.label} {cell(Shown(e, 'interval'))}" for e in estimates(figure))
+            return f"Forest plot of {figure.x_label}. {rows}."
+        case LoveFigure():
+            return _love(figure)
+        case CaterpillarFigure():
+            return _caterpillar(figure)
+
+
+def estimates(figure: ForestFigure) -> list[Estimate]:
+    """The estimates of a composed forest figure."""
+    return [row.estimate for row in figure.rows if isinstance(row, Shown)]
+
+
+def risk_rows(figure: CurveFigure) -> list[tuple[str, tuple[Cell, ...]]]:
+    """The lines under the axis of a curve: label and number at risk at each of `risk_times`."""
+    pairs = zip_longest(figure.series, figure.risk, fillvalue=())
+    return [(s.name, cells) for s, cells in pairs if isinstance(s, Series) and cells]
+
+
+# --- tables ------------------------------------------------------------------------------
+
+_Contents = tuple[tuple[Column, ...], tuple[Row, ...]]
+
+
+def _contents(figure: Figure) -> _Contents:
+    match figure:
+        case CurveFigure() | LineFigure():
+            return _lines(figure)
+        case ForestFigure():
+            return _forest(figure)
+        case LoveFigure():
+            return _covariates(figure)
+        case CaterpillarFigure():
+            return _groups(figure)
+
+
+def _lines(figure: CurveFigure | LineFigure) -> _Contents:
+    banded = any(series.low for series in figure.series)
+    columns = (Column("x", figure.x_label), Column("y", figure.y_label))
+    names = dict(figure.x_ticks) if isinstance(figure, LineFigure) else {}
+    rows: list[Row] = []
+    for s, series in enumerate(figure.series, 1):
+        rows.append(Row(f"series {s}", series.name))
+        rows += [
+            Row(f"series {s} point {i + 1}", "", _point(series, i, banded, names), depth=1)
+            for i in range(len(series.x))
+        ]
+    if isinstance(figure, CurveFigure):
+        rows += _risk(figure, 4 if banded else 2)
+    return (columns + LIMITS if banded else columns), tuple(rows)
+
+
+def _point(series: Series, i: int, banded: bool, names: dict[float, str]) -> tuple[Cell, ...]:
+    x: Cell = names.get(series.x[i], Quantity(series.x[i], "days"))
+    if not banded:
+        return (x, Quantity(series.y[i]))
+    low = Quantity(series.low[i]) if series.low else None
+    high = Quantity(series.high[i]) if series.high else None
+    return (x, Quantity(series.y[i]), low, high)
+
+
+def _risk(figure: CurveFigure, width: int) -> list[Row]:
+    rows: list[Row] = []
+    for s, (name, cells) in enumerate(risk_rows(figure), 1):
+        rows.append(Row(f"at risk {s}", f"{name}: number at risk"))
+        for i, (time, number) in enumerate(zip(figure.risk_times, cells, strict=True), 1):
+            padding: tuple[Cell, ...] = (None,) * (width - 2)
+            row = (Quantity(time, "days"), number, *padding)
+            rows.append(Row(f"at risk {s} time {i}", "", row, depth=1))
+    return rows
+
+
+def _forest(figure: ForestFigure) -> _Contents:
+    columns = (Column("value", figure.x_label), *LIMITS)
+    heads = dict(figure.groups)
+    rows: list[Row] = []
+    for i, row in enumerate(figure.rows):
+        if i in heads:
+            rows.append(Row(f"group {i + 1}", heads[i]))
+        if isinstance(row, Shown):
+            e = row.estimate
+            cells = (Shown(e, "value"), Shown(e, "low"), Shown(e, "high"))
+            rows.append(Row(e.name, e.label, cells, depth=int(bool(heads))))
+    return columns, tuple(rows)
+
+
+def _covariates(figure: LoveFigure) -> _Contents:
+    columns = (Column("before", "Before"), *((Column("after", "After"),) if figure.after else ()))
+    pairs = [figure.before, figure.after] if figure.after else [figure.before]
+    rows = (
+        Row(f"covariate {i}", label, tuple(Quantity(values[i - 1]) for values in pairs))
+        for i, label in enumerate(figure.labels, 1)
+    )
+    return columns, tuple(rows)
+
+
+def _groups(figure: CaterpillarFigure) -> _Contents:
+    columns = (Column("value", figure.x_label), *LIMITS)
+    numbers = zip(figure.value, figure.low, figure.high, strict=True)
+    rows = (
+        Row(f"group {i}", f"Group {i}", tuple(Quantity(x) for x in three))
+        for i, three in enumerate(numbers, 1)
+    )
+    return columns, tuple(rows)
+
+
+# --- sentences ---------------------------------------------------------------------------
+
+
+def _end(series: Series, x_label: str) -> str:
+    band = _interval(series, len(series.x) - 1)
+    where = f"{x_label} {plain(series.x[-1], None, 'days')}"
+    return f"{series.name}: {plain(series.y[-1])}{band} at {where}"
+
+
+def _run(series: Series) -> str:
+    first, last = f"{plain(series.y[0])}{_interval(series, 0)}", plain(series.y[-1])
+    return f"{series.name}: from {first} to {last}{_interval(series, len(series.y) - 1)}"
+
+
+def _interval(series: Series, i: int) -> str:
+    if not series.low or not series.high or math.isnan(series.low[i]):
+        return ""
+    return f" [{plain(series.low[i])}, {plain(series.high[i])}]"
+
+
+def _love(figure: LoveFigure) -> str:
+    parts = [f"largest before {_largest(figure.before)}"]
+    if figure.after:
+        parts.append(f"largest after {_largest(figure.after)}")
+        above = sum(abs(x) > figure.threshold for x in figure.after)
+        parts.append(f"{count(above)} of {count(len(figure.after))} still above the line")
+    return (
+        f"Absolute standardised mean differences of {count(len(figure.labels))} covariates, "
+        f"with a line at {plain(figure.threshold)}: {', '.join(parts)}."
+    )
+
+
+def _largest(values: Sequence[float]) -> str:
+    finite = [abs(x) for x in values if math.isfinite(x)]
+    return plain(max(finite)) if finite else "not known"
+
+
+def _caterpillar(figure: CaterpillarFigure) -> str:
+    if not figure.value:
+        return f"{figure.x_label}: no group is large enough to be shown."
+    return (
+        f"{count(len(figure.value))} groups in order of {figure.x_label}, "
+        f"from {plain(figure.value[0])} to {plain(figure.value[-1])}, with intervals."
+    )
+
+
+def unresolved(figure: ForestFigure) -> list[str]:
+    """Names that compose() has not yet filled; empty in a composed document."""
+    return [row.name for row in figure.rows if isinstance(row, Ref)]
+
+
+def shares_risk(figure: CurveFigure) -> bool:
+    """Whether any number at risk remains to be printed."""
+    return any(isinstance(c, Count) for _, cells in risk_rows(figure) for c in cells)

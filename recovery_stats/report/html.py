@@ -1,0 +1,202 @@
+"""Document to one self-contained HTML page: no script, nothing fetched, everything escaped."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+from recovery_stats.core.check import Check
+from recovery_stats.core.document import (
+    Block,
+    Bullets,
+    Cell,
+    Checks,
+    Document,
+    EstimandBox,
+    Figure,
+    Flow,
+    Heading,
+    Hidden,
+    Paragraph,
+    Provenance,
+    Row,
+    Table,
+)
+from recovery_stats.report import figure_data, figures, words
+from recovery_stats.report.numbers import cell, sentence
+from recovery_stats.report.words import clean
+
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+BADGES = {
+    "SYNTHETIC": "These people were simulated. Nothing here is evidence about real people.",
+    "REAL": "Real people. Small counts were withheld by the privacy rule of the study.",
+}
+SURE, LIMITS = "How sure are we?", "What this does not show"
+NUMERIC = re.compile(r"[−<> ]*[\d.,]")
+
+
+def render(document: Document) -> bytes:
+    """The page as UTF-8 bytes; the same document gives the same bytes."""
+    numbers = words.numbering(document)
+    blocks = list(enumerate(document.blocks))
+    body = [_block(block, i, numbers.get(i, 0)) for i, block in blocks]
+    return _page(document, "\n".join(part for part in body if part)).encode()
+
+
+def _page(document: Document, body: str) -> str:
+    style = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
+    title, badge = _text(document.title), _text(document.badge)
+    explained = _text(BADGES.get(document.badge, ""))
+    return f"""<!doctype html>
+<html lang="{_text(document.language)}">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="referrer" content="no-referrer">
+<title>{title} ({badge.lower()} data)</title>
+<style>
+{style}</style>
+</head>
+<body>
+<a class="skip" href="#report">Skip to the report</a>
+<header>
+<p class="badge {badge.lower()}"><strong>{badge} DATA</strong> <span>{explained}</span></p>
+<h1>{title}</h1>
+</header>
+<main id="report">
+{body}
+</main>
+</body>
+</html>
+"""
+
+
+def _block(block: Block, place: int, number: int) -> str:  # noqa: C901, PLR0911 (one case a block)
+    match block:
+        case Heading(text, depth):
+            level = min(max(depth, 2), 6)
+            return f'<h{level} id="s{place}">{_text(text)}</h{level}>'
+        case Paragraph(parts, role):
+            return f'<p class="{role}">{_prose(parts)}</p>'
+        case Bullets(items, role):
+            lines = "".join(f"<li>{_prose(item)}</li>\n" for item in items)
+            return f'<ul class="{role}">\n{lines}</ul>'
+        case Table():
+            return table(block, f"Table {number}")
+        case Flow():
+            return _flow(block)
+        case Checks(checks):
+            return '<ul class="checks">\n' + "\n".join(map(_check, checks)) + "\n</ul>"
+        case EstimandBox(estimand):
+            return _pairs(words.estimand(estimand), "estimand")
+        case Provenance(pairs):
+            return _pairs(pairs, "provenance")
+        case _:
+            return _figure(block, number)
+
+
+def table(value: Table, number: str = "") -> str:
+    """One table in APA style: number and title above, horizontal rules only, notes below."""
+    label = f'<span class="number">{_text(number)}</span> ' if number else ""
+    head = f"<caption>{label}{_text(value.caption)}</caption>\n<thead>\n{_head(value)}\n</thead>"
+    body = "\n".join(
+        _row(row, cells, len(value.columns))
+        for row, cells in zip(value.rows, words.printed(value), strict=True)
+    )
+    notes = "".join(f'<p class="note"><i>Note.</i> {_text(note)}</p>' for note in value.notes)
+    grid = f"<table>\n{head}\n<tbody>\n{body}\n</tbody>\n</table>"
+    name = _text(number or value.caption)
+    return (
+        f'<section class="table" aria-label="{name}">\n'
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{name}, scrollable">\n'
+        f"{grid}\n</div>\n{notes}</section>"
+    )
+
+
+def _head(value: Table) -> str:
+    titles = "".join(f'<th scope="col">{_text(c.label)}</th>' for c in value.columns)
+    row = f'<tr><th scope="col" class="stub">{_text(value.stub)}</th>{titles}</tr>'
+    if not any(c.group for c in value.columns):
+        return row
+    return f"<tr><td></td>{''.join(_spans([c.group for c in value.columns]))}</tr>\n{row}"
+
+
+def _spans(groups: Sequence[str]) -> list[str]:
+    """Headings over several columns, one for each run of columns of the same group."""
+    runs: list[tuple[str, int]] = []
+    for group in groups:
+        if runs and runs[-1][0] == group:
+            runs[-1] = (group, runs[-1][1] + 1)
+        else:
+            runs.append((group, 1))
+    return [
+        f'<th scope="colgroup" colspan="{n}" class="span">{_text(group)}</th>'
+        if group
+        else f'<td colspan="{n}"></td>'
+        for group, n in runs
+    ]
+
+
+def _row(row: Row, cells: Sequence[str], width: int) -> str:
+    label = f'<th scope="row" class="d{min(row.depth, 3)}">{_text(row.label)}</th>'
+    if not row.cells:
+        return f'<tr class="head">{label}<td colspan="{width}"></td></tr>' if width else ""
+    data = "".join(_data(text, c) for text, c in zip(cells, _padded(row, width), strict=True))
+    return f"<tr>{label}{data}</tr>"
+
+
+def _padded(row: Row, width: int) -> tuple[Cell, ...]:
+    return (*row.cells, *[None] * (width - len(row.cells)))[:width]
+
+
+def _data(text: str, value: Cell) -> str:
+    if isinstance(value, Hidden):
+        return f'<td class="hidden">{_text(text)}</td>'
+    if isinstance(value, str) and not NUMERIC.match(text):
+        return f'<td class="words">{_text(text)}</td>'
+    return f"<td>{_text(text)}</td>"
+
+
+def _figure(figure: Figure, number: int) -> str:
+    drawing = figures.svg(figure, f"f{number}")
+    notes = "".join(f'<p class="note"><i>Note.</i> {_text(note)}</p>' for note in figure.notes)
+    caption = f'<span class="number">Figure {number}</span> {_text(figure.caption)}'
+    return (
+        f'<figure id="figure-{number}">\n<figcaption>{caption}</figcaption>\n{drawing}\n{notes}'
+        f"<details><summary>Numbers of figure {number}</summary>\n"
+        f"{table(figure_data.table(figure))}\n</details>\n</figure>"
+    )
+
+
+def _flow(flow: Flow) -> str:
+    people = [f"; {cell(p)} people" if p is not None else "" for p in flow.people]
+    people += [""] * (len(flow.steps) - len(people))
+    lines = []
+    for (label, kept, lost), who in zip(flow.steps, people, strict=True):
+        gone = f'<span class="lost">{_text(cell(lost))} left out</span>' if lost else ""
+        box = f"<strong>{_text(words.with_unit(kept))}</strong>{_text(who)}"
+        lines.append(f'<li>{gone}<span class="box"><span>{_text(label)}</span> {box}</span></li>')
+    return '<ol class="flow">\n' + "\n".join(lines) + "\n</ol>"
+
+
+def _check(check: Check) -> str:
+    about = f" ({_text(check.about)})" if check.about else ""
+    verdict = f'<strong class="verdict">{words.VERDICTS[check.verdict]}</strong>'
+    text = f"<b>{_text(check.name)}</b>{about}. {_prose(check.parts)}"
+    return f'<li class="{check.verdict}">{verdict} <span>{text}</span></li>'
+
+
+def _pairs(pairs: Sequence[tuple[str, str]], name: str) -> str:
+    lines = "\n".join(f"<dt>{_text(k)}</dt><dd>{_text(v)}</dd>" for k, v in pairs)
+    return f'<dl class="{name}">\n{lines}\n</dl>'
+
+
+def _prose(parts: Sequence[Cell]) -> str:
+    return _text(sentence(parts))
+
+
+def _text(text: str) -> str:
+    return escape(clean(text))

@@ -1,0 +1,82 @@
+"""Words that every renderer shares: numbering, verdicts, headings of the estimand, clean text."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from recovery_stats.core.check import Verdict
+from recovery_stats.core.document import (
+    Cell,
+    Count,
+    Document,
+    Paragraph,
+    Table,
+)
+from recovery_stats.core.estimate import Estimand
+from recovery_stats.report.numbers import cell, column
+
+VERDICTS: dict[Verdict, str] = {"ok": "Holds", "caution": "Caution", "fail": "Fails"}
+
+_DIRECTION = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
+
+
+def clean(text: str) -> str:
+    """Text without control characters, lone surrogates and direction overrides; one line.
+
+    Joiners stay: emoji and several scripts are written with them.
+    """
+    line = " ".join(text.split())
+    return "".join(c for c in line if _is_text(c))
+
+
+def _is_text(character: str) -> bool:
+    return unicodedata.category(character) not in ("Cc", "Cs", "Cn") and (
+        character not in _DIRECTION
+    )
+
+
+def numbering(document: Document) -> dict[int, int]:
+    """The number of each table and each figure, by its place among the blocks."""
+    numbers: dict[int, int] = {}
+    tables = figures = 0
+    for i, block in enumerate(document.blocks):
+        if isinstance(block, Table):
+            tables += 1
+            numbers[i] = tables
+        elif hasattr(block, "caption"):
+            figures += 1
+            numbers[i] = figures
+    return numbers
+
+
+def printed(table: Table) -> list[list[str]]:
+    """The cells of a table as text, row by row, decimals shared within each column."""
+    width = len(table.columns)
+    filled = [(*row.cells, *[None] * (width - len(row.cells)))[:width] for row in table.rows]
+    columns = [column([row[j] for row in filled]) for j in range(width)]
+    return [[columns[j][i] for j in range(width)] for i in range(len(filled))]
+
+
+def with_unit(value: Cell) -> str:
+    """A count with what was counted: 1,480 rows."""
+    return f"{cell(value)} {value.unit}" if isinstance(value, Count) else cell(value)
+
+
+def estimand(value: Estimand) -> list[tuple[str, str]]:
+    """The five attributes of ICH E9(R1) with their names."""
+    pairs = [
+        ("Population", value.population),
+        ("Treatment or exposure", value.treatment),
+        ("Endpoint", value.endpoint),
+        ("Intercurrent events", value.intercurrent),
+        ("Summary measure", value.summary),
+    ]
+    return [(name, text) for name, text in pairs if text]
+
+
+def question(document: Document) -> str:
+    """The question the report answers, for those who list reports; empty where it has none."""
+    for block in document.blocks:
+        if isinstance(block, Paragraph) and block.role == "question":
+            return "".join(cell(part, "prose") for part in block.parts)
+    return ""
