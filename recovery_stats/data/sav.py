@@ -1,0 +1,157 @@
+"""SPSS files (.sav, .zsav, .por) to a Dataset; the only importer of pyreadstat.
+
+Cells come from pyreadstat as raw numbers: its own date conversion wraps times at 24 hours and
+fails on one impossible date. Everything beside the cells comes from our own dictionary reader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from recovery_stats.core.codebook import Codebook, Variable
+from recovery_stats.core.dataset import Dataset, Source
+from recovery_stats.data.sav_codebook import FALLBACK, Dictionary, read_dictionary
+from recovery_stats.data.sav_column import covered
+from recovery_stats.data.sav_time import datetimes
+from recovery_stats.data.sav_write import write_spss
+from recovery_stats.data.signature import FileKind, hash_of, kind_of
+from recovery_stats.errors import DataError, unknown
+
+__all__ = ["read_spss", "write_spss"]
+
+Cells = Mapping[str, Sequence[Any]]
+
+REFUSALS: Mapping[FileKind, str] = {
+    "empty": "the file is empty (0 bytes). Ask for a new copy.",
+    "encrypted": (
+        "it is password-protected (SPSS, Encrypt file with password). In SPSS save it without a "
+        "password, or run: pspp-convert -p PASSWORD {name} plain.sav"
+    ),
+    "pickle": (
+        "it is not an SPSS file: it is a Python pickle, which can run code; it was not opened. "
+        "Save the data as .sav, .csv or .parquet."
+    ),
+    "zip": "it is not an SPSS file: it is a ZIP archive (an Excel file?). Unpack or export it.",
+    "gzip": "it is not an SPSS file: it is gzip-compressed. Unpack it first.",
+    "parquet": "it is not an SPSS file: it is a Parquet file. Rename it to end in .parquet.",
+    "text": "it is not an SPSS file: it is text. If it is a table, rename it to end in .csv.",
+    "binary": "it is not an SPSS file: it does not begin as one. Ask for a new copy.",
+}
+
+
+def read_spss(path: str | Path, columns: Sequence[str] | None = None) -> Dataset:
+    """Read a .sav, .zsav or .por file without losing anything.
+
+    columns: read these only, in file order. Numbers are float64, dates datetime64[us], times
+    seconds. A user-missing cell is NaN (None in text) in `frame` and its code stands in
+    `missing`; so does the raw number of a date that the calendar does not hold. A blank string
+    is None unless its column labels the blank. Raises DataError for every unreadable file.
+    """
+    path = Path(path)
+    kind = kind_of(path)
+    if kind == "por":
+        raise DataError(f"{path.name!r}: portable files are not read yet.")
+    if kind == "sav":
+        dictionary = read_dictionary(path)
+        codebook = _chosen(dictionary.codebook, columns, path.name)
+        cells = _cells(path, dictionary, list(codebook.variables) if columns else None)
+    else:
+        raise DataError(f"{path.name!r}: {REFUSALS[kind].format(name=path.name)}")
+    return _dataset(path, codebook, cells)
+
+
+def _chosen(codebook: Codebook, columns: Sequence[str] | None, name: str) -> Codebook:
+    if columns is None:
+        return codebook
+    for column in columns:
+        if column not in codebook:
+            raise DataError(unknown(f"column of {name!r}", column, codebook.variables))
+    kept = {n: v for n, v in codebook.variables.items() if n in set(columns)}
+    return replace(codebook, variables=kept)
+
+
+def _cells(path: Path, dictionary: Dictionary, columns: list[str] | None) -> Cells:
+    """All cells of a .sav by column, as pyreadstat reads them; DataError for a damaged file."""
+    names = list(dictionary.codebook.variables)
+    cells = _pyreadstat(path, columns, dictionary.codebook.encoding)
+    if columns is None and list(cells) != names:
+        if len(cells) != len(names):
+            raise DataError(f"{path.name!r}: its dictionary is damaged. Ask for a new copy.")
+        cells = dict(zip(names, cells.values(), strict=True))
+    rows = len(next(iter(cells.values()), ()))
+    if dictionary.cases > rows:
+        raise DataError(
+            f"{path.name!r} is cut short: its header promises {dictionary.cases} rows and "
+            f"{rows} are there. Ask for a new copy."
+        )
+    return cells
+
+
+def _pyreadstat(path: Path, columns: list[str] | None, encoding: str) -> Cells:
+    import pyreadstat
+
+    override = encoding if encoding == FALLBACK else None
+    try:
+        cells, _ = pyreadstat.read_sav(
+            str(path),
+            usecols=columns,
+            encoding=override,
+            user_missing=True,
+            disable_datetime_conversion=True,
+            output_format="dict",
+        )
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except MemoryError as problem:
+        raise DataError(f"{path.name!r} needs more memory than there is.") from problem
+    except BaseException as problem:  # a native reader may raise outside Exception
+        raise DataError(
+            f"{path.name!r} is damaged: its cells cannot be read. Ask for a new copy."
+        ) from problem
+    return dict(cells)
+
+
+# --- cells to columns --------------------------------------------------------------------
+
+
+def _dataset(path: Path, codebook: Codebook, cells: Cells) -> Dataset:
+    rows = len(next(iter(cells.values()), ()))
+    index = pd.RangeIndex(1, rows + 1)
+    series: dict[str, pd.Series[Any]] = {}
+    missing: dict[str, pd.Series[Any]] = {}
+    for name, variable in codebook.variables.items():
+        values, absent, codes = _column(variable, cells[name])
+        series[name] = pd.Series(values, index=index)
+        if absent.any():
+            missing[name] = pd.Series(codes, index=index[absent])
+    frame = pd.DataFrame(series, index=index, columns=list(codebook.variables))
+    return Dataset(frame, codebook, missing, Source(path.name, hash_of(path), rows))
+
+
+def _column(variable: Variable, cells: Sequence[Any]) -> tuple[Any, Any, Any]:
+    """Return the values, where they are missing by a code, and those codes."""
+    if variable.kind == "string":
+        return _strings(variable, cells)
+    numbers = np.array(cells, dtype=np.float64)
+    absent = covered(variable, numbers)
+    values: Any = np.where(absent, np.nan, numbers)
+    if variable.kind in ("date", "datetime"):
+        values = datetimes(values)
+        absent = np.isnat(values) & ~np.isnan(numbers)
+    return values, absent, numbers[absent]
+
+
+def _strings(variable: Variable, cells: Sequence[Any]) -> tuple[Any, Any, Any]:
+    texts = np.array(["" if c is None else str(c).rstrip(" ") for c in cells], dtype=object)
+    codes = np.array([*variable.missing.codes], dtype=object)
+    absent = np.isin(texts.astype(str), codes.astype(str)) if len(codes) else texts != texts
+    blank = (texts == "") & ("" not in variable.values)
+    values = texts.copy()
+    values[absent | blank] = None
+    return pd.array(values, dtype=object), absent.astype(bool), texts[absent.astype(bool)]
