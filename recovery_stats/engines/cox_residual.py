@@ -173,7 +173,8 @@ def proportionality(fit: CoxFit, g: Array, terms: tuple[tuple[int, ...], ...]) -
 
 
 def _quadratic(U: Array, V: Array, columns: list[int]) -> float:
-    return float(U[columns] @ np.linalg.lstsq(V[np.ix_(columns, columns)], U[columns], rcond=None)[0])
+    block = V[np.ix_(columns, columns)]
+    return float(U[columns] @ np.linalg.lstsq(block, U[columns], rcond=None)[0])
 
 
 def transform_times(

@@ -1,0 +1,186 @@
+"""Harrell's concordance of a predictor with survival, with its standard error.
+
+A pair is comparable when one row has the event at t and the other is at risk at t and outlives
+t; it is concordant when the one with the event has the higher predictor. C = (concordant +
+half the pairs tied on the predictor) / comparable. The standard error is the infinitesimal
+jackknife, summed by cluster.
+
+Each row needs the weight of its partners with a lower, an equal and a higher predictor: a rank
+query on a range of rows ordered by time, answered for all rows at once by a wavelet matrix.
+
+Source: Harrell et al. 1982; Therneau & Watson 2015; Claude, Navarro & Ordóñez 2015 (the matrix).
+Checked: all pairs by brute force; R survival 3.5 (counts exactly).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recovery_stats.engines.risk_set import Array, Ints, merge_close
+from recovery_stats.errors import NotEstimable
+
+
+@dataclass(frozen=True, slots=True)
+class Concordance:
+    """C and its standard error, with the weight of the pairs of each kind."""
+
+    estimate: float
+    std_error: float
+    concordant: float
+    discordant: float
+    tied_x: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WaveletMatrix:
+    """Ranks y (m,) in the order given, with weights: sums of weight over position and rank ranges.
+
+    given (m+1,): running weight. zeros[l] (m+1,): how many of the first i values have bit l
+    unset; total[l] (m+1,): running weight in the order of level l; split[l]: zeros in all.
+    """
+
+    given: Array
+    zeros: tuple[Ints, ...]
+    total: tuple[Array, ...]
+    split: tuple[int, ...]
+
+    @classmethod
+    def of(cls, y: Ints, weight: Array) -> WaveletMatrix:
+        """Sort stably by one bit a level, the highest first."""
+        given = np.concatenate(([0.0], np.cumsum(weight)))
+        zeros, total, split = [], [], []
+        for bit in range(int(y.max(initial=0)).bit_length() - 1, -1, -1):
+            unset = (y >> bit) & 1 == 0
+            zeros.append(np.concatenate(([0], np.cumsum(unset))))
+            order = np.concatenate((np.flatnonzero(unset), np.flatnonzero(~unset)))
+            y, weight = y[order], weight[order]
+            total.append(np.concatenate(([0.0], np.cumsum(weight))))
+            split.append(int(zeros[-1][-1]))
+        return cls(given, tuple(zeros), tuple(total), tuple(split))
+
+    def below(self, low: Ints, high: Ints, rank: Ints) -> Array:
+        """Weight at positions [low, high) with y < rank, for each query (q,)."""
+        levels = len(self.split)
+        out = np.where(rank >> levels > 0, self.given[high] - self.given[low], 0.0)
+        rank = np.where(rank >> levels > 0, 0, rank)
+        for level in range(levels):
+            zeros, total, split = self.zeros[level], self.total[level], self.split[level]
+            low0, high0 = zeros[low], zeros[high]
+            up = (rank >> (levels - 1 - level)) & 1 == 1
+            out += np.where(up, total[high0] - total[low0], 0.0)
+            low = np.where(up, split + low - low0, low0)
+            high = np.where(up, split + high - high0, high0)
+        return out
+
+
+def concordance(
+    x: Array,
+    stop: Array,
+    event: Array,
+    *,
+    start: Array | None = None,
+    strata: Ints | None = None,
+    weights: Array | None = None,
+    cluster: Ints | None = None,
+) -> Concordance:
+    """Concordance of x (n,), higher meaning earlier event, within strata.
+
+    stop (n,), event (n,) in {0, 1}, start (n,) or None, strata and cluster (n,) whole numbers
+    from 0, weights (n,). Raises NotEstimable when no pair is comparable.
+    """
+    if start is None:
+        (stop,) = merge_close(stop)
+    else:
+        stop, start = merge_close(stop, start)
+    weight = np.ones(len(x)) if weights is None else weights
+    stratum = np.zeros(len(x), np.int64) if strata is None else strata
+    rank = np.unique(x, return_inverse=True)[1]
+    pairs = _Pairs.of(stop, event != 0, start, stratum, rank, weight)
+    lower, equal, higher = pairs.as_event()
+    over, same, under = pairs.as_partner()
+    concordant = float(weight @ lower)
+    discordant, tied = float(weight @ higher), float(weight @ equal)
+    comparable = concordant + discordant + tied
+    if comparable <= 0:
+        raise NotEstimable("No two rows are comparable, so there is no concordance.")
+    C = (concordant + tied / 2) / comparable
+    wins = lower + over + (equal + same) / 2
+    involved = lower + equal + higher + over + same + under
+    influence = weight * (wins - C * involved) / comparable
+    if cluster is not None:
+        influence = np.bincount(cluster, influence).astype(float)
+    return Concordance(C, float(np.sqrt(influence @ influence)), concordant, discordant, tied)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pairs:
+    """Positions in time order: what a row meets as the one with the event, and as partner."""
+
+    rank: Ints
+    weight: Array
+    died: NDArray[np.bool_]
+    leave: tuple[Ints, Ints, Ints]
+    come: tuple[Ints, Ints, Ints] | None
+    deaths: tuple[Ints, Ints, Ints]
+
+    @classmethod
+    def of(
+        cls,
+        stop: Array,
+        died: NDArray[np.bool_],
+        start: Array | None,
+        stratum: Ints,
+        rank: Ints,
+        weight: Array,
+    ) -> _Pairs:
+        """Number the moments: at one time, events come before censorings."""
+        times, at = np.unique(stop, return_inverse=True)
+        width = 2 * len(times) + 2
+        base = stratum * width
+        # moments: 2j+1 an event at time j, 2j+2 a censoring there
+        moment = base + 2 * at + np.where(died, 1, 2)
+        order = np.argsort(moment, kind="stable")
+        low = np.searchsorted(moment[order], moment, side="right")
+        high = np.searchsorted(moment[order], base + width, side="left")
+        entry = base if start is None else base + 2 * np.searchsorted(times, start, side="right")
+        come = None
+        if start is not None:
+            by_entry = np.argsort(entry, kind="stable")
+            come = (
+                by_entry,
+                np.searchsorted(entry[by_entry], moment, side="left"),
+                np.searchsorted(entry[by_entry], base + width, side="left"),
+            )
+        events = order[died[order]]
+        first = np.searchsorted(moment[events], entry, side="right")
+        last = np.searchsorted(moment[events], moment, side="left")
+        return cls(rank, weight, died, (order, low, high), come, (events, first, last))
+
+    def as_event(self) -> tuple[Array, Array, Array]:
+        """Weight of partners with lower, equal, higher predictor, of each row with the event."""
+        order, low, high = self.leave
+        parts = self._three(order, low, high, self.died)
+        if self.come is not None:
+            parts = parts - self._three(*self.come, self.died)
+        return parts[0], parts[1], parts[2]
+
+    def as_partner(self) -> tuple[Array, Array, Array]:
+        """Weight of events met at risk, with a higher (concordant), equal, lower predictor."""
+        events, first, last = self.deaths
+        lower, equal, higher = self._three(
+            events, first, np.maximum(first, last), np.ones(len(self.rank), dtype=bool)
+        )
+        return higher, equal, lower
+
+    def _three(self, order: Ints, low: Ints, high: Ints, asked: NDArray[np.bool_]) -> Array:
+        out = np.zeros((3, len(self.rank)))
+        matrix = WaveletMatrix.of(self.rank[order], self.weight[order])
+        a, b, rank = low[asked], high[asked], self.rank[asked]
+        everyone = matrix.given[b] - matrix.given[a]
+        below = matrix.below(a, b, rank)
+        upto = matrix.below(a, b, rank + 1)
+        out[:, asked] = below, upto - below, everyone - upto
+        return out
