@@ -169,7 +169,7 @@ TABLE_KEYS = (
     Key("key", str, many=True),
     Key("where", list),
     Key("weight", str, choices=WEIGHT_USES),
-    Key("event_code", str),  # which value of the event column means relapse, when not 1
+    Key("event_code", object),  # which value of the event column means relapse, when not 1
     Key("allow_outside", bool),
     Key("codebook", str),
     Key("delimiter", str),

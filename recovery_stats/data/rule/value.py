@@ -1,0 +1,228 @@
+"""What a column may hold by its role: numbers, event codes, counts, weights, missing codes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from recovery_stats.core.codebook import Variable
+from recovery_stats.core.document import Count
+from recovery_stats.core.study import AnalysisSpec
+from recovery_stats.data.role import ROLES
+from recovery_stats.data.rule.bound import (
+    Bound,
+    Finding,
+    Use,
+    Values,
+    blank,
+    caution,
+    is_text,
+    rows_where,
+)
+from recovery_stats.errors import rows_phrase
+
+NUMERIC = frozenset({"number", "time", "event", "count", "weight"})
+VARYING = frozenset(r.name for r in ROLES if r.varies)
+MANY_LEVELS = 12
+
+SUSPICIOUS = frozenset(
+    sign * code
+    for code in (7, 8, 9, 66, 77, 88, 99, *range(96, 99), *range(996, 1000), 777, 888, 9999, 99999)
+    for sign in (1, -1)
+)
+
+
+def columns_have_values(bound: Bound) -> Iterator[Finding]:
+    """A column without any value, or without variation where its role needs some."""
+    for use in bound.uses:
+        values = bound.values(use)
+        if not len(values):
+            continue
+        levels = values[~blank(values)].nunique()
+        if levels == 0:
+            yield bound.problem(use, f"All {len(values)} values are missing.")
+        elif levels == 1 and use.role in VARYING and use.role != "cluster":
+            yield bound.problem(use, "Constant: the same value in every row that has one.")
+
+
+def numbers_are_numbers(bound: Bound) -> Iterator[Finding]:
+    """Text where the role needs numbers."""
+    for use in bound.uses:
+        values = bound.values(use)
+        if use.nature not in NUMERIC or not is_text(values) or blank(values).all():
+            continue
+        if use.nature == "event":
+            yield _text_event(bound, use)
+            continue
+        text = values.astype("string").str.strip()
+        bad = ~blank(values) & pd.to_numeric(text, errors="coerce").isna()
+        rows = rows_where(bad)
+        found = f"text that is not a number in {rows_phrase(rows)}" if rows else "numbers as text"
+        yield bound.problem(use, f"Needs numbers; holds {found}.", "Correct it in the file.")
+
+
+def _text_event(bound: Bound, use: Use) -> Finding:
+    levels = bound.values(use).nunique()
+    return bound.problem(
+        use,
+        f"Holds text in {levels} spellings where 0 (censored) and 1 (relapse) are needed.",
+        f'Recode it, or say which text means relapse: event_code = "…" in [tables.{use.table}].',
+    )
+
+
+def events_are_coded(bound: Bound) -> Iterator[Finding]:
+    """Event codes are 0 and 1."""
+    for use in bound.uses:
+        values = bound.numbers(use) if use.nature == "event" else None
+        if values is None:
+            continue
+        rows = rows_where(values.notna() & ~values.isin([0, 1]))
+        if rows:
+            message = f"Codes other than 0 (censored) and 1 (relapse) in {rows_phrase(rows)}."
+            yield bound.problem(use, message, _event_cure(bound, use))
+
+
+def _event_cure(bound: Bound, use: Use) -> str:
+    labels = bound.variable(use).values
+    codes = ", ".join(f"{code:g} {label!r}" for code, label in labels.items()
+                      if not isinstance(code, str))  # fmt: skip
+    declared = f" Declared codes: {codes}." if codes and len(labels) <= MANY_LEVELS else ""
+    return f"Say which code means relapse: event_code = … in [tables.{use.table}].{declared}"
+
+
+def counts_are_whole(bound: Bound) -> Iterator[Finding]:
+    """Counts are whole and not negative; a frequency given as a number is not negative."""
+    for use in bound.uses:
+        values = bound.numbers(use)
+        if values is not None and use.nature == "count":
+            yield from _whole(bound, use, values)
+        elif values is not None and use.role == "frequency":
+            rows = rows_where(values < 0)
+            if rows:
+                message = f"Negative meetings a week in {rows_phrase(rows)}."
+                yield bound.problem(use, message, _missing_cure(use))
+
+
+def _whole(bound: Bound, use: Use, values: Values) -> Iterator[Finding]:
+    rows = rows_where((values < 0) | (values.notna() & (values != np.floor(values))))
+    if rows:
+        message = f"Negative or not whole in {rows_phrase(rows)}, where counts are needed."
+        yield bound.problem(use, message, _missing_cure(use))
+
+
+def _missing_cure(use: Use) -> str:
+    return f"Correct them; if a code means missing, declare it under [missing.codes.{use.table}]."
+
+
+def weights_are_positive(bound: Bound) -> Iterator[Finding]:
+    """Every weight is there, finite and above zero."""
+    for use in bound.playing("weights"):
+        values = bound.numbers(use)
+        if values is None:
+            continue
+        rows = rows_where(~(np.isfinite(values) & (values > 0)))
+        if rows:
+            message = f"Negative, zero or missing weights in {rows_phrase(rows)}."
+            cure = "A row without weight is left out by a filter (where), not by weight zero."
+            yield bound.problem(use, message, cure)
+
+
+def weight_is_decided(bound: Bound) -> Iterator[Finding]:
+    """A weight that the SPSS file has switched on is used or refused, never overlooked."""
+    for table, data in bound.study.tables.items():
+        spec = bound.study.protocol.tables.get(table)
+        if data.weight and spec and "weight" not in spec.options:
+            yield bound.table_problem(
+                table,
+                f"The file is weighted by {data.weight!r}, and the study file does not say "
+                "whether to use it.",
+                f'Add weight = "none", "sampling" or "frequency" to [tables.{table}].',
+            )
+
+
+def outcomes_fit_family(bound: Bound) -> Iterator[Finding]:
+    """Counts for Poisson, 0 and 1 for binomial."""
+    for number, analysis in enumerate(bound.study.protocol.analyses):
+        for use in _outcomes(bound, number, analysis):
+            values = bound.numbers(use)
+            family = analysis.options.get("family")
+            if values is not None and family in ("poisson", "negative-binomial"):
+                yield from _whole(bound, use, values)
+            elif values is not None and family == "binomial":
+                rows = rows_where(values.notna() & ~values.isin([0, 1]))
+                if rows:
+                    message = f"Values other than 0 and 1 in {rows_phrase(rows)}."
+                    yield bound.problem(use, message, "Binomial outcomes are 0 or 1.")
+
+
+def _outcomes(bound: Bound, number: int, analysis: AnalysisSpec) -> Iterator[Use]:
+    at = f"analysis.{number}.outcome"
+    named = analysis.options.get("outcome")
+    for use in bound.playing("outcome"):
+        if named in (None, use.column) or (isinstance(named, tuple) and use.column in named):
+            yield use
+    if isinstance(named, str) and all(u.column != named for u in bound.playing("outcome")):
+        tables = (t for t, d in bound.study.tables.items() if named in d.frame.columns)
+        yield from (Use(table, "outcome", named, at) for table in list(tables)[:1])
+
+
+def codes_are_declared(bound: Bound) -> Iterator[Finding]:
+    """Isolated 9, 99, −9 … far outside the range, that the file does not declare as missing."""
+    looked: set[tuple[str, str]] = set()
+    for use in bound.uses:
+        values = bound.numbers(use) if use.nature != "id" else None
+        if values is None or (use.table, use.column) in looked:
+            continue
+        looked.add((use.table, use.column))
+        found = suspicious_codes(values, bound.variable(use))
+        if found:
+            codes = ", ".join(f"{code:g}" for code in found)
+            yield caution(
+                "codes",
+                f"{use.table}.{use.column}",
+                Count(sum(found.values()), "rows"),
+                f" of {use.column} hold {codes}, far outside the range of the other values and "
+                f"not declared as missing. If it means missing, declare it under "
+                f"[missing.codes.{use.table}].",
+            )
+
+
+def suspicious_codes(values: Values, variable: Variable = Variable("")) -> dict[float, int]:  # noqa: B008 (frozen)
+    """Count values such as 9, 99 or −9 that stand alone, at least a range away from the others.
+
+    A code also stands out when it is the one without a label among labelled codes, or a
+    negative one among values that are not. Codes with a label are the file's own affair.
+    """
+    numbers = values[np.isfinite(values.to_numpy(dtype=float, na_value=np.nan))]
+    counts = numbers[numbers.isin(SUSPICIOUS)].value_counts()
+    candidates = {float(c): int(n) for c, n in counts.items() if c not in variable.values}
+    others = numbers[~numbers.isin(list(candidates))]
+    if not candidates or others.empty:
+        return {}
+    low, high = float(others.min()), float(others.max())
+    all_labelled = len(variable.values) >= 2 and bool(others.isin(list(variable.values)).all())
+    return {
+        code: n
+        for code, n in sorted(candidates.items())
+        if _outside(code, low, high) or (all_labelled and not low <= code <= high)
+    }
+
+
+def _outside(code: float, low: float, high: float) -> bool:
+    """At least the width of the range away from it, or negative where nothing else is."""
+    width = max(high - low, 1.0)
+    return code - high >= width or low - code >= width or (code < 0 <= low)
+
+
+RULES = (
+    columns_have_values,
+    numbers_are_numbers,
+    events_are_coded,
+    counts_are_whole,
+    weights_are_positive,
+    weight_is_decided,
+    outcomes_fit_family,
+    codes_are_declared,
+)
