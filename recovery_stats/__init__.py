@@ -1,1 +1,85 @@
-"""Outcomes-research statistics for addiction-recovery studies."""
+"""Outcomes-research statistics for addiction-recovery studies: SPSS files in, reports out.
+
+    import recovery_stats as rs
+
+    study = rs.read_study("study.toml")
+    result = rs.answer("meeting_frequency", study)
+    result.write("report.html")
+
+Names load on first use, so that `import recovery_stats` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from recovery_stats.core.result import Result
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from recovery_stats.core.dataset import Dataset
+    from recovery_stats.core.study import Study
+    from recovery_stats.data.sav import read_spss
+    from recovery_stats.data.sav_write import write_spss
+    from recovery_stats.data.synthetic import synthetic_study
+    from recovery_stats.models.mixed import lmm
+    from recovery_stats.models.survival import cox, kaplan_meier, logrank
+    from recovery_stats.study.table import read_study
+    from recovery_stats.study.workflow import answer, report
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Dataset": "recovery_stats.core.dataset",
+    "Study": "recovery_stats.core.study",
+    "answer": "recovery_stats.study.workflow",
+    "cox": "recovery_stats.models.survival",
+    "kaplan_meier": "recovery_stats.models.survival",
+    "lmm": "recovery_stats.models.mixed",
+    "logrank": "recovery_stats.models.survival",
+    "read_spss": "recovery_stats.data.sav",
+    "read_study": "recovery_stats.study.table",
+    "report": "recovery_stats.study.workflow",
+    "synthetic_study": "recovery_stats.data.synthetic",
+    "write_spss": "recovery_stats.data.sav_write",
+}
+__all__ = [
+    "Dataset",
+    "Result",
+    "Study",
+    "answer",
+    "cox",
+    "kaplan_meier",
+    "lmm",
+    "logrank",
+    "read_spss",
+    "read_study",
+    "report",
+    "synthetic_study",
+    "write_spss",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its module when it is first asked for."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'recovery_stats' has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _write(self: Result, path: str | Path) -> Path:
+    """Write the report to `path`, in the format of its extension: .html, .md, .json, …"""
+    from recovery_stats.study.workflow import write_result
+
+    return write_result(self, path)
+
+
+Result.write = _write  # type: ignore[attr-defined]

@@ -43,26 +43,28 @@ def answer_question(analysis: analyses.Analysis, question: Any, study: Study) ->
     )
 
 
-def _provenance(protocol: Protocol, question: Any) -> tuple[tuple[str, str], ...]:
+def described(question: Any) -> str:
+    """The options of a Question that are set, in words: 'outcome = craving; adjust = age, sex'."""
     from recovery_stats.study.binding import options_of
 
-    chosen = [
-        f"{o.name} = {_plain(value)}"
-        for o in options_of(type(question))
-        if (value := getattr(question, o.name)) not in (None, ())
-        and o.name not in ("seed", "level")
-    ]
+    values = {o.name: getattr(question, o.name) for o in options_of(type(question))}
+    unset = (None, ())
+    common = ("seed", "level")  # named on lines of their own
+    return "; ".join(
+        f"{name} = {', '.join(map(str, value)) if isinstance(value, tuple) else value}"
+        for name, value in values.items()
+        if value not in unset and name not in common
+    )
+
+
+def _provenance(protocol: Protocol, question: Any) -> tuple[tuple[str, str], ...]:
     return (
         ("Study file", protocol.sha256[:SHORT_HASH] or "none: options and defaults"),
-        ("Options", "; ".join(chosen)),
+        ("Options", described(question)),
         ("Seed", str(protocol.seed)),
         ("Confidence level", f"{protocol.level:g}"),
         ("Privacy profile", f"{protocol.privacy.profile}, counts below {protocol.privacy.minimum}"),
     )
-
-
-def _plain(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def report(result: Result) -> Document:

@@ -1,0 +1,46 @@
+"""recovery-stats run"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from recovery_stats.cli.output import write_reports, writing
+from recovery_stats.cli.screen import Screen, screened
+
+
+@click.command("run")
+@click.argument("words", nargs=-1, metavar="[STUDY.toml] [ANALYSIS]...")
+@click.option("--allow-outside", is_flag=True, help="Tables may lie outside the study's folder.")
+@writing
+@screened
+def command(words: tuple[str, ...], allow_outside: bool, screen: Screen, **options: Any) -> int:
+    """Answer the study's questions and write a report of each.
+
+    Without a study file: the synthetic study. Without analyses: all that the study file lists.
+    The paths of the reports go to stdout. Reports that are up to date are kept, a failed
+    analysis does not keep the others from being done, and the exit code is that of the first
+    failure.
+    """
+    from recovery_stats.study import batch
+
+    study, names = opened_study(words, screen, allow_outside)
+    return write_reports(study, batch.chosen(study, names), screen, **options)
+
+
+def opened_study(
+    words: tuple[str, ...], screen: Screen, allow_outside: bool
+) -> tuple[Any, tuple[str, ...]]:
+    """Read the study file that comes first among `words`, or the synthetic study."""
+    from recovery_stats.study.demo import demo_study
+    from recovery_stats.study.table import read_study
+
+    if words and words[0].endswith(".toml"):
+        screen.progress(f"Reading {words[0]} …")
+        return read_study(words[0], allow_outside=allow_outside, prune=True), words[1:]
+    screen.say("No study file given: this is the synthetic study.")
+    if Path("study.toml").is_file():
+        screen.say("For the study in this folder: recovery-stats run study.toml")
+    return demo_study(), words
