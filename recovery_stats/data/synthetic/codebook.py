@@ -57,7 +57,9 @@ def dataset(table: str, frame: pd.DataFrame, *, unit: str = "rows") -> Dataset:
 def _variable(name: str, entry: dict[str, Any]) -> Variable:
     entry = {**ITEM, **entry} if entry.get("item") else entry
     codes = tuple(float(c) for c in entry.get("missing", ()))
-    values = {float(c): label for c, label in entry.get("values", {}).items()}
+    values: dict[float | str, str] = {
+        float(c): label for c, label in entry.get("values", {}).items()
+    }
     values |= {code: _reasons()[code] for code in codes}
     return Variable(
         name,

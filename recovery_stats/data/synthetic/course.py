@@ -82,6 +82,40 @@ def constant_log_hazard(preset: Preset, places: Places, people: People) -> Array
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Residence:
+    """What living in a house does to the hazard of relapse: factors (n,) by house and after."""
+
+    stays: stay.Stays
+    in_first: Array
+    in_second: Array
+    after: float
+    after_days: int
+
+    def factor(self, day: int) -> Array:
+        """Hazard ratio of each person on `day` against never having lived in a house."""
+        stays = self.stays
+        resident = (stays.in_day < day) & (day <= stays.out_day)
+        inside = np.where(stays.move_day < day, self.in_second, self.in_first)
+        if self.after == 1:
+            return np.where(resident, inside, 1.0)
+        carries = (day > stays.out_day) & (stays.out_day - stays.in_day >= self.after_days)
+        return np.where(resident, inside, np.where(carries, self.after, 1.0))
+
+
+def residence(preset: Preset, places: Places, people: People, stays: stay.Stays) -> Residence:
+    """The house effect of a preset; where houses are randomised only one arm's houses act."""
+    acts = people.arm if preset.design == "house" else np.ones(len(people))
+    b_house = preset.b_house * acts
+    return Residence(
+        stays,
+        np.exp(b_house + places.house_effect[stays.first]),
+        np.exp(b_house + places.house_effect[stays.second]),
+        float(np.exp(preset.b_carry)),
+        preset.carry_days,
+    )
+
+
 def follow(
     preset: Preset, places: Places, people: People, stays: stay.Stays, rng: np.random.Generator
 ) -> Course:
@@ -115,11 +149,7 @@ class _Days:
         self.baseline = baseline(preset)
         self.decay = 2 ** (-1 / preset.half_life_days)
         self.constant = np.exp(constant_log_hazard(preset, places, people))
-        b_house = np.where(people.arm == 1, preset.b_house, 0.0)
-        if preset.design != "house":
-            b_house = np.full(n, preset.b_house)
-        self.in_first = np.exp(b_house + places.house_effect[stays.first])
-        self.in_second = np.exp(b_house + places.house_effect[stays.second])
+        self.residence = residence(preset, places, people, stays)
         self.rate = meetings_per_year(np.arange(HORIZON_DAYS + 1)) / 365
         self.strength = np.zeros(n)
         self.alive = np.ones(n, dtype=bool)
@@ -163,7 +193,7 @@ class _Days:
         waiting = self.relapse_due < NEVER
         hazard = self.constant * self.baseline[day - self.abstinent_since]
         hazard *= np.exp(-self.preset.theta * self.strength)
-        hazard *= self._house_factor(day)
+        hazard *= self.residence.factor(day)
         if self.preset.motivation_gain:
             hazard *= np.exp(self.preset.b_motivation * self.drift)
         self.left_to_relapse -= np.where(at_risk & ~waiting, hazard, 0.0)
@@ -220,15 +250,6 @@ class _Days:
         self.course.met[day] = met
         self.course.using[day] = self.using
         self.course.jailed[day] = self.jailed
-
-    def _house_factor(self, day: int) -> Array:
-        stays = self.course.stays
-        resident = (stays.in_day < day) & (day <= stays.out_day)
-        inside = np.where(stays.move_day < day, self.in_second, self.in_first)
-        if not self.preset.b_carry:
-            return np.where(resident, inside, 1.0)
-        carries = (day > stays.out_day) & (stays.out_day - stays.in_day >= self.preset.carry_days)
-        return np.where(resident, inside, np.where(carries, np.exp(self.preset.b_carry), 1.0))
 
     def _begin_use(self, who: Index, day: int) -> None:
         mean = EPISODE_LOG_MEAN + EPISODE_SEVERITY * self.people.severity[who]

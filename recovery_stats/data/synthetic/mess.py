@@ -11,12 +11,14 @@ class Mess:
 
     dropout: people miss waves (log odds rise with wave and severity, fall with work; in preset
     mnar with use on the day) and come back with probability `returns`. lost_per_year: rate of
-    loss to follow-up, more in the severely affected. refused: an answer refused (-98). item_skip, page_skip: one RAS
-    item, or the page, left out (-99). straight_line: all RAS items alike. miskeyed: a RAS item
-    typed outside 1 to 5. heaped: days of 30 rounded to 0, 1, 4, 14 or 30. late_entry: share who
-    enter observation after day 0. week_known: share of relapses dated to the end of their week
-    (off unless asked for: it biases analyses that take the day at its word). duplicates:
-    repeated person rows. conflicting: stays that end before they begin.
+    loss to follow-up, more in the severely affected. refused: an answer refused (-98).
+    item_skip, page_skip: one RAS item, or the page, left out (-99). straight_line: all RAS
+    items alike. miskeyed: a RAS item typed outside 1 to 5. heaped: days of 30 rounded to 0, 1,
+    4, 14 or 30. late_entry: share who enter observation after day 0. house_moves: residents
+    who move to another house of the site. houses_closed: houses that close during the study.
+    week_known: share of relapses dated to the end of their week (off unless asked for: it
+    biases analyses that take the day at its word). duplicates: repeated person rows.
+    conflicting: stays that end before they begin.
     """
 
     dropout: bool = True

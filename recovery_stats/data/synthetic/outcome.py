@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from recovery_stats.data.synthetic.course import JAIL, Course
+from recovery_stats.data.synthetic.odds import logistic
 from recovery_stats.data.synthetic.person import People
 from recovery_stats.data.synthetic.preset import HORIZON_DAYS, Preset
 
@@ -42,14 +42,14 @@ def at_24_months(
     using = course.using[-WORK_SHARE_DAYS:].mean(axis=0)
     in_jail = course.jailed[HORIZON_DAYS]
     score = 0.1 + 1.0 * people.employed - 0.3 * people.severity - 1.5 * using
-    works = (rng.random(n) < expit(score + preset.work_arm * people.arm)) & ~in_jail
+    works = (rng.random(n) < logistic(score + preset.work_arm * people.arm)) & ~in_jail
     wage = rng.lognormal(7.15, 0.45, n)
     benefits = rng.gamma(1.0, 160.0, n)
     jailed = np.zeros(n, dtype=bool)
     for who, kind in zip(course.event_person, course.event_type, strict=True):
         jailed[who[kind == JAIL]] = True
     return Outcomes(
-        used=course.using[-RECENT_DAYS:].any(axis=0),
+        used=np.asarray(course.using[-RECENT_DAYS:].any(axis=0)),
         employed=works,
         jailed=jailed,
         income=np.round(works * wage + benefits, -1),

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from recovery_stats.data.synthetic.mess import Mess
+from recovery_stats.data.synthetic.odds import logistic
 from recovery_stats.data.synthetic.place import Places
 from recovery_stats.data.synthetic.preset import Preset
 
@@ -66,7 +66,7 @@ def draw(preset: Preset, mess: Mess, places: Places, n: int, rng: np.random.Gene
     sex = rng.choice([1, 2, 3], n, p=[0.62, 0.36, 0.02])
     age = np.clip(np.round(rng.normal(38, 10, n)), 18, 75).astype(np.int64)
     marital = _marital(age, rng)
-    employed = (rng.random(n) < expit(-0.3 - 0.3 * severity)).astype(np.int64)
+    employed = (rng.random(n) < logistic(-0.3 - 0.3 * severity)).astype(np.int64)
     late = rng.random(n) < mess.late_entry
     return People(
         site=site,
@@ -84,8 +84,8 @@ def draw(preset: Preset, mess: Mess, places: Places, n: int, rng: np.random.Gene
         severity=severity,
         motivation=motivation,
         prior_treatments=rng.poisson(np.exp(0.7 + 0.2 * severity)),
-        justice=(rng.random(n) < expit(-0.2 + 0.4 * severity)).astype(np.int64),
-        adversity=rng.binomial(10, expit(-0.8 + 0.6 * rng.standard_normal(n))),
+        justice=(rng.random(n) < logistic(-0.2 + 0.4 * severity)).astype(np.int64),
+        adversity=rng.binomial(10, logistic(-0.8 + 0.6 * rng.standard_normal(n))),
         shame=np.round(rng.standard_normal(n), 2),
         programme=rng.integers(1, 5, n),
         medication=rng.integers(0, 2, n),
@@ -106,11 +106,14 @@ def force_arm(people: People, arm: int) -> People:
 def meetings_per_year(day: Array | Index) -> Array:
     """Attendance careers: meetings a year by career (4,) on each day; shape (4, days)."""
     share = np.asarray(day, dtype=float) / 730
-    return CAREER_START[:, None] + (CAREER_END - CAREER_START)[:, None] * share
+    slope = CAREER_END - CAREER_START
+    return np.asarray(CAREER_START[:, None] + slope[:, None] * share)
 
 
 def _house_in_site(places: Places, site: Index, rng: np.random.Generator) -> Index:
-    return places.first[site] + (rng.random(len(site)) * places.count[site]).astype(np.int64)
+    return np.asarray(
+        places.first[site] + (rng.random(len(site)) * places.count[site]).astype(np.int64)
+    )
 
 
 def _arm(
@@ -127,7 +130,8 @@ def _arm(
         return places.arm[house]
     if preset.design == "site":
         return _alternate_within(site, u)
-    return (u < expit(-0.2 + 0.45 * motivation - 0.30 * severity)).astype(np.int64)
+    chooses = u < logistic(-0.2 + 0.45 * motivation - 0.30 * severity)
+    return np.asarray(chooses, dtype=np.int64)
 
 
 def _alternate_within(site: Index, u: Array) -> Index:
@@ -151,4 +155,5 @@ def _marital(age: Index, rng: np.random.Generator) -> Index:
 def _career(motivation: Array, rng: np.random.Generator) -> Index:
     score = CAREER_INTERCEPT + CAREER_MOTIVATION * motivation[:, None]
     share = np.cumsum(np.exp(score), axis=1)
-    return (rng.random(len(motivation))[:, None] * share[:, -1:] > share).sum(axis=1)
+    u = rng.random(len(motivation))[:, None]
+    return np.asarray((u * share[:, -1:] > share).sum(axis=1), dtype=np.int64)

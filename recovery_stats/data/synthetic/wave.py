@@ -16,10 +16,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from recovery_stats.data.synthetic.course import Course
 from recovery_stats.data.synthetic.mess import Mess
+from recovery_stats.data.synthetic.odds import logistic
 from recovery_stats.data.synthetic.person import People
 from recovery_stats.data.synthetic.place import NEVER, Places
 from recovery_stats.data.synthetic.preset import HORIZON_DAYS, WAVE_DAYS, Preset, Slopes
@@ -38,6 +38,9 @@ SEPARATION, SEPARATION_USING, NEW_PARTNER = 0.10, 0.10, 0.12  # per half-year
 BETA_BINOMIAL_RHO = 0.35
 SD_CRAVING_PERSON, SD_CRAVING_SLOPE, SD_CRAVING_WAVE = 2.4, 0.7, 2.4
 SD_QUALITY_PERSON, SD_QUALITY_WAVE = 9.0, 9.0
+SD_ABSTINENCE_PERSON = 0.6
+# One standard deviation of an outcome, for missed waves that differ from observed ones.
+MISSING_CRAVING, MISSING_QUALITY, MISSING_ABSTINENCE = 4.0, 14.0, 1.6
 DROPOUT, DROPOUT_WAVE, DROPOUT_SEVERITY, DROPOUT_EMPLOYED = -2.2, 0.3, 0.5, -0.3
 
 
@@ -95,8 +98,9 @@ def interview(
     stress = 20 + 1.0 * people.severity + 3.0 * rng.standard_normal(n) + part(preset.stress)
     stress = stress + 4.0 * rng.standard_normal((WAVES, n))
     quality = _quality(people, day / 365.25, rng) + part(preset.quality_of_life)
-    logit = 1.4 - 0.35 * people.severity + part(preset.abstinence) + 0.8 * shift
-    share = _beta(expit(logit), rng)
+    logit = 1.4 + SD_ABSTINENCE_PERSON * rng.standard_normal(n) - 0.35 * people.severity
+    logit = logit + part(preset.abstinence) + MISSING_ABSTINENCE * shift
+    share = _beta(logistic(logit), rng)
     return Waves(
         day=day,
         seen=seen,
@@ -104,11 +108,11 @@ def interview(
         items=items,
         satisfaction=satisfaction,
         level=level,
-        craving=np.clip(np.round(craving - 4.0 * shift), 0, 30),
+        craving=np.clip(np.round(craving - MISSING_CRAVING * shift), 0, 30),
         stress=np.clip(np.round(stress), 0, 40),
         days_abstinent_30=rng.binomial(30, share),
         percent_days_abstinent=np.round(100 * rng.binomial(90, share) / 90, 1),
-        quality_of_life=np.clip(np.round(quality + 15.0 * shift, 1), 0, 100),
+        quality_of_life=np.clip(np.round(quality + MISSING_QUALITY * shift, 1), 0, 100),
         employed=_employed(people, using, jailed, rng),
         mode=rng.choice([1, 2, 3], (WAVES, n), p=[0.62, 0.26, 0.12]),
         in_jail=jailed,
@@ -142,7 +146,7 @@ def _seen(
     for wave in range(1, WAVES):
         score = DROPOUT + DROPOUT_WAVE * wave + DROPOUT_SEVERITY * people.severity
         score = score + DROPOUT_EMPLOYED * people.employed + preset.dropout_using * using[wave]
-        stays_in = u[wave] >= expit(score)
+        stays_in = u[wave] >= logistic(score)
         comes_back = u[wave] < mess.returns
         seen[wave] = np.where(seen[wave - 1], stays_in, comes_back)
     return seen
@@ -205,7 +209,7 @@ def _beta(mean: Array, rng: np.random.Generator) -> Array:
 
 def _employed(people: People, using: Bool, jailed: Bool, rng: np.random.Generator) -> Bool:
     score = -0.4 + 1.2 * people.employed - 0.3 * people.severity - 0.7 * using
-    employed = rng.random(using.shape) < expit(score + np.arange(WAVES)[:, None] * 0.12)
+    employed = rng.random(using.shape) < logistic(score + np.arange(WAVES)[:, None] * 0.12)
     employed[0] = people.employed == 1
     return np.asarray(employed & ~jailed)
 
