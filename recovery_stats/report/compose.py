@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
@@ -61,7 +61,8 @@ def compose(
     """
     names = _Names(result)
     pairs = (*_files(result), *provenance)
-    blocks = [block for piece in parse(template) for block in _fill(piece, result, names, pairs)]
+    pieces = _said(parse(template), result.said)
+    blocks = [block for piece in pieces for block in _fill(piece, result, names, pairs)]
     return Document(
         result.analysis,
         title,
@@ -110,11 +111,22 @@ class _Names:
         return tuple(self.cell(cell, where) for cell in cells)
 
 
+def _said(pieces: Iterable[Piece], said: frozenset[str]) -> Iterator[Piece]:
+    """The pieces whose conditions hold; a heading that is not said takes its section with it."""
+    silent_below: int | None = None
+    for piece in pieces:
+        holds = piece.condition.holds(said)
+        if isinstance(piece, TemplateHeading) and not (
+            silent_below is not None and piece.depth > silent_below
+        ):
+            silent_below = None if holds else piece.depth
+        if holds and silent_below is None:
+            yield piece
+
+
 def _fill(
     piece: Piece, result: Result, names: _Names, provenance: tuple[tuple[str, str], ...]
 ) -> list[Block]:
-    if not piece.condition.holds(result.said):
-        return []
     match piece:
         case TemplateHeading(text, depth):
             return [Heading(text, depth)]

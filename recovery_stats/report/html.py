@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from html import escape
+from itertools import groupby
 from pathlib import Path
 
 from recovery_stats.core.check import Check
@@ -13,6 +14,7 @@ from recovery_stats.core.document import (
     Bullets,
     Cell,
     Checks,
+    Count,
     Document,
     EstimandBox,
     Figure,
@@ -33,16 +35,46 @@ BADGES = {
     "SYNTHETIC": "These people were simulated. Nothing here is evidence about real people.",
     "REAL": "Real people. Small counts were withheld by the privacy rule of the study.",
 }
-SURE, LIMITS = "How sure are we?", "What this does not show"
-NUMERIC = re.compile(r"[−<> ]*[\d.,]")
+BOXES = {"sure": "How sure are we?", "limits": "What this does not show", "warning": "Warning"}
+NUMBER = re.compile(r"−?[\d,]+(?:\.(\d+))?")
 
 
 def render(document: Document) -> bytes:
     """The page as UTF-8 bytes; the same document gives the same bytes."""
     numbers = words.numbering(document)
-    blocks = list(enumerate(document.blocks))
-    body = [_block(block, i, numbers.get(i, 0)) for i, block in blocks]
-    return _page(document, "\n".join(part for part in body if part)).encode()
+    placed = [(i, block, numbers.get(i, 0)) for i, block in enumerate(document.blocks)]
+    first = next((i for i, b in enumerate(document.blocks) if isinstance(b, Heading)), len(placed))
+    lead, rest = _run(placed[:first]), _run(placed[first:])
+    summary = f'<section class="lead" aria-label="Summary">\n{lead}\n</section>' if lead else ""
+    parts = [summary, _contents(document), rest]
+    return _page(document, "\n".join(part for part in parts if part)).encode()
+
+
+def _run(placed: Sequence[tuple[int, Block, int]]) -> str:
+    """The blocks in order; neighbours that share a boxed role share one box."""
+    parts: list[str] = []
+    for role, blocks in groupby(placed, key=lambda item: _boxed(item[1])):
+        body = "\n".join(filter(None, (_block(*item) for item in blocks)))
+        if role:
+            body = f'<div class="box {role}" role="note">\n<h2>{BOXES[role]}</h2>\n{body}\n</div>'
+        parts.append(body)
+    return "\n".join(parts)
+
+
+def _boxed(block: Block) -> str:
+    role = block.role if isinstance(block, Paragraph | Bullets) else ""
+    return role if role in BOXES else ""
+
+
+def _contents(document: Document) -> str:
+    """Links to the sections, for pages that have several."""
+    headings = [
+        (i, b.text) for i, b in enumerate(document.blocks) if isinstance(b, Heading) and b.depth < 3
+    ]
+    if len(headings) < 3:
+        return ""
+    links = "".join(f'<li><a href="#s{i}">{_text(text)}</a></li>' for i, text in headings)
+    return f'<nav aria-label="Contents"><ul>{links}</ul></nav>'
 
 
 def _page(document: Document, body: str) -> str:
@@ -74,7 +106,7 @@ def _page(document: Document, body: str) -> str:
 """
 
 
-def _block(block: Block, place: int, number: int) -> str:  # noqa: C901, PLR0911 (one case a block)
+def _block(place: int, block: Block, number: int) -> str:  # noqa: C901, PLR0911 (one case a block)
     match block:
         case Heading(text, depth):
             level = min(max(depth, 2), 6)
@@ -102,18 +134,31 @@ def table(value: Table, number: str = "") -> str:
     """One table in APA style: number and title above, horizontal rules only, notes below."""
     label = f'<span class="number">{_text(number)}</span> ' if number else ""
     head = f"<caption>{label}{_text(value.caption)}</caption>\n<thead>\n{_head(value)}\n</thead>"
-    body = "\n".join(
-        _row(row, cells, len(value.columns))
-        for row, cells in zip(value.rows, words.printed(value), strict=True)
-    )
+    lines = zip(value.rows, _aligned(words.printed(value)), strict=True)
+    body = "\n".join(_row(row, cells, len(value.columns)) for row, cells in lines)
     notes = "".join(f'<p class="note"><i>Note.</i> {_text(note)}</p>' for note in value.notes)
     grid = f"<table>\n{head}\n<tbody>\n{body}\n</tbody>\n</table>"
     name = _text(number or value.caption)
     return (
-        f'<section class="table" aria-label="{name}">\n'
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{name}, scrollable">\n'
-        f"{grid}\n</div>\n{notes}</section>"
+        f'<div class="table">\n<div class="scroll" tabindex="0" role="region" '
+        f'aria-label="{name}">\n{grid}\n</div>\n{notes}</div>'
     )
+
+
+def _aligned(printed: list[list[str]]) -> list[list[tuple[str, str]]]:
+    """Each cell with what must stand invisibly after it to bring the decimal points in line."""
+    columns = [_padded(column) for column in zip(*printed, strict=True)]
+    return [[column[i] for column in columns] for i in range(len(printed))]
+
+
+def _padded(column: Sequence[str]) -> list[tuple[str, str]]:
+    found = [NUMBER.fullmatch(text) for text in column]
+    decimals = [len(m[1] or "") if m else 0 for m in found]
+    most = max(decimals, default=0)
+    return [
+        (text, ("." if not d else "") + "0" * (most - d) if m and d < most else "")
+        for text, m, d in zip(column, found, decimals, strict=True)
+    ]
 
 
 def _head(value: Table) -> str:
@@ -140,28 +185,26 @@ def _spans(groups: Sequence[str]) -> list[str]:
     ]
 
 
-def _row(row: Row, cells: Sequence[str], width: int) -> str:
+def _row(row: Row, cells: Sequence[tuple[str, str]], width: int) -> str:
     label = f'<th scope="row" class="d{min(row.depth, 3)}">{_text(row.label)}</th>'
     if not row.cells:
-        return f'<tr class="head">{label}<td colspan="{width}"></td></tr>' if width else ""
-    data = "".join(_data(text, c) for text, c in zip(cells, _padded(row, width), strict=True))
-    return f"<tr>{label}{data}</tr>"
+        return f'<tr class="head">{label}<td colspan="{width}"></td></tr>'
+    values = (*row.cells, *[None] * width)
+    data = (_data(text, pad, value) for (text, pad), value in zip(cells, values, strict=False))
+    return f"<tr>{label}{''.join(data)}</tr>"
 
 
-def _padded(row: Row, width: int) -> tuple[Cell, ...]:
-    return (*row.cells, *[None] * (width - len(row.cells)))[:width]
-
-
-def _data(text: str, value: Cell) -> str:
+def _data(text: str, pad: str, value: Cell) -> str:
     if isinstance(value, Hidden):
         return f'<td class="hidden">{_text(text)}</td>'
-    if isinstance(value, str) and not NUMERIC.match(text):
+    if isinstance(value, str) and not NUMBER.match(text):
         return f'<td class="words">{_text(text)}</td>'
-    return f"<td>{_text(text)}</td>"
+    space = f'<span class="pad" aria-hidden="true">{pad}</span>' if pad else ""
+    return f"<td>{_text(text)}{space}</td>"
 
 
 def _figure(figure: Figure, number: int) -> str:
-    drawing = figures.svg(figure, f"f{number}")
+    drawing = f'<div class="scroll">\n{figures.svg(figure, f"f{number}")}\n</div>'
     notes = "".join(f'<p class="note"><i>Note.</i> {_text(note)}</p>' for note in figure.notes)
     caption = f'<span class="number">Figure {number}</span> {_text(figure.caption)}'
     return (
@@ -172,14 +215,20 @@ def _figure(figure: Figure, number: int) -> str:
 
 
 def _flow(flow: Flow) -> str:
-    people = [f"; {cell(p)} people" if p is not None else "" for p in flow.people]
+    people = [f", {cell(p)} people" if p is not None else "" for p in flow.people]
     people += [""] * (len(flow.steps) - len(people))
     lines = []
     for (label, kept, lost), who in zip(flow.steps, people, strict=True):
-        gone = f'<span class="lost">{_text(cell(lost))} left out</span>' if lost else ""
         box = f"<strong>{_text(words.with_unit(kept))}</strong>{_text(who)}"
-        lines.append(f'<li>{gone}<span class="box"><span>{_text(label)}</span> {box}</span></li>')
+        lines.append(f"<li>{_lost(lost)}<div>{box}<br>{_text(label)}</div></li>")
     return '<ol class="flow">\n' + "\n".join(lines) + "\n</ol>"
+
+
+def _lost(lost: Cell) -> str:
+    """What went at this step, beside the arrow; nothing where nobody did."""
+    if lost is None or (isinstance(lost, Count) and not lost.n):
+        return '<p class="arrow"></p>'
+    return f'<p class="arrow">{_text(cell(lost, "prose"))} left out</p>'
 
 
 def _check(check: Check) -> str:

@@ -361,3 +361,14 @@ def _wanted(value: Cell) -> int | None:
             return estimate_decimals(estimate)
         case _:
             return None
+
+
+def ticks(values: Sequence[float]) -> list[str]:
+    """Labels of an axis: as many decimals as its finest step needs, the same on every tick."""
+    places = max((_places(value) for value in values), default=0)
+    return [fixed(value, places) for value in values]
+
+
+def _places(value: float) -> int:
+    exponent = snap(value).normalize().as_tuple().exponent
+    return min(max(-exponent, 0), 6) if isinstance(exponent, int) else 0
