@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from recovery_stats.errors import DataError, UsageError
 
+MOST_LISTED = 100
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -49,7 +51,9 @@ class StudyDataError(DataError):
 
 def listed(problems: Sequence[Problem], file: str) -> str:
     """One fault as one line; several under a heading that counts them."""
-    lines = [p.text(file) for p in problems]
-    if len(lines) == 1:
+    lines = [p.text(file) for p in problems[:MOST_LISTED]]
+    if len(problems) == 1:
         return lines[0]
-    return "\n".join([f"{len(lines)} problems:", *(f"  {line}" for line in lines)])
+    left = len(problems) - len(lines)
+    more = [f"  … and {left} more"] if left else []
+    return "\n".join([f"{len(problems)} problems:", *(f"  {line}" for line in lines), *more])

@@ -52,10 +52,15 @@ Kinds = Mapping[str, Mapping[str, OptionSpec]]
 
 
 def read_protocol(
-    path: str | Path, *, analyses: Kinds, formats: Collection[str] = FORMATS
+    path: str | Path,
+    *,
+    analyses: Kinds,
+    formats: Collection[str] = FORMATS,
+    allow_outside: bool = False,
 ) -> Protocol:
     """Read the study file at `path`; `analyses` gives the options that each kind has.
 
+    allow_outside: tables may lie outside the folder of the study file, as if each said so.
     Raises ProtocolError (a UsageError) that lists every fault; its `.problems` has them one by
     one. Tables are not opened: that their files exist is all that is looked at.
     """
@@ -63,7 +68,7 @@ def read_protocol(
     raw = _read_bytes(path)
     text = _decode(raw, path.name)
     lines, document = _parse(text, path.name)
-    reading = _Reading(path, lines, analyses)
+    reading = _Reading(path, lines, analyses, allow_outside)
     protocol = reading.protocol(document, tuple(formats))
     if reading.problems:
         raise ProtocolError(sorted(reading.problems, key=lambda p: p.line), path.name)
@@ -110,13 +115,17 @@ def _parse(text: str, file: str) -> tuple[Mapping[str, int], dict[str, Any]]:
     except RecursionError as error:
         raise _single(file, 0, "Nested too deep.") from error
     except ValueError as error:
-        message, line = _toml_fault(str(error))
+        message, line = _toml_fault(str(error), text)
         cure = "Text needs quotes, a list needs brackets, a key stands once in its section."
         raise _single(file, line, f"Not valid TOML: {message}.", cure) from error
 
 
-def _toml_fault(message: str) -> tuple[str, int]:
+def _toml_fault(message: str, text: str) -> tuple[str, int]:
     """Split '… (at line 3, column 5)' as tomllib writes it; shorten what it quotes."""
+    if message.endswith("(at end of document)"):
+        return message.removesuffix(" (at end of document)")[:200], text.rstrip().count("\n") + 1
+    if "integer string" in message:
+        return "a number of thousands of digits", 0
     found = re.search(r"\s*\(at line (\d+), column (\d+)\)$", message)
     if not found:
         return message[:200], 0
@@ -197,6 +206,7 @@ class _Reading:
     path: Path
     lines: Mapping[str, int]
     analyses: Kinds
+    allow_outside: bool = False
     problems: list[Problem] = field(default_factory=list)
 
     # --- telling
@@ -301,7 +311,7 @@ class _Reading:
     def _table(self, name: str, table: Section, roles: Section, codes: Section) -> TableSpec:
         at = f"tables.{name}"
         values = self.keys(table, at, TABLE_KEYS)
-        outside = values.get("allow_outside", False)
+        outside = self.allow_outside or values.get("allow_outside", False)
         if "file" not in table:
             self.tell(at, f"[{at}]", "No file given.", 'Add file = "….sav".')
         for key in ("file", "codebook"):

@@ -152,15 +152,25 @@ def meetings_lie_within(bound: Bound) -> Iterator[Finding]:
     undated = int(days.isna().sum())
     if undated:
         yield _meetings(day, undated, " meetings have no day and cannot be used.")
-    first, last = _dates(bound)
+    early = int((days < _first_day(bound, day, person)).sum())
+    if early:
+        yield _meetings(day, early, " meetings lie before the person's entry.")
+    for role, words in (("exit_date", "exit"), ("diary_to", "last day of the diary")):
+        last = bound.first("persons", role)
+        if last and _one_clock(bound, day, last):
+            late = int((days > _person_days(bound, last, person)).sum())
+            if late:
+                yield _meetings(day, late, f" meetings lie after the person's {words}.")
+
+
+def _first_day(bound: Bound, day: Use, person: Use) -> Values | float:
+    """Entry, on the clock of the meetings: a date, or day 0, as numbered days run from entry."""
+    first = bound.first("persons", "entry_date")
+    if bound.numbers(day) is not None:
+        return 0.0
     if first and _one_clock(bound, day, first):
-        early = int((days < _person_days(bound, first, person)).sum())
-        if early:
-            yield _meetings(day, early, " meetings lie before the person's entry.")
-    if last and _one_clock(bound, day, last):
-        late = int((days > _person_days(bound, last, person)).sum())
-        if late:
-            yield _meetings(day, late, " meetings lie after the person's exit.")
+        return _person_days(bound, first, person)
+    return _days(bound, day)
 
 
 def _meetings(day: Use, n: int, words: str) -> Finding:
