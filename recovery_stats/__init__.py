@@ -14,11 +14,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from recovery_stats.core.result import Result
-
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from recovery_stats.core.dataset import Dataset
     from recovery_stats.core.study import Study
     from recovery_stats.data.sav import read_spss
@@ -27,12 +23,13 @@ if TYPE_CHECKING:
     from recovery_stats.models.mixed import lmm
     from recovery_stats.models.survival import cox, kaplan_meier, logrank
     from recovery_stats.study.table import read_study
-    from recovery_stats.study.workflow import answer, report
+    from recovery_stats.study.workflow import Result, answer
 
 __version__ = "0.1.0"
 
 _HOME = {
     "Dataset": "recovery_stats.core.dataset",
+    "Result": "recovery_stats.study.workflow",
     "Study": "recovery_stats.core.study",
     "answer": "recovery_stats.study.workflow",
     "cox": "recovery_stats.models.survival",
@@ -41,7 +38,6 @@ _HOME = {
     "logrank": "recovery_stats.models.survival",
     "read_spss": "recovery_stats.data.sav",
     "read_study": "recovery_stats.study.table",
-    "report": "recovery_stats.study.workflow",
     "synthetic_study": "recovery_stats.data.synthetic",
     "write_spss": "recovery_stats.data.sav_write",
 }
@@ -56,7 +52,6 @@ __all__ = [
     "logrank",
     "read_spss",
     "read_study",
-    "report",
     "synthetic_study",
     "write_spss",
 ]
@@ -73,13 +68,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
-
-
-def _write(self: Result, path: str | Path) -> Path:
-    """Write the report to `path`, in the format of its extension: .html, .md, .json, …"""
-    from recovery_stats.study.workflow import write_result
-
-    return write_result(self, path)
-
-
-Result.write = _write  # type: ignore[attr-defined]

@@ -104,6 +104,9 @@ def plan(
         except RecoveryError as error:
             settled.append(_failure(spec, str(error), error.exit_code))
             continue
+        except Exception as error:
+            settled.append(_failure(spec, fault.record(error), 1))
+            continue
         why = "asked for" if folder is None or force else _stale(folder, task, formats)
         if why is None:
             files = () if folder is None else _standing(folder, spec.name)
@@ -127,7 +130,7 @@ def run(
     reasons = {task.spec.name: why for task, why in made.due}
     tasks = [task for task, _ in made.due]
     inputs = digests(study)
-    for task, work in _worked(study, tasks, formats, jobs, begin):
+    for task, work in worked(study, tasks, formats, jobs, begin):
         spec = task.spec
         if work.exit_code:
             yield _failure(spec, work.message, work.exit_code)
@@ -162,13 +165,14 @@ def out_of_memory() -> str:
     return "Memory ran out. Close other programs, run one analysis at a time (--jobs 1)."
 
 
-def _worked(
+def worked(
     study: Study,
     tasks: Sequence[Task],
     formats: Sequence[str],
     jobs: int,
-    begin: Callable[[str], None],
+    begin: Callable[[str], None] = lambda name: None,
 ) -> Iterator[tuple[Task, Work]]:
+    """Finish every task, in this process or in several; in the order in which they are done."""
     if jobs < 2 or len(tasks) < 2:
         for task in tasks:
             begin(task.spec.name)
@@ -236,7 +240,7 @@ def _task(study: Study, spec: AnalysisSpec, data: Mapping[str, str]) -> Task:
 
 def _stale(folder: Folder, task: Task, formats: Sequence[str]) -> str | None:
     name = task.spec.name
-    wanted = frozenset({*(f"{name}.{f}" for f in formats), f"{name}.{workflow.RESULTS}"})
+    wanted = frozenset(workflow.file_name(name, word) for word in (*formats, "json"))
     return folder.why_stale(name, task.key, wanted)
 
 

@@ -47,6 +47,7 @@ def read_study(path: str | Path, *, allow_outside: bool = False, prune: bool = F
 def load_study(path: str | Path, *, allow_outside: bool = False, prune: bool = False) -> Study:
     """Read as `read_study` does, and leave the rules of the data unchecked."""
     from recovery_stats.data.protocol import read_protocol
+    from recovery_stats.data.rules import recode_events
 
     path = Path(path)
     protocol = read_protocol(path, analyses=kinds())
@@ -56,7 +57,7 @@ def load_study(path: str | Path, *, allow_outside: bool = False, prune: bool = F
     for name, spec in protocol.tables.items():
         dataset = read(path.parent / spec.file, spec, wanted)
         tables[name] = _prepared(dataset, spec)
-    return Study(tables, protocol)
+    return recode_events(Study(tables, protocol))
 
 
 def kinds() -> dict[str, dict[str, OptionSpec]]:
@@ -116,9 +117,18 @@ class _Reader:
 
 
 def _read(path: Path, spec: TableSpec, wanted: frozenset[str] | None) -> Dataset:
+    """Read the columns wanted, or all of them where one of those does not exist.
+
+    Then whoever names the missing one can list the columns there are.
+    """
     from recovery_stats.data.table import read_table
 
-    return read_table(path)
+    if wanted is None:
+        return read_table(path)
+    try:
+        return read_table(path, columns=sorted(wanted))
+    except DataError:
+        return read_table(path)
 
 
 def _prepared(dataset: Dataset, spec: TableSpec) -> Dataset:
@@ -147,7 +157,7 @@ def _fits(variable: Variable, values: Any, code: float | str) -> bool:
 
     if pd.api.types.is_datetime64_any_dtype(values) or variable.kind in ("date", "datetime"):
         return False
-    return isinstance(code, str) != pd.api.types.is_numeric_dtype(values)
+    return isinstance(code, str) is not bool(pd.api.types.is_numeric_dtype(values))
 
 
 def _coded_missing(dataset: Dataset, column: str, codes: Sequence[float | str]) -> Dataset:

@@ -14,7 +14,8 @@ from recovery_stats.core.study import Protocol, Study
 from recovery_stats.errors import UsageError, unknown
 from recovery_stats.study.binding import bind
 
-RESULTS = "results.json"
+__all__ = ["Result", "answer", "report"]
+
 SHORT_HASH = 16
 
 
@@ -87,8 +88,17 @@ def render(document: Document, name: str, formats: Sequence[str]) -> dict[str, b
     """The files of one report by file name: each format asked for, and always results.json."""
     from recovery_stats import report as renderers
 
-    files = {f"{name}.{suffix}": renderers.render(document, suffix) for suffix in formats}
-    return {**files, f"{name}.{RESULTS}": renderers.render(document, "json")}
+    return {
+        file_name(name, word): renderers.render(document, word)
+        for word in dict.fromkeys((*formats, "json"))
+    }
+
+
+def file_name(name: str, word: str) -> str:
+    """The file of report `name` in the format `word`."""
+    from recovery_stats import report as renderers
+
+    return f"{name}{renderers.FORMATS[word]}"
 
 
 def write_result(result: Result, path: str | Path) -> Path:
@@ -96,17 +106,37 @@ def write_result(result: Result, path: str | Path) -> Path:
 
     Small counts are hidden by the privacy rules of the study the result came from.
     """
+    return write_document(report(result), path)
+
+
+def write_document(document: Document, path: str | Path) -> Path:
+    """Write a disclosed document to `path`, in the format of its extension."""
     from recovery_stats import report as renderers
     from recovery_stats.study.folder import refused_by_system, write_whole
 
     path = Path(path)
-    suffix = path.suffix.removeprefix(".").lower()
-    if suffix not in renderers.FORMATS:
-        raise UsageError(unknown("report format", suffix, renderers.FORMATS))
-    content = renderers.render(report(result), suffix)
+    word = path.suffix.removeprefix(".").lower()
+    if word not in renderers.FORMATS:
+        raise UsageError(unknown("report format", word, renderers.FORMATS))
+    content = renderers.render(document, word)
     with refused_by_system(path.parent):
         write_whole(path.parent, {path.name: content})
     return path
+
+
+def _framed(result: Result) -> str:
+    """The report in a frame of its own, so that its style and the notebook's do not meet."""
+    from html import escape
+
+    from recovery_stats import report as renderers
+
+    page = escape(renderers.render(report(result), "html").decode(), quote=True)
+    return f'<iframe srcdoc="{page}" style="width:100%;height:40em;border:0"></iframe>'
+
+
+# Here, where results come from: core knows nothing of reports.
+Result.write = write_result  # type: ignore[attr-defined]
+Result._repr_html_ = _framed  # type: ignore[attr-defined]
 
 
 def failed_checks(result: Result) -> tuple[str, ...]:
@@ -123,7 +153,7 @@ def formats_of(words: str | Sequence[str]) -> tuple[str, ...]:
     for word in found:
         if word not in renderers.FORMATS:
             raise UsageError(unknown("report format", word, renderers.FORMATS))
-    return tuple(f for f in found if f != "json")
+    return found
 
 
 def options_given(options: Mapping[str, Any]) -> dict[str, Any]:
