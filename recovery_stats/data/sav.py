@@ -127,9 +127,9 @@ def _dataset(path: Path, codebook: Codebook, cells: Cells) -> Dataset:
     missing: dict[str, pd.Series[Any]] = {}
     for name, variable in codebook.variables.items():
         values, absent, codes = _column(variable, cells[name])
-        series[name] = pd.Series(values, index=index)
+        series[name] = pd.Series(values, index=index, dtype=values.dtype)
         if absent.any():
-            missing[name] = pd.Series(codes, index=index[absent])
+            missing[name] = pd.Series(codes, index=index[absent], dtype=codes.dtype)
     frame = pd.DataFrame(series, index=index, columns=list(codebook.variables))
     return Dataset(frame, codebook, missing, Source(path.name, hash_of(path), rows))
 
@@ -148,10 +148,9 @@ def _column(variable: Variable, cells: Sequence[Any]) -> tuple[Any, Any, Any]:
 
 
 def _strings(variable: Variable, cells: Sequence[Any]) -> tuple[Any, Any, Any]:
-    texts = np.array(["" if c is None else str(c).rstrip(" ") for c in cells], dtype=object)
-    codes = np.array([*variable.missing.codes], dtype=object)
-    absent = np.isin(texts.astype(str), codes.astype(str)) if len(codes) else texts != texts
-    blank = (texts == "") & ("" not in variable.values)
-    values = texts.copy()
+    texts = pd.Series(["" if c is None else str(c).rstrip(" ") for c in cells], dtype=object)
+    absent = texts.isin(list(variable.missing.codes)).to_numpy(bool)
+    blank = (texts == "").to_numpy(bool) & ("" not in variable.values)
+    values = texts.to_numpy(object, copy=True)
     values[absent | blank] = None
-    return pd.array(values, dtype=object), absent.astype(bool), texts[absent.astype(bool)]
+    return values, absent, texts.to_numpy(object)[absent]
