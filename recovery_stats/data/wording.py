@@ -88,7 +88,9 @@ WORDING: Mapping[str, Wording] = {
     ),
     "site": Wording(
         (rf"(site|centre|center|clinic|hospital)({_ID})?",),
-        (r"^(treatment |study )?(site|centre|center|clinic)\b",),
+        (
+            r"^(treatment |study )?(site|centre|center|clinic)( (id\w*|number|code|name))?( \(.*\))?$",
+        ),
     ),
     "house": Wording(
         (rf"(house|residence|dwelling)({_ID})?",),
@@ -101,7 +103,7 @@ WORDING: Mapping[str, Wording] = {
         ),
         (
             r"craving|days? abstinent|abstinen|quality of life|percent days",
-            r"days of .*\buse\b|any use\b|depression inventory",
+            r"days of .*\buse\b|any use\b",
         ),
     ),
     "satisfaction": Wording(
@@ -148,13 +150,17 @@ WORDING: Mapping[str, Wording] = {
         ),
         (
             r"^age\b|\b(sex|gender|race|ethnicity|education|severity|marital status)\b",
-            r"(prior|earlier|previous) (drug )?treatment|at baseline",
+            r"(prior|earlier|previous) (drug )?treatment|at (baseline|admission|intake|entry)",
         ),
     ),
     "diary_from": Wording((r"diary_?(from|start|first|begin)",), (r"first day of the diary",)),
     "diary_to": Wording((r"diary_?(to|end|last|stop)",), (r"last day of the diary",)),
 }
 
+BEFORE = re.compile(r"\bat (baseline|admission|intake|entry)\b", re.IGNORECASE)
+HOUSING = re.compile(r"hous|home|resid|living|sober|oxford", re.IGNORECASE)
+WEEK = re.compile(r"week|\bwk", re.IGNORECASE)
+SYNTHETIC = re.compile(r"synthetic|simulated", re.IGNORECASE)
 NOT_APPLICABLE = re.compile(r"not applicable|inapplicable|does not apply|^n/?a$", re.IGNORECASE)
 CENSORED = re.compile(r"censor|\bno\b|\bnot\b|none|abstin|lost|alive", re.IGNORECASE)
 
