@@ -84,21 +84,24 @@ class Sample:
             None if self.weights is None else self.weights[kept],
         )
 
-    def stratified(self) -> Sample:
-        """Clusters as strata: a coefficient each, and people independent within them.
+    def stratified(self, strata: NDArray[Any] | None = None) -> Sample:
+        """A coefficient for each stratum; strata default to the clusters.
 
-        Strata too thin to have one (fewer than five people in an arm, or an outcome that does
-        not vary) are taken together, so that no coefficient runs away.
+        Clusters that are the strata are no longer clusters: people within one are independent.
+        Strata too thin for a coefficient (fewer than five people in an arm, or an outcome that
+        does not vary) are taken together, so that none runs away.
         """
-        if self.cluster is None:
+        by = self.cluster if strata is None else strata
+        if by is None:
             return self
-        ids = np.unique(self.cluster, return_inverse=True)[1]
+        ids = np.unique(by, return_inverse=True)[1]
         thin = [g for g in range(ids.max() + 1) if _is_thin(self.y[ids == g], self.arm[ids == g])]
         ids = np.where(np.isin(ids, thin), -1, ids)
         dummies = np.column_stack([ids == g for g in np.unique(ids)]).astype(float)[:, 1:]
         X = np.column_stack([self.X, dummies - dummies.mean(axis=0)])
         names = (*self.names, *("stratum",) * dummies.shape[1])
-        return replace(self, X=X, names=names, cluster=None).where(np.ones(len(X), dtype=bool))
+        cluster = None if strata is None else self.cluster
+        return replace(self, X=X, names=names, cluster=cluster).where(np.ones(len(X), dtype=bool))
 
 
 def _is_thin(y: Array, arm: Array) -> bool:

@@ -1,0 +1,243 @@
+"""Two arms with clusters: how the clusters lie in the arms, which inference that allows, rivals.
+
+Residents of a house are alike, and houses are few. What is right depends on where the arms lie:
+
+    nested     every cluster in one arm (houses randomised, or residents against people without
+               a house, each of whom is then a cluster of one): CR2 by cluster, Satterthwaite df
+    crossed    arms meet within clusters (sites): by stratum where people were randomised within
+               them, else CR2 by cluster
+    none       people independent
+
+With few clusters a cluster-robust error can come out too small by luck, whatever its correction.
+So the interval reported is never shorter than the one that ignores clusters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recovery_stats.core.dataset import Dataset
+from recovery_stats.core.estimate import Estimate, Level
+from recovery_stats.engines.cluster import (
+    Intraclass,
+    Welch,
+    intraclass,
+    weighted_mean_t,
+    welch,
+)
+from recovery_stats.errors import NotEstimable
+from recovery_stats.models.risk import Family, Sample, Standardised, estimate, standardise
+
+Array = NDArray[np.floating[Any]]
+Structure = Literal["none", "nested", "crossed"]
+Basis = Literal["clusters", "people", "strata"]
+
+MOST_LEFT_OUT = 200  # clusters that are left out one at a time; beyond, one hardly matters
+MOSTLY = 0.5  # share of people in clusters shared by the arms from which the arms "meet"
+
+
+# --- how clusters lie in the arms ----------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Clusters:
+    """The clusters of the people compared.
+
+    codes (n,): a code each, people without a cluster one of their own. real (n,): has a
+    cluster. named: how many clusters; shared: in how many both arms meet; by_arm: clusters with
+    people of the usual and of the compared arm; alone: people without one, by arm.
+    """
+
+    codes: NDArray[np.intp]
+    real: NDArray[np.bool_]
+    named: int
+    shared: int
+    by_arm: tuple[int, int]
+    alone: tuple[int, int]
+    structure: Structure
+
+    @property
+    def partial(self) -> bool:
+        """Clustering in one arm only: the other arm's people are alone."""
+        return self.structure == "nested" and 0 in self.by_arm
+
+
+def clusters_of(data: Dataset, column: str | None, arm: Array) -> Clusters:
+    """Read the clusters of the rows of `data`; a row without one is a cluster of its own."""
+    n = len(data)
+    if column is None:
+        codes = np.arange(n)
+        nobody = np.zeros(n, dtype=bool)
+        usual = int(np.sum(arm == 0))
+        return Clusters(codes, nobody, 0, 0, (0, 0), (usual, n - usual), "none")
+    values = data.frame[column]
+    real = values.notna().to_numpy()
+    codes = np.empty(n, dtype=np.intp)
+    codes[real] = np.unique(values[real].to_numpy(), return_inverse=True)[1]
+    named = int(codes[real].max()) + 1 if real.any() else 0
+    codes[~real] = named + np.arange(int((~real).sum()))
+    members = [set(codes[real & (arm == a)].tolist()) for a in (0, 1)]
+    shared = len(members[0] & members[1])
+    together = np.isin(codes, list(members[0] & members[1]))
+    structure: Structure = "none" if not named else "crossed" if shared else "nested"
+    if structure == "crossed" and not _meet(together, real):
+        structure = "nested"
+    return Clusters(
+        codes, real, named, shared, (len(members[0]), len(members[1])),
+        (int(np.sum(~real & (arm == 0))), int(np.sum(~real & (arm == 1)))), structure,
+    )  # fmt: skip
+
+
+def _meet(together: NDArray[np.bool_], real: NDArray[np.bool_]) -> bool:
+    """Whether most people live in clusters where both arms meet (a stray one does not count)."""
+    return bool(together.sum() >= MOSTLY * len(real))
+
+
+# --- the primary answer --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Primary:
+    """The fit on which every effect rests, and why its errors are what they are.
+
+    basis: by cluster; people within strata; or people alone because that interval is the wider
+    one. ratio: error by cluster over error of independent people (nan without clusters).
+    """
+
+    fit: Standardised
+    sample: Sample
+    basis: Basis
+    ratio: float
+
+
+def primary(
+    sample: Sample, family: Family, *, strata: NDArray[Any] | None, level: float
+) -> Primary:
+    """Standardise with the inference that the design allows, never below independence.
+
+    sample: with its clusters. strata (n,): codes within which people were randomised.
+    """
+    if strata is not None:
+        base = sample.stratified(strata)
+        if base.cluster is None:
+            return Primary(standardise(base, family), base, "strata", float("nan"))
+    else:
+        base = sample
+    alone = standardise(base.alone(), family)
+    if base.cluster is None:
+        return Primary(alone, base, "people", float("nan"))
+    clustered = standardise(base, family)
+    wide, narrow = (_difference(f, level) for f in (clustered, alone))
+    ratio = wide.se / narrow.se if narrow.se > 0 else float("nan")
+    if wide.high - wide.low < narrow.high - narrow.low:
+        return Primary(alone, base.alone(), "people", ratio)
+    return Primary(clustered, base, "clusters" if strata is None else "strata", ratio)
+
+
+def _difference(fit: Standardised, level: float) -> Estimate:
+    return fit.effect("difference", "d", "", level=level, rank="primary", method="")
+
+
+def likeness(sample: Sample, clusters: Clusters, *, level: float) -> Intraclass | None:
+    """Intraclass correlation of the outcome among people who have a cluster; None without."""
+    try:
+        return intraclass(
+            sample.y[clusters.real], clusters.codes[clusters.real], sample.arm[clusters.real],
+            level=level,
+        )  # fmt: skip
+    except NotEstimable:
+        return None
+
+
+# --- the same difference, asked in other ways ----------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Rivals:
+    """Makes the same difference under every other method; `word` is what a cluster is called."""
+
+    sample: Sample
+    clusters: Clusters
+    family: Family
+    level: float
+    word: str
+
+    def all(self) -> Iterator[Estimate]:
+        """Each rival that these data allow, in the order of the sensitivity table."""
+        yield self.of(self.sample.crude(), "crude", "Without covariates")
+        if self.clusters.structure == "none":
+            return
+        yield self.of(
+            self.sample.alone(), "naive", f"As if people of one {self.word} were independent",
+            rank="naive",
+        )  # fmt: skip
+        yield self.of(self.sample, "by_cluster", f"By {self.word} (CR2, Satterthwaite df)")
+        if self.clusters.structure == "crossed":
+            yield self.of(
+                self.sample.stratified(), "within", f"Within each {self.word} (as a stratum)"
+            )
+        yield from self.summaries()
+        yield from self.left_out()
+
+    def of(self, sample: Sample, name: str, label: str, rank: Level = "sensitivity") -> Estimate:
+        """The adjusted difference in `sample`."""
+        fit = standardise(sample, self.family)
+        method = "CR2" if sample.cluster is not None else "HC2"
+        return fit.effect("difference", name, label, level=self.level, rank=rank, method=method)
+
+    def summaries(self) -> Iterator[Estimate]:
+        """A t test on one number a cluster: means where nested, differences where crossed."""
+        y, arm, codes = self.sample.y, self.sample.arm, self.clusters.codes
+        try:
+            found = _of_differences(y, arm, codes) if self.clusters.structure == "crossed" else (
+                welch(*(_means(y[arm == a], codes[arm == a]) for a in (0, 1)))
+            )  # fmt: skip
+        except NotEstimable:
+            return
+        yield estimate(
+            "summary", f"t test on one number for each {self.word}, without covariates",
+            found.difference, found.se, found.df, level=self.level, rank="sensitivity",
+            method="cluster summaries", n=len(y),
+        )  # fmt: skip
+
+    def left_out(self) -> Iterator[Estimate]:
+        """The smallest and the largest difference when one cluster is left out."""
+        if not 2 < self.clusters.named <= MOST_LEFT_OUT:
+            return
+        found: list[Estimate] = []
+        for code in range(self.clusters.named):
+            rest = self.sample.where(self.clusters.codes != code)
+            try:
+                found.append(self.of(rest, "", ""))
+            except NotEstimable:
+                continue
+        if found:
+            ordered = sorted(found, key=lambda e: e.value)
+            for end, name, word in (
+                (0, "left_out_low", "lowest"),
+                (-1, "left_out_high", "highest"),
+            ):
+                label = f"One {self.word} left out: the {word} of all"
+                yield replace(ordered[end], name=name, label=label)
+
+
+def _means(y: Array, codes: NDArray[np.intp]) -> Array:
+    ids = np.unique(codes, return_inverse=True)[1]
+    means: Array = np.bincount(ids, y) / np.bincount(ids)
+    return means
+
+
+def _of_differences(y: Array, arm: Array, codes: NDArray[np.intp]) -> Welch:
+    """Differences within clusters, weighted by n0 n1 / (n0 + n1), as their precision is."""
+    d, weights = [], []
+    for code in np.unique(codes):
+        a, b = (y[(codes == code) & (arm == k)] for k in (0, 1))
+        if len(a) and len(b):
+            d.append(b.mean() - a.mean())
+            weights.append(len(a) * len(b) / (len(a) + len(b)))
+    return weighted_mean_t(np.array(d), np.array(weights))
