@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from recovery_stats.data.synthetic.mess import DIRTY, NO_MESS, REALISTIC, Mess
 from recovery_stats.data.synthetic.preset import PRESETS, Preset
-from recovery_stats.data.synthetic.release import synthetic_study
+from recovery_stats.data.synthetic.release import synthetic_study, write
 
 __all__ = [
     "DIRTY",
@@ -20,4 +20,5 @@ __all__ = [
     "Mess",
     "Preset",
     "synthetic_study",
+    "write",
 ]

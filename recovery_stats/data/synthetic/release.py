@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 
 from recovery_stats.core.study import AnalysisSpec, Protocol, Study, TableSpec
-from recovery_stats.data.synthetic import cohort, table, truth
+from recovery_stats.data.sav_write import write_spss
+from recovery_stats.data.synthetic import cohort, table, toml, truth
 from recovery_stats.data.synthetic.codebook import dataset
 from recovery_stats.data.synthetic.mess import Mess, choose
 from recovery_stats.data.synthetic.preset import Preset, find
@@ -47,40 +50,47 @@ KEYS = {
     "houses": ("house_id",),
     "persons": ("pid",),
     "waves": ("pid", "wave"),
-    "meetings": ("pid", "mday"),
-    "stays": ("pid", "in_day"),
-    "events": ("pid", "eday", "etype"),
     "weeks": ("pid", "week"),
 }
-ROLES: dict[str, dict[str, str | tuple[str, ...]]] = {
+Roles = dict[str, str | tuple[str, ...]]
+ROLES: dict[str, Roles] = {
     "sites": {"site": "site_id"},
     "houses": {"house": "house_id", "site": "site_id"},
     "persons": {
         "person": "pid",
-        "site": "site_id",
-        "house": "house_id",
-        "arm": "arm_house",
         "time": "t_relapse",
         "event": "relapse",
         "entry": "entry",
         "cause": "cause",
+        "arm": "arm_house",
+        "outcome": "use90_24",
+        "site": "site_id",
+        "house": "house_id",
+        "cluster": "site_id",
+        "adjust": ("sev_z", "motiv"),
         "diary_from": "diary_from",
         "diary_to": "diary_to",
-        "outcome": "use90_24",
-        "adjust": ("sev_z", "motiv"),
     },
     "waves": {
         "person": "pid",
         "wave": "wave",
         "day": "day_int",
-        "house": "house_id",
-        "partner": "partner",
         "satisfaction": "ras",
+        "partnered": "partner",
         "outcome": "pacs",
+        "site": "site_id",
+        "house": "house_id",
+        "cluster": "site_id",
     },
-    "meetings": {"person": "pid", "meeting_day": "mday"},
-    "stays": {"person": "pid", "house": "house_id", "in_day": "in_day", "out_day": "out_day"},
-    "events": {"person": "pid", "event_day": "eday", "event_type": "etype"},
+    "meetings": {"person": "pid", "meeting_day": "mday", "kind": "mtype"},
+    "stays": {
+        "person": "pid",
+        "house": "house_id",
+        "start": "in_day",
+        "stop": "out_day",
+        "reason": "exit",
+    },
+    "events": {"person": "pid", "day": "eday", "cause": "etype"},
     "weeks": {"person": "pid", "week": "week"},
 }
 
@@ -91,10 +101,10 @@ def protocol(plan: cohort.Cohort) -> Protocol:
     names = ["sites", "houses", *cohort.PERSON_TABLES]
     if preset.motivation_gain:
         names.append("weeks")
-    specs = {name: TableSpec(name, f"{name}.sav", KEYS[name], ROLES[name]) for name in names}
-    if preset.hide_motivation:
-        roles = {**ROLES["persons"], "adjust": ("sev_z",)}
-        specs["persons"] = TableSpec("persons", "persons.sav", KEYS["persons"], roles)
+    specs = {
+        name: TableSpec(name, f"{name}.sav", KEYS.get(name, ()), _roles(name, preset))
+        for name in names
+    }
     kinds = ("relationship_satisfaction", "meeting_frequency", "collaborative_housing")
     return Protocol(
         title=f"Synthetic recovery cohort, preset {preset.name}",
@@ -105,3 +115,28 @@ def protocol(plan: cohort.Cohort) -> Protocol:
         structural=(-97.0,),
         seed=plan.seed,
     )
+
+
+def _roles(name: str, preset: Preset) -> Roles:
+    roles = dict(ROLES[name])
+    if name == "persons" and preset.hide_motivation:
+        roles["adjust"] = ("sev_z",)
+    if name == "persons" and preset.design == "house":
+        roles["cluster"] = "house_id"
+    return roles
+
+
+def write(study: Study, folder: str | Path) -> None:
+    """Write the tables as .sav files, study.toml and truth.toml into `folder`.
+
+    Each file is written whole; the same study gives the same bytes.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, spec in study.protocol.tables.items():
+        write_spss(study[name], folder / spec.file)
+    for name, text in (
+        ("study.toml", toml.study_file(study.protocol)),
+        ("truth.toml", toml.truth_file(study.truth)),
+    ):
+        (folder / name).write_text(text, encoding="utf-8", newline="\n")

@@ -17,7 +17,7 @@ Index = NDArray[np.int64]
 
 PLANNED, EVICTED_RELAPSE, EVICTED_OTHER, LEFT, MOVED, OTHER, STILL_THERE = range(1, 8)
 MOVES_IN = np.array([0.08, 0.85])  # by arm, where the arm is not the house itself
-MEDIAN_STAY_DAYS, SD_LOG_STAY = 150.0, 0.9
+MEDIAN_STAY_DAYS, SD_LOG_STAY = 200.0, 0.8
 
 
 @dataclass(slots=True)

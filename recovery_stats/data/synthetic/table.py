@@ -142,6 +142,7 @@ def waves(block: Block, mess: Mess, rng: np.random.Generator) -> pd.DataFrame:
     frame = pd.DataFrame(
         {
             "pid": block.pid[person],
+            "site_id": 1 + block.people.site[person],
             "wave": month,
             "day_int": w.day[wave, person],
             "house_id": house_id(w.house[wave, person]),
