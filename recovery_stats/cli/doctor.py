@@ -1,0 +1,96 @@
+"""recovery-stats doctor"""
+
+from __future__ import annotations
+
+import locale
+import os
+import platform
+import sys
+from dataclasses import asdict
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import click
+
+from recovery_stats.cli.output import FOUND
+from recovery_stats.cli.screen import Screen, screened
+
+OPTIONAL = {
+    "docx": ("docx", "Word reports"),
+    "weasyprint": ("weasyprint", "PDF reports"),
+    "polars_readstat": ("polars_readstat", "the fast reader of large .sav files"),
+    "formulaic": ("formulaic", "the test that compares our design matrices"),
+}
+
+
+@click.command("doctor")
+@screened
+def command(screen: Screen) -> int:
+    """Show versions, threads and optional parts, and test the installation.
+
+    The self-test fits small data whose answers are known in closed form. Exit code 7 when one
+    is missed.
+    """
+    from recovery_stats.study import batch
+    from recovery_stats.study.selftest import run_all
+
+    tests = run_all()
+    facts: dict[str, Any] = {
+        "versions": batch.versions(),
+        "system": _system(),
+        "threads": _threads(),
+        "optional": {name: find_spec(module) is not None for name, (module, _) in OPTIONAL.items()},
+        "tests": [{**asdict(test), "passed": test.passed} for test in tests],
+    }
+    if screen.as_json:
+        screen.data(facts)
+    else:
+        _tell(facts, screen)
+    return 0 if all(test.passed for test in tests) else FOUND
+
+
+def _system() -> dict[str, str]:
+    return {
+        "platform": platform.platform(),
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "in environment": str(sys.prefix != sys.base_prefix),
+        "processors": str(os.cpu_count()),
+        "locale": ".".join(part or "C" for part in locale.getlocale()),
+        "encoding": sys.stdout.encoding or "",
+        "font": _font(),
+    }
+
+
+def _font() -> str:
+    """Figures need the font that comes with matplotlib; nothing of the system's."""
+    spec = find_spec("matplotlib")
+    folder = Path(spec.origin).parent if spec and spec.origin else Path()
+    found = (folder / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf").is_file()
+    return "DejaVu Sans (with matplotlib)" if found else "not found: figures will differ"
+
+
+def _threads() -> list[dict[str, Any]]:
+    from threadpoolctl import threadpool_info
+
+    kept = ("internal_api", "num_threads", "version")
+    return [{k: pool.get(k) for k in kept} for pool in threadpool_info()]
+
+
+def _tell(facts: dict[str, Any], screen: Screen) -> None:
+    for heading in ("versions", "system"):
+        screen.result(click.style(heading.capitalize(), bold=True))
+        for name, value in facts[heading].items():
+            screen.result(f"  {name:<16} {value}")
+    screen.result(click.style("Threads (analyses use one)", bold=True))
+    for pool in facts["threads"]:
+        screen.result(f"  {pool['internal_api']:<16} {pool['num_threads']}")
+    screen.result(click.style("Optional parts", bold=True))
+    for name, there in facts["optional"].items():
+        mark = screen.mark("ok", "yes") if there else "no "
+        screen.result(f"  {name:<16} {mark}  {OPTIONAL[name][1]}")
+    screen.result(click.style("Self-test", bold=True))
+    for test in facts["tests"]:
+        mark = screen.mark("ok", "ok") if test["passed"] else screen.mark("fail", "FAILED")
+        seen = test["fault"] or f"{test['found']:.12g}, expected {test['expected']:.12g}"
+        screen.result(f"  {test['name']:<48} {mark}  {seen}")
