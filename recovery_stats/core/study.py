@@ -36,6 +36,17 @@ PROFILES: Mapping[str, Privacy] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Derived:
+    """A column made from others: combinations of `columns`, or a part of a relapse endpoint."""
+
+    name: str
+    columns: tuple[str, ...]
+    endpoint: str = ""
+    part: str = ""
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class TableSpec:
     """One table of the protocol: its file (relative to the study file), keys and roles.
 
@@ -51,6 +62,7 @@ class TableSpec:
     missing: Mapping[str, tuple[float | str, ...]] = field(default_factory=dict)
     where: tuple[tuple[str, str, float | str], ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    derive: tuple[Derived, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
