@@ -58,3 +58,4 @@ class Common:
     reference: str | None = option("Reference level of the group compared.", default=None)
     level: float = option("Confidence level.", default=0.95)
     seed: int = option("Seed of everything random.", default=1)
+    sensitivity: bool = option("Ask the same question in other ways too.", default=True)

@@ -57,7 +57,6 @@ WINDOWS = (7, 14, 28)
 GROUPS = ((0.0, 1.0, "Less than 1"), (1.0, 3.0, "1 or 2"), (3.0, 5.0, "3 or 4"),
           (5.0, np.inf, "5 or more"))  # fmt: skip
 REFERENCE_GROUP = "1 or 2"
-FEW_EVENTS_PER_TERM = 10
 TIME_Q, EVENT_Q = quote(TIME), quote(EVENT)
 
 
@@ -255,10 +254,10 @@ class _Diary:
         known = _known_rows(rows)
         fits = _Fits(self, known)
         landmark = self._landmark()
-        estimates = (
-            *fits.primary(), *fits.windows(), *fits.groups(), *fits.recency(self),
-            *fits.sensitivity(self), *self._naive(), *_landmark_estimates(self.asked, landmark),
-        )  # fmt: skip
+        estimates = (*fits.primary(), *fits.windows(), *fits.groups(), *fits.recency())
+        if self.asked.q.sensitivity:
+            estimates += (*fits.sensitivity(), *self._naive())
+        estimates += tuple(_landmark_estimates(self.asked, landmark))
         named = {e.name: e for e in estimates}
         return Result(
             analysis="meeting_frequency",
@@ -369,8 +368,6 @@ class _Diary:
 
     def _checks(self, rows: Dataset, known: Dataset, fits: _Fits) -> Iterator[Check]:
         yield _coverage(rows, known)
-        yield _events_per_term(fits)
-        yield _proportionality(fits.main)
         yield from fits.main.checks()
         zero = int(((self.people.frame[TIME] <= 0) & (self.people.frame[EVENT] == 1)).sum())
         if zero:
@@ -501,23 +498,23 @@ class _Fits:
                     label=f"{label} in the last 7 days against {REFERENCE_GROUP.lower()}",
                 )  # fmt: skip
 
-    def recency(self, diary: _Diary) -> Iterator[Estimate]:
+    def recency(self) -> Iterator[Estimate]:
         yield self.fit("recency").estimate(
             {"recency": 1.0}, name="recency", level=self.q.level,
             label="Just after a meeting against long after the last one",
         )  # fmt: skip
 
-    def sensitivity(self, diary: _Diary) -> Iterator[Estimate]:
+    def sensitivity(self) -> Iterator[Estimate]:
         options: list[tuple[str, str, dict[str, Any]]] = []
         if self.q.adjust:
             options.append(("unadjusted", "Without covariates", {"adjust": False}))
-        if diary.asked.stays:
+        if self.diary.asked.stays:
             options.append(("no_house", "Without residence in a house", {"house": False}))
         for name, label, how in options:
             fit = self.fit("weekly_7", **how)
             yield self._row(fit, name, label)
         for lag in (7, 14):
-            fit = self.fit("weekly_7", data=_known_rows(diary._rows(lag)))
+            fit = self.fit("weekly_7", data=_known_rows(self.diary._rows(lag)))
             yield self._row(fit, f"lag_{lag}", f"Attendance {lag} days earlier")
 
     def _row(self, fit: Any, name: str, label: str) -> Estimate:
@@ -668,7 +665,6 @@ class _Baseline:
              "follow-up instead, it would manufacture an effect: give the diary then.",),
             about=str(q.frequency),
         )  # fmt: skip
-        yield _proportionality(fit)
         yield from fit.checks()
 
     def _tables(
@@ -724,7 +720,7 @@ def _curve_estimates(asked: _Asked, data: Dataset) -> Iterator[Estimate]:
     q, curves = asked.q, _curves(asked, data)
     sizes = data.frame.groupby(GROUP, observed=True).size()
     events = data.frame.groupby(GROUP, observed=True)[EVENT].sum()
-    horizon = float(min(q.horizon, data.frame[TIME].max()))
+    horizon = _horizon(asked, data)
     for row in curves.at([horizon]).itertuples(index=False):
         yield Estimate(
             f"survival[{row.group}]", f"{row.group}", row.estimate, row.conf_low, row.conf_high,
@@ -807,27 +803,31 @@ def _figures(
 
 
 def _curve_figure(asked: _Asked, data: Dataset) -> CurveFigure:
-    tidy = _curves(asked, data).tidy()
-    end = float(min(asked.q.horizon, data.frame[TIME].max()))
-    series = []
-    for label in data.frame[GROUP].cat.categories:
-        part = tidy[(tidy["group"] == label) & (tidy["time"] <= end)]
-        columns = {c: tuple(map(float, part[c])) for c in ("time", "estimate", "conf_low",
-                                                           "conf_high")}  # fmt: skip
-        counts = {c: tuple(map(int, part[c])) for c in ("n_risk", "n_event", "n_censor")}
-        series.append(
-            Series(
-                str(label), columns["time"], columns["estimate"], columns["conf_low"],
-                columns["conf_high"], counts["n_risk"], counts["n_event"], counts["n_censor"],
-            )
-        )  # fmt: skip
+    end = _horizon(asked, data)
     start = float(asked.q.landmark) if asked.diary else 0.0
     step = 90.0 if end > 200 else 30.0
-    ticks = (start, *np.arange(step, end + 1, step)[np.arange(step, end + 1, step) > start])
+    ticks = np.arange(0.0, end + 1, step)
     return CurveFigure(
-        "curves", "Share of people who have not relapsed", "Days since entry",
-        "Relapse-free", tuple(series), tuple(map(float, ticks)),
-    )  # fmt: skip
+        "curves",
+        "Share of people who have not relapsed",
+        "Days since entry",
+        "Relapse-free",
+        tuple(_until(s, end) for s in _curves(asked, data).series()),
+        (start, *map(float, ticks[ticks > start])),
+    )
+
+
+def _until(series: Series, end: float) -> Series:
+    """The part of a curve up to the horizon."""
+    n = sum(x <= end for x in series.x)
+    parts = ("x", "y", "low", "high", "n_at", "events_at", "censored_at")
+    return replace(series, **{part: getattr(series, part)[:n] for part in parts})
+
+
+def _horizon(asked: _Asked, data: Dataset) -> float:
+    """The day to which risks are told: as asked, but not past the shortest group."""
+    longest = data.frame.groupby(GROUP, observed=True)[TIME].max().min()
+    return float(min(asked.q.horizon, longest))
 
 
 def _coverage(rows: Dataset, known: Dataset) -> Check:
@@ -842,35 +842,6 @@ def _coverage(rows: Dataset, known: Dataset) -> Check:
         ("The diary covers the seven days before for ", Quantity(covered, "percent"),
          " of the days at risk; the rest are unknown, not days without meetings, and are left "
          "out with ", Count(lost, "events"), " relapses on them."),
-    )  # fmt: skip
-
-
-def _events_per_term(fits: _Fits) -> Check:
-    """Ten events per coefficient (Peduzzi et al. 1995) as a caution, not a law."""
-    events = int(fits.rows.frame["event"].sum())
-    terms = len(fits.main.tidy())
-    verdict = "ok" if events >= FEW_EVENTS_PER_TERM * terms else "caution"
-    parts: tuple[Cell, ...] = (
-        Count(events, "events"), " relapses for ", Quantity(float(terms), "whole"),
-        " coefficients of the main model.",
-    )  # fmt: skip
-    return Check("events per coefficient", verdict, parts)  # type: ignore[arg-type]
-
-
-def _proportionality(fit: Any) -> Check:
-    table = fit.proportionality()
-    overall = table[table["term"] == "GLOBAL"].iloc[0]
-    bad = overall["p_value"] < 0.05
-    words = (
-        "The hazard ratios change over time (score test of Grambsch and Therneau, "
-        if bad
-        else "No sign that the hazard ratios change over time (score test of Grambsch and "
-        "Therneau, "
-    )
-    tail = "); read each as an average over the follow-up." if bad else ")."
-    return Check(
-        "proportional hazards", "caution" if bad else "ok",
-        (words, Quantity(float(overall["p_value"]), "p"), tail),
     )  # fmt: skip
 
 

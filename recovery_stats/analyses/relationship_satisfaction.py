@@ -111,8 +111,8 @@ def answer(question: Question, study: Study) -> Result:
         *_main(model, fit),
         *_coefficients(model, fit),
         *_means(model, fit),
-        *_simple_slopes(model),
-        *_rivals(model, fit, everything),
+        *(_simple_slopes(model) if question.sensitivity else ()),
+        *(_rivals(model, fit, everything) if question.sensitivity else ()),
     )
     named = {e.name: e for e in estimates}
     return Result(
