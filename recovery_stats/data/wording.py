@@ -89,7 +89,8 @@ WORDING: Mapping[str, Wording] = {
     "site": Wording(
         (rf"(site|centre|center|clinic|hospital)({_ID})?",),
         (
-            r"^(treatment |study )?(site|centre|center|clinic)( (id\w*|number|code|name))?( \(.*\))?$",
+            r"^(treatment |study )?(site|centre|center|clinic)"
+            r"( (id\w*|number|code|name))?( \(.*\))?$",
         ),
     ),
     "house": Wording(
