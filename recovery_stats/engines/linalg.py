@@ -1,0 +1,124 @@
+"""Small linear algebra shared by the engines: batches of tiny matrices, rank, thread caps."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
+
+Array = NDArray[np.float64]
+IntArray = NDArray[np.intp]
+
+RANK_TOLERANCE = 1e-9  # share of a centred column's length that the columns before it leave
+
+
+def single_thread() -> AbstractContextManager[Any]:
+    """Cap BLAS at one thread: threads cost far more than they give in loops over small matrices."""
+    capped: AbstractContextManager[Any] = _controller().limit(limits=1, user_api="blas")
+    return capped
+
+
+@cache
+def _controller() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+# --- batches of small matrices, the batch index last: A (q, r, m) ---------------------------
+
+
+def times(A: Array, B: Array) -> Array:
+    """Multiply A (q, r, m) by B (r, s, m), matrix by matrix.
+
+    With q and r of 1 to 3, vector operations along m beat a batched product several times.
+    """
+    q, r = A.shape[:2]
+    out = np.empty((q, B.shape[1], B.shape[2]))
+    for a in range(q):
+        np.multiply(A[a, 0], B[0], out=out[a])
+        for b in range(1, r):
+            out[a] += A[a, b] * B[b]
+    return out
+
+
+def transposed(A: Array) -> Array:
+    return A.transpose(1, 0, 2)
+
+
+def inverse_of_identity_plus(M: Array) -> tuple[Array, Array]:
+    """Return (I + M M')⁻¹ (q, q, m) and log|I + M M'| (m,) for M (q, r, m).
+
+    For q = 2 the determinant is 1 + |M|² + det(MM'), a sum without cancellation.
+    """
+    q = M.shape[0]
+    G = times(M, transposed(M))
+    if q == 1:
+        N = 1.0 / (1.0 + G)
+        return N, np.log1p(G[0, 0])
+    if q == 2:
+        minors = _squared_minors(M)
+        excess = G[0, 0] + G[1, 1] + minors
+        N = np.empty_like(G)
+        N[0, 0], N[1, 1] = 1.0 + G[1, 1], 1.0 + G[0, 0]
+        N[0, 1] = N[1, 0] = -G[0, 1]
+        N /= 1.0 + excess
+        return N, np.log1p(excess)
+    stacked = np.ascontiguousarray(G.transpose(2, 0, 1)) + np.eye(q)
+    C = np.linalg.cholesky(stacked)
+    logdet = 2.0 * np.log(np.diagonal(C, axis1=1, axis2=2)).sum(1)
+    inverse = np.linalg.inv(stacked)
+    symmetric = 0.5 * (inverse + inverse.transpose(0, 2, 1))
+    return np.ascontiguousarray(symmetric.transpose(1, 2, 0)), logdet
+
+
+def _squared_minors(M: Array) -> Array:
+    """det(M M') for M (2, r, m): the sum of its squared 2 by 2 minors (Cauchy and Binet)."""
+    out = np.zeros(M.shape[2])
+    for i in range(M.shape[1]):
+        for j in range(i + 1, M.shape[1]):
+            out += (M[0, i] * M[1, j] - M[0, j] * M[1, i]) ** 2
+    return out
+
+
+# --- rank ----------------------------------------------------------------------------------
+
+
+def dependent_columns(X: Array, *, intercept: bool) -> list[int]:
+    """Positions of the columns of X (n, p) that the columns before them already span.
+
+    With an intercept, columns are centred first, so that a calendar year is judged by its
+    spread and not by its distance from the year 0. Columns are brought to length 1.
+    """
+    centred = X - X.mean(0) if intercept else X
+    length = np.sqrt((centred**2).sum(0))
+    scale = np.sqrt((X**2).sum(0))
+    constant = length <= 1e-12 * scale
+    if intercept:
+        first = int(np.flatnonzero(constant & (scale > 0))[0]) if constant.any() else -1
+        dropped = [j for j in np.flatnonzero(constant).tolist() if j != first]
+    else:
+        dropped = np.flatnonzero(constant).tolist()
+        first = -1
+    left = [j for j in range(X.shape[1]) if j not in dropped and j != first]
+    while left:
+        R = np.linalg.qr(centred[:, left] / length[left]).R
+        small = np.flatnonzero(np.abs(np.diag(R)) < RANK_TOLERANCE)
+        excess = left[R.shape[0] :]
+        if not small.size and not excess:
+            break
+        worst = left[int(small[0])] if small.size else excess[0]
+        dropped.append(worst)
+        left.remove(worst)
+    return sorted(dropped)
+
+
+def lower_factor(A: Array) -> Array:
+    """L lower triangular with a diagonal ≥ 0 and L L' = A A', for A (q, r) of any rank."""
+    R = np.linalg.qr(A.T).R
+    L = np.zeros((A.shape[0], A.shape[0]))
+    L[:, : R.shape[0]] = R.T
+    signs = np.where(np.diag(L) < 0, -1.0, 1.0)
+    return L * signs

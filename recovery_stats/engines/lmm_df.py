@@ -1,0 +1,410 @@
+"""Degrees of freedom for a mixed model: Satterthwaite, Kenward and Roger, and F tests.
+
+gamma: the free entries of each Psi (absolute) and the residual variance, so that the covariance
+V = s2 I + Z Psi Z' is linear in gamma. At the boundary the directions of Psi that are exactly
+zero are left out: gamma then describes the range of Psi only. With V_r = dV/dgamma_r,
+
+    P_r = X'V⁻¹V_rV⁻¹X,  Q_rs = X'V⁻¹V_rV⁻¹V_sV⁻¹X,  tr_rs = tr(V⁻¹V_rV⁻¹V_s),
+
+all from the cross-products T = Z'V0⁻¹Z and H = Z'V0⁻¹[X y] without any n by n matrix. Everything
+here is in the engine's orthogonal units; contrasts are carried into them.
+
+Sources: Kenward & Roger 1997; Fai & Cornelius 1996; Halekoh & Højsgaard 2014; Kuznetsova,
+Brockhoff & Christensen 2017. Checked: dense formulas; lmerTest and pbkrtest reference cases.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import f as f_distribution
+
+from recovery_stats.engines.linalg import Array, times, transposed
+from recovery_stats.engines.lmm import LmmFit, Problem, Solution
+from recovery_stats.errors import NotEstimable
+
+
+@dataclass(frozen=True, slots=True)
+class Information:
+    """Pieces per parameter of gamma (r), for [X y] in orthogonal units.
+
+    Phi (p, p) = (X'V⁻¹X)⁻¹; P (r, p, p), Q (r, r, p, p); observed (r, r): information of gamma
+    in the likelihood used, expected (r, r): the same in expectation (REML).
+    W, A: their inverses, i.e. covariances of the estimate of gamma.
+    """
+
+    Phi: Array
+    P: Array
+    Q: Array
+    observed: Array
+    expected: Array
+    A: Array
+    W: Array
+    basis: Array  # user's contrasts L become L @ basis
+    dropped: int
+
+
+@dataclass(frozen=True, slots=True)
+class FTest:
+    """An F test of L beta = 0: numerator and denominator df, the statistic and its p."""
+
+    num_df: int
+    den_df: float
+    statistic: float
+    p_value: float
+
+
+# --- the information about gamma -----------------------------------------------------------------
+
+
+def information(fit: LmmFit) -> Information:
+    """All quantities that both approximations need; one pass over the groups' summaries."""
+    problem, at = fit.problem, fit.solution
+    s2, p = at.r2 / problem.nu, problem.p
+    directions = _directions(problem, at)
+    P, Q, trace = _random_parts(problem, at, directions, s2)
+    P, Q, trace = _with_residual(problem, at, directions, s2, P, Q, trace)
+    v = np.append(-at.beta, 1.0)
+    Phi = s2 * at.S_inverse
+    Px, Qx = P[:, :p, :p], Q[:, :, :p, :p]
+    PhiP = Phi @ Px
+    fixed = -2.0 * np.einsum("ij,rsji->rs", Phi, Qx) + np.einsum("rij,sji->rs", PhiP, PhiP)
+    expected = 0.5 * (trace + fixed)
+    seen = trace + (fixed if problem.reml else 0.0)
+    Pv = (P @ v)[:, :p]
+    quadratic = np.einsum("i,rsij,j->rs", v, Q, v) - Pv @ Phi @ Pv.T
+    observed = -0.5 * seen + quadratic
+    scale = fit.frame.scale
+    return Information(
+        scale**2 * Phi,
+        Px / scale**4,
+        Qx / scale**6,
+        observed / scale**4,
+        expected / scale**4,
+        scale**4 * _inverse(observed),
+        scale**4 * _inverse(expected),
+        fit.frame.A,
+        sum(fit.problem.q) - sum(fit.rank),
+    )
+
+
+def _inverse(matrix: Array) -> Array:
+    """Inverse after scaling to a unit diagonal; the parameters differ in units."""
+    size = np.sqrt(np.abs(np.diag(matrix)))
+    size[size == 0] = 1.0
+    scaled = matrix / np.outer(size, size)
+    inverse = np.linalg.pinv(0.5 * (scaled + scaled.T), hermitian=True, rcond=1e-12)
+    return np.asarray(inverse / np.outer(size, size))
+
+
+def _directions(problem: Problem, at: Solution) -> list[tuple[int, Array]]:
+    """dPsi/dgamma for every parameter: (factor, symmetric E), within the range of Psi."""
+    found = []
+    for k, blocks in enumerate(problem.blocks):
+        for block in blocks:
+            index = np.ix_(block, block)
+            U, sizes, _ = np.linalg.svd(at.L[k][index])
+            U = U[:, sizes > 0] if (sizes == 0).any() else np.eye(len(block))
+            for i in range(U.shape[1]):
+                for j in range(i + 1):
+                    E = np.zeros((problem.q[k], problem.q[k]))
+                    e = np.outer(U[:, i], U[:, j])
+                    E[index] = e if i == j else e + e.T
+                    found.append((k, E))
+    return found
+
+
+def _random_parts(
+    problem: Problem, at: Solution, directions: list[tuple[int, Array]], s2: float
+) -> tuple[Array, Array, Array]:
+    """P (r, s, s), Q (r, r, s, s) and tr (r, r) of the random part, [X y] in place of X."""
+    r, s = len(directions), problem.p + 1
+    P, Q, trace = np.zeros((r, s, s)), np.zeros((r, r, s, s)), np.zeros((r, r))
+    EH = [_times_effects(problem, at, k, E) for k, E in directions]
+    for a in range(r):
+        k, _ = directions[a]
+        H = _effects_of(problem, at, k)
+        P[a] = np.einsum("qsm,qtm->st", H, EH[a]) / s2**2
+    lifted = [_lift(problem, at, directions[a][0], EH[a]) for a in range(r)]
+    for a in range(r):
+        for b in range(a + 1):
+            Q[a, b] = _through(problem, at, directions, EH, lifted, a, b) / s2**3
+            Q[b, a] = Q[a, b].T
+            trace[a, b] = trace[b, a] = _trace(problem, at, directions[a], directions[b]) / s2**2
+    return P, Q, trace
+
+
+def _effects_of(problem: Problem, at: Solution, k: int) -> Array:
+    """H of factor k as (q, s, levels)."""
+    if k == 0:
+        return at.H1
+    assert problem.second is not None
+    assert at.H2 is not None
+    return problem.second.effects(k - 1, at.H2).transpose(1, 2, 0)
+
+
+def _times_effects(problem: Problem, at: Solution, k: int, E: Array) -> Array:
+    """E H_l for every level, (q, s, levels)."""
+    return np.tensordot(E, _effects_of(problem, at, k), (1, 0))
+
+
+def _second_vector(problem: Problem, k: int, values: Array) -> Array:
+    """(q, s, levels) of factor k ≥ 1 placed among all second-level effects, (M2, s)."""
+    second = problem.second
+    assert second is not None
+    at, m, q = second.offsets[k - 1], second.levels[k - 1], second.q[k - 1]
+    out = np.zeros((second.size, values.shape[1]))
+    out[at : at + m * q] = values.transpose(2, 0, 1).reshape(m * q, -1)
+    return out
+
+
+def _lift(problem: Problem, at: Solution, k: int, values: Array) -> Array:
+    """Z2'V1⁻¹ Z_k values: the part of T that reaches the second level, (M2, s)."""
+    second = problem.second
+    if second is None:
+        return np.zeros((0, values.shape[1]))
+    assert at.S22 is not None
+    if k == 0:
+        inner = times(transposed(at.RN), values)
+        flat = inner.transpose(0, 2, 1).reshape(-1, inner.shape[1])
+        return np.asarray(second.Ct @ flat)
+    return at.S22 @ _second_vector(problem, k, values)
+
+
+def _through(
+    problem: Problem,
+    at: Solution,
+    directions: list[tuple[int, Array]],
+    EH: list[Array],
+    lifted: list[Array],
+    a: int,
+    b: int,
+) -> Array:
+    """H'E_a T E_b H (s, s), T = Z'V0⁻¹Z over all factors."""
+    ka, kb = directions[a][0], directions[b][0]
+    if ka == 0 and kb == 0:
+        out = np.einsum("qsm,qtm->st", EH[a], times(at.T1, EH[b]))
+    elif ka == 0:
+        out = lifted[a].T @ _second_vector(problem, kb, EH[b])
+    else:
+        out = _second_vector(problem, ka, EH[a]).T @ lifted[b]
+    if problem.second is not None:
+        assert at.K2 is not None
+        out = out - lifted[a].T @ at.K2 @ lifted[b]
+    return np.asarray(out)
+
+
+def _trace(
+    problem: Problem, at: Solution, first: tuple[int, Array], other: tuple[int, Array]
+) -> float:
+    """tr(E_a T E_b T)."""
+    (ka, Ea), (kb, Eb) = first, other
+    if ka > kb:
+        return _trace(problem, at, other, first)
+    second = problem.second
+    if kb > 0:
+        assert second is not None
+        assert at.S22 is not None
+        assert at.K2 is not None
+        if ka > 0:
+            T22 = at.S22 - at.S22 @ at.K2 @ at.S22
+            left, right = _spread(problem, ka, Ea, T22), _spread(problem, kb, Eb, T22)
+            return float(np.einsum("ij,ji->", left, right))
+        J = np.eye(second.size) - at.K2 @ at.S22
+        inner = J.T @ second.scatter(_lowered(at, Ea)) @ J
+        return float(np.einsum("ij,ji->", _spread(problem, kb, Eb, np.eye(second.size)), inner))
+    ET = np.tensordot(Ea, at.T1, (1, 0)), np.tensordot(Eb, at.T1, (1, 0))
+    total = float(np.einsum("abm,bam->", *ET))
+    if second is None:
+        return total
+    assert at.K2 is not None
+    middle = times(times(_e(Ea, at.T1), at.T1), _e(Eb, at.T1))
+    middle = 0.5 * (middle + transposed(middle))
+    N = _lowered_values(at, middle)
+    KA = at.K2 @ second.scatter(_lowered(at, Ea))
+    KB = at.K2 @ second.scatter(_lowered(at, Eb))
+    total -= 2.0 * float(np.einsum("ij,ji->", at.K2, second.scatter(N)))
+    return total + float(np.einsum("ij,ji->", KA, KB))
+
+
+def _e(E: Array, like: Array) -> Array:
+    return np.broadcast_to(E[:, :, None], (*E.shape, like.shape[2]))
+
+
+def _lowered(at: Solution, E: Array) -> Array:
+    """N R E R' N for every group: what U'E U is a scatter of."""
+    return _lowered_values(at, _e(E, at.T1))
+
+
+def _lowered_values(at: Solution, middle: Array) -> Array:
+    return times(times(transposed(at.RN), middle), at.RN)
+
+
+def _spread(problem: Problem, k: int, E: Array, M: Array) -> Array:
+    """(I x E) M for the rows of factor k ≥ 1, zero elsewhere."""
+    second = problem.second
+    assert second is not None
+    at, m, q = second.offsets[k - 1], second.levels[k - 1], second.q[k - 1]
+    out = np.zeros_like(M)
+    out[at : at + m * q] = np.matmul(E, M[at : at + m * q].reshape(m, q, -1)).reshape(m * q, -1)
+    return out
+
+
+def _with_residual(
+    problem: Problem,
+    at: Solution,
+    directions: list[tuple[int, Array]],
+    s2: float,
+    P: Array,
+    Q: Array,
+    trace: Array,
+) -> tuple[Array, Array, Array]:
+    """Append the residual variance, dV/ds2 = I, through powers of V0⁻¹.
+
+    V0⁻¹ Z Psi Z'V0⁻¹ = V0⁻¹ - V0⁻², so every power follows from S, H and T.
+    """
+    r, s = P.shape[0], P.shape[1]
+    count = len(problem.q)
+    PsiH = [
+        np.tensordot(at.L[k] @ at.L[k].T, _effects_of(problem, at, k), (1, 0)) for k in range(count)
+    ]
+    lifted = [_lift(problem, at, k, PsiH[k]) for k in range(count)]
+    psis = [(k, at.L[k] @ at.L[k].T) for k in range(count)]
+    once = sum(np.einsum("qsm,qtm->st", _effects_of(problem, at, k), PsiH[k]) for k in range(count))
+    twice = sum(
+        _through(problem, at, psis, PsiH, lifted, a, b) for a in range(count) for b in range(count)
+    )
+    squared, cubed = at.S - once, at.S - 2.0 * once + twice
+    bigger_P, bigger_Q = np.zeros((r + 1, s, s)), np.zeros((r + 1, r + 1, s, s))
+    bigger_T = np.zeros((r + 1, r + 1))
+    bigger_P[:r], bigger_Q[:r, :r], bigger_T[:r, :r] = P, Q, trace
+    bigger_P[r], bigger_Q[r, r] = squared / s2**2, cubed / s2**3
+    once_trace = [_trace_once(problem, at, k, Psi) for k, Psi in psis]
+    twice_trace = sum(_trace(problem, at, a, b) for a in psis for b in psis)
+    bigger_T[r, r] = (problem.n - 2.0 * sum(once_trace) + twice_trace) / s2**2
+    for a, (k, E) in enumerate(directions):
+        EH = _times_effects(problem, at, k, E)
+        part = np.einsum("qsm,qtm->st", EH, _effects_of(problem, at, k))
+        joint = [(k, E), *psis]
+        together = [EH, *PsiH]
+        lifts = [_lift(problem, at, k, EH), *lifted]
+        for b in range(1, count + 1):
+            part = part - _through(problem, at, joint, together, lifts, 0, b)
+        bigger_Q[a, r], bigger_Q[r, a] = part / s2**3, part.T / s2**3
+        value = _trace_once(problem, at, k, E) - sum(_trace(problem, at, (k, E), o) for o in psis)
+        bigger_T[a, r] = bigger_T[r, a] = value / s2**2
+    return bigger_P, bigger_Q, bigger_T
+
+
+def _trace_once(problem: Problem, at: Solution, k: int, E: Array) -> float:
+    """tr(E T_kk)."""
+    second = problem.second
+    if k == 0:
+        total = float(np.sum(E * at.T1.sum(2)))
+        if second is not None:
+            assert at.K2 is not None
+            total -= float(np.einsum("ij,ji->", at.K2, second.scatter(_lowered(at, E))))
+        return total
+    assert at.S22 is not None
+    assert at.K2 is not None
+    T22 = at.S22 - at.S22 @ at.K2 @ at.S22
+    return float(np.trace(_spread(problem, k, E, T22)))
+
+
+# --- Satterthwaite -------------------------------------------------------------------------------
+
+
+def satterthwaite(info: Information, L: Array) -> Array:
+    """Degrees of freedom (k,) of the linear combinations L (k, p) of the user's coefficients.
+
+    2 (l'Phi l)² / Var(l'Phi l), the variance by the delta method with the observed information.
+    """
+    rows = L @ info.basis
+    variance = np.einsum("ki,ij,kj->k", rows, info.Phi, rows)
+    u = rows @ info.Phi
+    slope = np.einsum("ki,rij,kj->kr", u, info.P, u)
+    spread = np.einsum("kr,rs,ks->k", slope, info.A, slope)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        df = 2.0 * variance**2 / spread
+    return np.where((spread > 0) & (variance > 0), df, np.nan)
+
+
+def satterthwaite_f(info: Information, L: Array, beta: Array) -> FTest:
+    """F test of L beta = 0 by the independent directions of its covariance (Fai & Cornelius)."""
+    rows = _row_basis(L @ info.basis)
+    target = np.linalg.solve(info.basis, beta)
+    values, vectors = np.linalg.eigh(rows @ info.Phi @ rows.T)
+    turned = vectors.T @ rows
+    t2 = (turned @ target) ** 2 / values
+    nu = satterthwaite(info, turned @ np.linalg.inv(info.basis))
+    q = len(values)
+    if q == 1 or np.ptp(nu) < 1e-8 * nu.max():
+        den = float(nu.mean())
+    elif (nu > 2).all():
+        expected = float((nu / (nu - 2.0)).sum())
+        den = 2.0 * expected / (expected - q)
+    else:
+        den = 2.0
+    statistic = float(t2.mean())
+    return FTest(q, den, statistic, float(f_distribution.sf(statistic, q, den)))
+
+
+def _row_basis(L: Array) -> Array:
+    """Orthonormal rows that span the rows of L."""
+    _, sizes, V = np.linalg.svd(L, full_matrices=False)
+    return np.asarray(V[sizes > 1e-9 * sizes[0]])
+
+
+# --- Kenward and Roger ---------------------------------------------------------------------------
+
+
+def adjusted_covariance(info: Information) -> Array:
+    """Kenward and Roger's covariance of beta, in the user's units."""
+    inside = _adjusted(info)
+    return np.asarray(info.basis @ inside @ info.basis.T)
+
+
+def _adjusted(info: Information) -> Array:
+    PPhiP = np.einsum("rij,jk,skl->rsil", info.P, info.Phi, info.P)
+    total = np.einsum("rs,rsij->ij", info.W, info.Q - PPhiP)
+    out = info.Phi + 2.0 * info.Phi @ total @ info.Phi
+    return 0.5 * (out + out.T)
+
+
+def kenward_roger_f(info: Information, L: Array, beta: Array) -> FTest:
+    """Scaled F test of L beta = 0 (Kenward & Roger 1997)."""
+    rows = _row_basis(L @ info.basis)
+    q = rows.shape[0]
+    estimate = rows @ np.linalg.solve(info.basis, beta)
+    den, scale = _moments(info, rows)
+    wald = float(estimate @ np.linalg.solve(rows @ _adjusted(info) @ rows.T, estimate)) / q
+    statistic = scale * wald
+    return FTest(q, den, statistic, float(f_distribution.sf(statistic, q, den)))
+
+
+def kenward_roger(info: Information, L: Array) -> Array:
+    """Degrees of freedom (k,) of single combinations L (k, p)."""
+    return np.array([_moments(info, row[None] @ info.basis)[0] for row in L])
+
+
+def _moments(info: Information, rows: Array) -> tuple[float, float]:
+    """Denominator df and scale that match the F statistic's mean and variance."""
+    q = rows.shape[0]
+    Theta = rows.T @ np.linalg.solve(rows @ info.Phi @ rows.T, rows)
+    ThetaPhi = Theta @ info.Phi
+    M = np.einsum("ij,rjk,kl->ril", ThetaPhi, info.P, info.Phi)
+    single = np.einsum("rii->r", M)
+    A1 = float(single @ info.W @ single)
+    A2 = float(np.einsum("rs,rij,sji->", info.W, M, M))
+    if not A2 > 0:
+        raise NotEstimable("Kenward and Roger's degrees of freedom do not exist for this contrast.")
+    B = (A1 + 6.0 * A2) / (2.0 * q)
+    g = ((q + 1) * A1 - (q + 4) * A2) / ((q + 2) * A2)
+    d = 3.0 * q + 2.0 * (1.0 - g)
+    c1, c2, c3 = g / d, (q - g) / d, (q + 2 - g) / d
+    mean = 1.0 / (1.0 - A2 / q)
+    variance = (2.0 / q) * (1.0 + c1 * B) / ((1.0 - c2 * B) ** 2 * (1.0 - c3 * B))
+    rho = variance / (2.0 * mean**2)
+    den = 4.0 + (q + 2.0) / (q * rho - 1.0)
+    return den, den / (mean * (den - 2.0))
