@@ -77,7 +77,11 @@ class Dataset:
                 raise DataError(unknown(f"column{where}", column, map(str, self.frame.columns)))
 
     def reasons(self, column: str) -> dict[str, int]:
-        """Count the empty cells of `column` by reason: label of the code, or 'system-missing'."""
+        """Count the empty cells of `column` by reason: label of the code, or 'system-missing'.
+
+        A date that no calendar holds is 'impossible date'; its number is not told.
+        """
+        variable = self.variable(column)
         empty = self.frame.index[self.frame[column].isna()]
         codes = self.missing.get(column)
         counts: dict[str, int] = {}
@@ -86,7 +90,9 @@ class Dataset:
             here = codes[codes.index.isin(empty)]
             coded = len(here)
             for code, n in here.value_counts().items():
-                counts[self.variable(column).level(code)] = int(n)
+                known = variable.missing.covers(code) or variable.kind not in ("date", "datetime")
+                reason = variable.level(code) if known else "impossible date"
+                counts[reason] = counts.get(reason, 0) + int(n)
         if len(empty) > coded:
             counts["system-missing"] = len(empty) - coded
         return counts
