@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
@@ -68,7 +69,7 @@ def to_toml(codebook: Codebook) -> str:
 
 def _variable(variable: Variable) -> Iterator[str]:
     default = Variable(variable.name)
-    yield f"[columns.{_toml(variable.name)}]"
+    yield f"[columns.{_key(variable.name)}]"
     for key in (*PLAIN, *WHOLE):
         name = FIELD_OF.get(key, key)
         if getattr(variable, name) != getattr(default, name):
@@ -78,10 +79,9 @@ def _variable(variable: Variable) -> Iterator[str]:
     yield from _pair("missing_range", () if rule.low is None else (rule.low, rule.high))
     yield from _pair("attributes", dict(variable.attributes))
     if variable.values:
-        yield f"[columns.{_toml(variable.name)}.values]"
+        yield f"[columns.{_key(variable.name)}.values]"
         for code, label in variable.values.items():
-            key = code if isinstance(code, str) else _number(code)
-            yield f"{_toml(key)} = {_toml(label)}"
+            yield f"{_key(code if isinstance(code, str) else _number(code))} = {_toml(label)}"
 
 
 def _set(response: MultipleResponse) -> str:
@@ -93,11 +93,15 @@ def _pair(key: str, value: Any) -> list[str]:
     return [] if value in (None, "", (), {}) else [f"{key} = {_toml(value)}"]
 
 
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _toml(name)
+
+
 def _toml(value: Any) -> str:
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{_toml(k)} = {_toml(v)}" for k, v in value.items()) + " }"
+        return "{ " + ", ".join(f"{_key(k)} = {_toml(v)}" for k, v in value.items()) + " }"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_toml, value)) + "]"
     return _number(value)

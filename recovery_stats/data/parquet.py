@@ -63,7 +63,10 @@ def _dataset(
     path: Path, table: Any, known: Codebook, names: Sequence[str], coded: Sequence[str]
 ) -> Dataset:
     index = pd.RangeIndex(1, table.num_rows + 1)
-    series = {n: pd.Series(_column(n, table.column(n)), index=index) for n in names}
+    series = {}
+    for name in names:
+        values = _column(name, table.column(name))
+        series[name] = pd.Series(values, index=index, dtype=values.dtype)
     frame = pd.DataFrame(series, index=index, columns=list(names))
     missing = {}
     for name in (n for n in names if f"{n}{CODES}" in coded):

@@ -16,6 +16,7 @@ import pandas as pd
 
 from recovery_stats.core.codebook import Codebook, Variable
 from recovery_stats.core.dataset import Dataset, Source
+from recovery_stats.data.por import read_portable
 from recovery_stats.data.sav_codebook import FALLBACK, Dictionary, read_dictionary
 from recovery_stats.data.sav_column import covered
 from recovery_stats.data.sav_time import datetimes
@@ -55,9 +56,11 @@ def read_spss(path: str | Path, columns: Sequence[str] | None = None) -> Dataset
     """
     path = Path(path)
     kind = kind_of(path)
+    cells: Cells
     if kind == "por":
-        raise DataError(f"{path.name!r}: portable files are not read yet.")
-    if kind == "sav":
+        codebook, portable = read_portable(path)
+        codebook, cells = _chosen(codebook, columns, path.name), portable
+    elif kind == "sav":
         dictionary = read_dictionary(path)
         codebook = _chosen(dictionary.codebook, columns, path.name)
         cells = _cells(path, dictionary, list(codebook.variables) if columns else None)

@@ -34,7 +34,7 @@ WIDEST_STRING_FORMAT = 255  # a very long string prints as A255 in its first seg
 def text_of(code: int) -> str:
     """The packed format of a variable record in words: type, width, decimals ("F8.2")."""
     name, width, decimals = CODES.get(code >> 16 & 0xFF, "F"), code >> 8 & 0xFF, code & 0xFF
-    return f"{name}{width}" + (f".{decimals}" if decimals else "")
+    return f"{name}{width}" + (f".{decimals}" if decimals or name == "F" else "")
 
 
 def packed(text: str) -> int | None:
