@@ -15,6 +15,7 @@ Checked: all pairs by brute force; R survival 3.5 (counts exactly).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,7 +80,7 @@ class WaveletMatrix:
 def concordance(
     x: Array,
     stop: Array,
-    event: Array,
+    event: NDArray[Any],
     *,
     start: Array | None = None,
     strata: Ints | None = None,

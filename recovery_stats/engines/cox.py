@@ -19,9 +19,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
 from recovery_stats.engines import risk_set
@@ -153,7 +154,7 @@ class CoxFit:
 def fit(
     X: Array,
     stop: Array,
-    event: Array,
+    event: NDArray[Any],
     *,
     start: Array | None = None,
     strata: Ints | None = None,
@@ -203,7 +204,7 @@ def fit(
 def prepare(
     X: Array,
     stop: Array,
-    event: Array,
+    event: NDArray[Any],
     start: Array | None,
     strata: Ints | None,
     weights: Array | None,

@@ -13,7 +13,7 @@ Checked: on paper; brute force; R survival 3.5.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -316,7 +316,7 @@ class LogRank:
 
 def logrank(
     stop: Array,
-    event: Array,
+    event: NDArray[Any],
     group: Ints,
     *,
     start: Array | None = None,

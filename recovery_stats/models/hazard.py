@@ -1,0 +1,604 @@
+"""Cox regression from a formula: names, tables, tests and checks around engines/cox.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Literal, get_args
+
+import numpy as np
+import pandas as pd
+from scipy.stats import chi2, norm
+
+from recovery_stats.core.check import Check
+from recovery_stats.core.dataset import Dataset
+from recovery_stats.core.document import Count, Quantity
+from recovery_stats.core.estimate import Estimate, Level
+from recovery_stats.engines import concordance, cox_residual, curves
+from recovery_stats.engines import cox as engine
+from recovery_stats.engines.concordance import Concordance
+from recovery_stats.engines.cox import ColumnsNotEstimable, Ties
+from recovery_stats.engines.cox_residual import Transform
+from recovery_stats.errors import NotEstimable, UsageError, unknown
+from recovery_stats.models.columns import Array, Columns, IntArray
+from recovery_stats.models.formula import Formula
+from recovery_stats.models.observation import Observation, observe
+
+FEW_CLUSTERS = 10
+USUAL_RATIO = (0.5, 2.0)  # robust over model errors: outside it one of the two is wrong
+FEW_EVENTS = 10  # events per coefficient below which Wald intervals are too short
+HEAVY_TIES = 0.1  # share of events at times with several, from which Breslow shrinks effects
+
+Residual = Literal["martingale", "deviance", "schoenfeld", "scaled_schoenfeld", "dfbeta", "score"]
+TIE_NAMES = {"efron": "Efron", "breslow": "Breslow", "exact": "exact (discrete)"}
+
+
+def cox(
+    formula: Formula | str,
+    data: pd.DataFrame | Dataset,
+    *,
+    ties: Ties = "efron",
+    cluster: str | None = None,
+    weights: str | None = None,
+    offset: str | None = None,
+    person: str | None = None,
+) -> CoxFit:
+    """Fit a proportional hazards model.
+
+    formula: `Surv(time, event) ~ x` or `Surv(start, stop, event) ~ x`, with strata(x), offset(x).
+    cluster: column whose rows are not independent: robust errors. weights: case or sampling
+    weights; weights that are not whole numbers bring robust errors. person: column that tells
+    rows of one person; they must not overlap, and people are counted by it.
+    Raises UsageError, DataError, NotEstimable (no events, a term without a finite estimate).
+    """
+    if ties not in TIE_NAMES:
+        raise UsageError(unknown("treatment of ties", ties, TIE_NAMES))
+    seen = observe(
+        formula,
+        data,
+        what="cox",
+        person=person,
+        weights=weights,
+        offset=offset,
+        cluster=cluster,
+    )
+    if seen.design.frailty is not None:
+        raise UsageError("cox does not fit frailty(x) terms; use strata(x) or cluster=.")
+    fit = _maximise(seen, ties)
+    clusters = _clusters(seen)
+    robust = None if clusters is None else cox_residual.robust_covariance(fit, clusters)
+    return CoxFit(seen, fit, clusters, robust)
+
+
+def _maximise(seen: Observation, ties: Ties) -> engine.CoxFit:
+    """Hand the arrays to the engine; columns it refuses get their names."""
+    try:
+        return engine.fit(
+            seen.X,
+            seen.stop,
+            seen.cause,
+            start=seen.start,
+            strata=seen.strata,
+            weights=seen.weights,
+            offset=seen.offset,
+            ties=ties,
+        )
+    except ColumnsNotEstimable as error:
+        names = ", ".join(repr(seen.design.names[j]) for j in error.columns)
+        word = "Terms" if len(error.columns) > 1 else "Term"
+        raise NotEstimable(f"{word} {names}: {error.reason}.") from None
+
+
+def _clusters(seen: Observation) -> IntArray | None:
+    """Whose rows are summed in robust errors; None for errors that trust the model.
+
+    Weights that are not counts of people have no likelihood, so they call for robust errors.
+    """
+    if seen.cluster is not None:
+        return seen.cluster
+    if seen.weights is None or not np.any(seen.weights % 1):
+        return None
+    return seen.person if seen.person is not None else np.arange(len(seen))
+
+
+@dataclass(frozen=True)
+class CoxFit:
+    """A fitted Cox model. Coefficients are log hazard ratios per unit of the term.
+
+    engine: the arrays. clusters (n,): codes of independent groups of rows, None without robust
+    errors; robust (p, p): their covariance.
+    """
+
+    observation: Observation
+    engine: engine.CoxFit
+    clusters: IntArray | None = field(repr=False)
+    robust: Array | None = field(repr=False)
+
+    # --- what was found
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """The names of the coefficients."""
+        return self.observation.design.names
+
+    @property
+    def beta(self) -> Array:
+        """Log hazard ratios (p,)."""
+        return self.engine.beta
+
+    @property
+    def n_clusters(self) -> int | None:
+        """Independent clusters behind robust errors; None without."""
+        return None if self.clusters is None else int(self.clusters.max()) + 1
+
+    @property
+    def _V(self) -> Array:
+        return self.engine.covariance if self.robust is None else self.robust
+
+    @property
+    def method(self) -> str:
+        """How it was estimated, for tables."""
+        words = f"Cox model, {TIE_NAMES[self.engine.ties]} ties"
+        strata = self.observation.design.strata
+        if strata is not None:
+            words += f", stratified by {strata.name}"
+        if self.robust is None:
+            return words
+        return words + f", {'cluster-' if self.observation.cluster_name else ''}robust errors"
+
+    def tidy(self, level: float = 0.95, exponentiate: bool = False) -> pd.DataFrame:
+        """One row per coefficient; exponentiate turns estimate and limits into hazard ratios."""
+        se = np.sqrt(np.diag(self._V))
+        z = norm.isf((1 - level) / 2)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            statistic = self.beta / se
+
+        def turn(x: Array) -> Array:
+            with np.errstate(over="ignore"):
+                return np.exp(x) if exponentiate else x
+
+        columns = {
+            "term": self.terms,
+            "estimate": turn(self.beta),
+            "std_error": se,
+            "df": np.inf,
+            "statistic": statistic,
+            "p_value": 2 * norm.sf(np.abs(statistic)),
+            "conf_low": turn(self.beta - z * se),
+            "conf_high": turn(self.beta + z * se),
+        }
+        frame = pd.DataFrame(columns)
+        if self.robust is not None:
+            model = np.sqrt(np.diag(self.engine.covariance))
+            frame.insert(3, "std_error_model", model)
+        return frame
+
+    def glance(self) -> pd.DataFrame:
+        """The whole model in one row."""
+        fit, p = self.engine, len(self.terms)
+        wald = float(self.beta @ np.linalg.pinv(self._V) @ self.beta) if p else 0.0
+        c = self.concordance
+        row = {
+            "n_obs": fit.n,
+            "n_events": fit.n_events,
+            "log_likelihood": fit.loglik,
+            "aic": 2 * p - 2 * fit.loglik,
+            "bic": p * np.log(fit.n_events) - 2 * fit.loglik,
+            "converged": True,
+            "log_likelihood_null": fit.loglik_null,
+            "concordance": c.estimate if c else np.nan,
+            "concordance_se": c.std_error if c else np.nan,
+            "lr_statistic": fit.likelihood_ratio,
+            "lr_df": p,
+            "lr_p": float(chi2.sf(fit.likelihood_ratio, p)),
+            "score": fit.score_statistic,
+            "score_p": float(chi2.sf(fit.score_statistic, p)),
+            "wald": wald,
+            "wald_p": float(chi2.sf(wald, p)),
+        }
+        return pd.DataFrame([row])
+
+    def covariance(self) -> pd.DataFrame:
+        """Covariance of the coefficients; the robust one where there is one."""
+        return pd.DataFrame(self._V, list(self.terms), list(self.terms))
+
+    @cached_property
+    def concordance(self) -> Concordance | None:
+        """How often the one with the earlier event had the higher hazard; None without pairs."""
+        seen = self.observation
+        try:
+            return concordance.concordance(
+                seen.X @ self.beta,
+                seen.stop,
+                seen.cause,
+                start=seen.start,
+                strata=seen.strata,
+                weights=seen.weights,
+                cluster=self.clusters,
+            )
+        except NotEstimable:
+            return None
+
+    # --- for other people and other questions
+
+    def estimate(
+        self,
+        weights: Mapping[str, float],
+        *,
+        name: str,
+        label: str,
+        level: float = 0.95,
+        rank: Level = "secondary",
+        exponentiate: bool = True,
+    ) -> Estimate:
+        """A linear combination of log hazard ratios, as a hazard ratio (or a log, on request).
+
+        With fewer than FEW_CLUSTERS clusters the wider of the robust and the model's error is
+        taken: a sandwich of so few is too short more often than not.
+        """
+        c = self._combination(weights)
+        value = float(c @ self.beta)
+        se, method = self._error_of(c)
+        half = float(norm.isf((1 - level) / 2)) * se
+        p = float(2 * norm.sf(abs(value) / se)) if se > 0 else float("nan")
+        turn = np.exp if exponentiate else float
+        seen = self.observation
+        return Estimate(
+            name,
+            label,
+            float(turn(value)),
+            float(turn(value - half)),
+            float(turn(value + half)),
+            se,
+            p,
+            scale="ratio" if exponentiate else "difference",
+            level=rank,
+            method=method,
+            confidence=level,
+            n=seen.people,
+            events=self.engine.n_events,
+        )
+
+    def _combination(self, weights: Mapping[str, float]) -> Array:
+        c = np.zeros(len(self.terms))
+        for term, weight in weights.items():
+            if term not in self.terms:
+                raise UsageError(unknown("term", term, self.terms))
+            c[self.terms.index(term)] = weight
+        return c
+
+    def _error_of(self, c: Array) -> tuple[float, str]:
+        """Standard error of a combination, and how it was found."""
+        model = float(np.sqrt(c @ self.engine.covariance @ c))
+        if self.robust is None:
+            return model, self.method
+        robust = float(np.sqrt(c @ self.robust @ c))
+        if (self.n_clusters or 0) < FEW_CLUSTERS and model > robust:
+            return model, f"{self.method}; model's error, the wider of the two"
+        return robust, self.method
+
+    def predict(
+        self, new_data: pd.DataFrame | Dataset, kind: Literal["log_hazard", "hazard"] = "log_hazard"
+    ) -> pd.Series[float]:
+        """Log hazard (or hazard) relative to average covariates; nan where a value is missing."""
+        X = self._new_rows(new_data)
+        value = cox_residual.linear_predictor(self.engine, X)
+        value += self.observation.design.recipe.offset(new_data)
+        index = (new_data.frame if isinstance(new_data, Dataset) else new_data).index
+        return pd.Series(np.exp(value) if kind == "hazard" else value, index, name=kind)
+
+    def _new_rows(self, new_data: pd.DataFrame | Dataset) -> Array:
+        return self.observation.design.recipe.matrix(new_data)
+
+    def baseline(self) -> pd.DataFrame:
+        """Cumulative hazard at average covariates: stratum, time, cumulative_hazard, survival."""
+        base = cox_residual.baseline(self.engine)
+        H = self.engine.problem.risk.head(base.hazard)
+        return pd.DataFrame(
+            {
+                "stratum": self._stratum_names(base.stratum),
+                "time": base.time,
+                "cumulative_hazard": H,
+                "survival": np.exp(-H),
+            }
+        )
+
+    def _stratum_names(self, codes: IntArray) -> list[str]:
+        strata = self.observation.design.strata
+        return ["all" if strata is None else strata.levels[c] for c in codes]
+
+    def survival(
+        self,
+        new_data: pd.DataFrame | Dataset,
+        *,
+        times: Sequence[float] | None = None,
+        level: float = 0.95,
+    ) -> pd.DataFrame:
+        """Survival curves of new rows whose covariates stay as they are.
+
+        Returns row (label in new_data), stratum, time, estimate, std_error, conf_low, conf_high
+        at every event time, or at `times`. With strata, every row in every stratum unless
+        new_data has the strata's columns. Limits on the log scale of survival.
+        """
+        X = self._new_rows(new_data)
+        offset = np.exp(self.observation.design.recipe.offset(new_data))
+        index = (new_data.frame if isinstance(new_data, Dataset) else new_data).index
+        parts = [
+            self._survival_in(stratum, X[rows], offset[rows], index[rows], times, level)
+            for stratum, rows in self._strata_of(new_data, len(X))
+        ]
+        return pd.concat(parts, ignore_index=True)
+
+    def _strata_of(self, new_data: pd.DataFrame | Dataset, n: int) -> list[tuple[int, IntArray]]:
+        """Which new rows are wanted in which stratum."""
+        everyone = np.arange(n)
+        strata = self.observation.design.strata
+        if strata is None:
+            return [(0, everyone)]
+        columns = Columns.of(new_data)
+        names = strata.name.split(":")
+        if not all(name in columns.frame.columns for name in names):
+            return [(s, everyone) for s in range(strata.size)]
+        found = columns.grouping(names)
+        known = {level: s for s, level in enumerate(strata.levels)}
+        strange = [level for level in found.levels if level not in known]
+        if strange:
+            raise UsageError(unknown(f"stratum of {strata.name}", strange[0], known))
+        codes = np.array([known[level] for level in found.levels])[found.codes]
+        return [(int(s), np.flatnonzero(codes == s)) for s in np.unique(codes)]
+
+    def _survival_in(
+        self,
+        stratum: int,
+        X: Array,
+        relative: Array,
+        index: pd.Index[Any],
+        times: Sequence[float] | None,
+        level: float,
+    ) -> pd.DataFrame:
+        event_times, H, se = cox_residual.cumulative_hazard(self.engine, X, stratum)
+        H, se = H * relative[:, None], se * relative[:, None]
+        if times is not None:
+            at = curves.position(event_times, np.asarray(times, float)) + 1
+            H = np.column_stack([np.zeros(len(X)), H])[:, at]
+            se = np.column_stack([np.zeros(len(X)), se])[:, at]
+            event_times = np.asarray(times, float)
+        S = np.exp(-H)
+        low, high = curves.limits(S, se, level=level, kind="log")
+        return pd.DataFrame(
+            {
+                "row": np.repeat(np.asarray(index), len(event_times)),
+                "stratum": self._stratum_names(np.array([stratum]))[0],
+                "time": np.tile(event_times, len(X)),
+                "estimate": S.ravel(),
+                "std_error": (S * se).ravel(),
+                "conf_low": low.ravel(),
+                "conf_high": high.ravel(),
+            }
+        )
+
+    # --- whether to believe it
+
+    def proportionality(self, transform: Transform = "km") -> pd.DataFrame:
+        """Score test of Grambsch & Therneau that effects do not change with g(time).
+
+        One row per term with all its columns, and GLOBAL: term, chisq, df, p_value.
+        """
+        design = self.observation.design
+        test = cox_residual.proportionality(
+            self.engine,
+            self._transformed(transform),
+            tuple(tuple(design.columns_of(t)) for t in design.terms),
+        )
+        chisq = np.append(test.statistic, test.overall)
+        df = np.append(test.df, test.overall_df)
+        return pd.DataFrame(
+            {
+                "term": [*design.terms, "GLOBAL"],
+                "chisq": chisq,
+                "df": df,
+                "p_value": chi2.sf(chisq, df),
+            }
+        )
+
+    def _transformed(self, transform: Transform) -> Array:
+        if transform not in get_args(Transform):
+            raise UsageError(unknown("transform of time", transform, get_args(Transform)))
+        seen, before = self.observation, None
+        if transform == "km":
+            table = curves.tabulate(seen.stop, seen.cause, start=seen.start)
+            curve = np.concatenate(([1.0], curves.kaplan_meier(table).estimate))
+            time = self.engine.problem.risk.time
+            before = curve[np.searchsorted(table.time, time, side="left")]
+        return cox_residual.transform_times(self.engine, transform, seen.stop, before)
+
+    def residuals(self, kind: Residual = "martingale") -> pd.Series[float] | pd.DataFrame:
+        """Residuals by row of the data; Schoenfeld's have one row an event, with its time."""
+        index, terms = self.observation.index, list(self.terms)
+        if kind in ("schoenfeld", "scaled_schoenfeld"):
+            make = getattr(cox_residual, kind)
+            values, rows, time = make(self.engine)
+            frame = pd.DataFrame(values, index[rows], terms)
+            frame.insert(0, "time", time)
+            return frame
+        if kind in ("martingale", "deviance"):
+            return pd.Series(getattr(cox_residual, kind)(self.engine), index, name=kind)
+        if kind in ("dfbeta", "score"):
+            return pd.DataFrame(getattr(cox_residual, kind)(self.engine), index, terms)
+        raise UsageError(unknown("residual", kind, get_args(Residual)))
+
+    def anova(self, type: Literal[1, 2, 3] = 3) -> pd.DataFrame:
+        """Chi-squared test of each term: Wald (3), or likelihood ratio as terms enter (1, 2).
+
+        2 compares with all terms that do not contain it. Robust errors allow the Wald test only.
+        """
+        design = self.observation.design
+        if type == 3 or self.robust is not None:
+            statistics = [self._wald(design.columns_of(t)) for t in design.terms]
+        elif type in (1, 2):
+            statistics = [self._gain(j, type) for j in range(len(design.terms))]
+        else:
+            raise UsageError("anova has types 1, 2 and 3.")
+        df = [len(design.columns_of(t)) for t in design.terms]
+        return pd.DataFrame(
+            {
+                "term": design.terms,
+                "num_df": df,
+                "den_df": np.inf,
+                "statistic": statistics,
+                "p_value": chi2.sf(statistics, df),
+            }
+        )
+
+    def _wald(self, columns: list[int]) -> float:
+        b = self.beta[columns]
+        return float(b @ np.linalg.solve(self._V[np.ix_(columns, columns)], b))
+
+    def _gain(self, term: int, type: int) -> float:
+        """Twice the log-likelihood that a term adds to those before it, or not containing it."""
+        coded = self.observation.design.recipe.coded
+        factors = set(coded[term].term.factors)
+        if type == 1:
+            others = list(range(term))
+        else:
+            others = [
+                j
+                for j in range(len(coded))
+                if j != term and not factors < set(coded[j].term.factors)
+            ]
+        return 2 * (self._loglik([*others, term]) - self._loglik(others))
+
+    def _loglik(self, terms: list[int]) -> float:
+        columns = [j for j, a in enumerate(self.observation.design.assign) if a in terms]
+        seen = replace(self.observation, X=self.observation.X[:, columns])
+        return _maximise(seen, self.engine.ties).loglik
+
+    def checks(self) -> tuple[Check, ...]:
+        """What a reader should know before believing the hazard ratios."""
+        return tuple(cox_checks(self))
+
+    def __repr__(self) -> str:
+        fit = self.engine
+        return (
+            f"<Cox model: {', '.join(self.terms) or 'no terms'}; {fit.n} rows, "
+            f"{fit.n_events} events, log-likelihood {fit.loglik:.3f}>"
+        )
+
+
+def cox_checks(fit: CoxFit) -> Iterator[Check]:
+    """Events, clusters, proportional hazards, ties, rows lost, strata without events."""
+    events, p = fit.engine.n_events, len(fit.terms)
+    if p:
+        yield Check(
+            "events per coefficient",
+            "caution" if events < FEW_EVENTS * p else "ok",
+            (Count(events, "events"), " events for ", Quantity(p, "whole"), " coefficients."),
+        )
+    if fit.robust is not None:
+        yield from _cluster_checks(fit)
+    yield from _proportionality_check(fit)
+    yield from _tie_check(fit)
+    yield from _row_checks(fit)
+
+
+def _cluster_checks(fit: CoxFit) -> Iterator[Check]:
+    """Robust errors from few clusters, or far from the model's, are luck or a wrong model."""
+    name, n = fit.observation.cluster_name or "rows", fit.n_clusters or 0
+    few = n < FEW_CLUSTERS
+    note = (
+        "; robust errors of so few are unreliable, so reports take the wider of the robust "
+        "and the model's interval." if few else "."
+    )  # fmt: skip
+    yield Check(
+        "clusters",
+        "caution" if few else "ok",
+        ("Robust errors from ", Quantity(n, "whole"), f" clusters ({name})", note),
+        name,
+    )
+    ratios = np.sqrt(np.diag(fit.robust) / np.diag(fit.engine.covariance))  # type: ignore[arg-type]
+    for term, ratio in zip(fit.terms, ratios, strict=True):
+        yield Check(
+            "robust and model errors",
+            "ok" if USUAL_RATIO[0] <= ratio <= USUAL_RATIO[1] else "caution",
+            (
+                "The robust standard error is ",
+                Quantity(float(ratio), "ratio"),
+                " times the model's" + _reading(float(ratio)),
+            ),
+            term,
+        )
+
+
+def _reading(ratio: float) -> str:
+    if ratio < USUAL_RATIO[0]:
+        return "; so short an interval is luck of few or nearly equal clusters, not knowledge."
+    if ratio > USUAL_RATIO[1]:
+        return "; rows of one cluster depend strongly, and the model's interval is too short."
+    return "."
+
+
+def _proportionality_check(fit: CoxFit) -> Iterator[Check]:
+    if fit.engine.moments is None or not fit.terms:
+        return
+    test = fit.proportionality()
+    p = float(test["p_value"].iloc[-1])
+    worst = str(test["term"].iloc[int(test["p_value"].iloc[:-1].argmin())])
+    yield Check(
+        "proportional hazards",
+        "caution" if p < 0.05 else "ok",
+        (
+            "Test that hazard ratios do not change over time: p ",
+            Quantity(p, "p"),
+            f"; they change most for {worst}, and the ratio is an average over the follow-up."
+            if p < 0.05
+            else ".",
+        ),
+        worst if p < 0.05 else "",
+    )
+
+
+def _tie_check(fit: CoxFit) -> Iterator[Check]:
+    n_events = fit.engine.problem.risk.n_events
+    tied = int(n_events[n_events > 1].sum())
+    heavy = tied > HEAVY_TIES * fit.engine.n_events
+    if heavy:
+        yield Check(
+            "tied events",
+            "caution" if fit.engine.ties == "breslow" else "ok",
+            (
+                Count(tied, "events"),
+                " events share their time with another"
+                + (
+                    "; Breslow's method pulls hazard ratios towards one."
+                    if fit.engine.ties == "breslow"
+                    else "."
+                ),
+            ),
+        )
+
+
+def _row_checks(fit: CoxFit) -> Iterator[Check]:
+    seen = fit.observation
+    lost = sum(seen.design.lost.values())
+    if lost:
+        yield Check(
+            "complete rows",
+            "caution",
+            (Count(lost, "rows"), " rows lack a value that the model needs and were left out."),
+        )
+    if seen.weightless:
+        yield Check(
+            "weights",
+            "ok",
+            (Count(seen.weightless, "rows"), " rows have weight 0 and were left out."),
+        )
+    if fit.engine.idle_strata:
+        yield Check(
+            "strata without events",
+            "caution",
+            (
+                Quantity(fit.engine.idle_strata, "whole"),
+                " strata have no event and tell nothing about the hazard ratios.",
+            ),
+        )

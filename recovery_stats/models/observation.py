@@ -1,0 +1,227 @@
+"""Times and events of a survival formula, checked before any engine sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from recovery_stats.core.dataset import Dataset
+from recovery_stats.errors import DataError, UsageError
+from recovery_stats.models.columns import Array, Columns, IntArray
+from recovery_stats.models.design import Design, Times, build_design
+from recovery_stats.models.formula import Formula, Surv, parse
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """When each row was observed, on (start, stop], how that ended, and what goes with it.
+
+    start is None where every row is observed from the beginning. cause (n,): 0 censored, 1
+    event, or 1 … J for competing events. X (n, p) with `design.names`. strata, cluster, person
+    (n,): whole numbers from 0, None where not asked for. index (n,): labels of the rows.
+    weightless: rows left out because their weight is 0.
+    """
+
+    start: Array | None
+    stop: Array
+    cause: IntArray
+    X: Array
+    weights: Array | None
+    offset: Array | None
+    strata: IntArray | None
+    cluster: IntArray | None
+    person: IntArray | None
+    index: NDArray[Any]
+    design: Design
+    cluster_name: str = ""
+    weightless: int = 0
+
+    def __len__(self) -> int:
+        return len(self.stop)
+
+    @property
+    def people(self) -> int | None:
+        """How many people the rows belong to; None where rows of one person cannot be told."""
+        if self.person is not None:
+            return int(self.person.max(initial=-1)) + 1
+        return len(self) if self.start is None else None
+
+
+def observe(
+    formula: Formula | str,
+    data: pd.DataFrame | Dataset,
+    *,
+    what: str,
+    person: str | None = None,
+    weights: str | None = None,
+    offset: str | None = None,
+    cluster: str | None = None,
+    complete: tuple[str, ...] = (),
+    competing: bool = False,
+) -> Observation:
+    """Read a survival formula's columns and check the times.
+
+    what: the caller's name, for messages. complete: further columns that rows must have.
+    Raises UsageError without Surv on the left; DataError for negative times, start >= stop,
+    event codes other than 0 and 1, overlapping rows of one person.
+    """
+    asked = read_survival(formula, what)
+    design = build_design(
+        asked,
+        data,
+        numbers=tuple(c for c in (weights, offset) if c),
+        groups=tuple(c for c in (person, cluster, *complete) if c),
+        drop_intercept=True,
+    )
+    times = design.response
+    assert isinstance(times, Times)
+    assert isinstance(asked.response, Surv)
+    name = _Rows(Columns.of(data), design)
+    _check_times(times, asked.response, name)
+    who = design.groups[person].codes if person else None
+    if who is not None and times.start is not None:
+        _refuse_overlap(who, times.start, times.stop, name)
+    grouping = design.groups[cluster] if cluster else design.cluster
+    whole = Observation(
+        times.start,
+        times.stop,
+        _causes(times.event, asked.response, name, competing=competing),
+        design.X,
+        _weights(design.numbers[weights], weights, name) if weights else None,
+        _offset(design, offset),
+        design.strata.codes if design.strata else None,
+        grouping.codes if grouping else None,
+        who,
+        design.rows,
+        design,
+        grouping.name if grouping else "",
+    )
+    return whole if whole.weights is None else _with_weight(whole, whole.weights > 0)
+
+
+def _offset(design: Design, column: str | None) -> Array | None:
+    if column is None:
+        return design.offset
+    return design.numbers[column] + (0.0 if design.offset is None else design.offset)
+
+
+def _with_weight(seen: Observation, kept: Mask) -> Observation:
+    """Leave out the rows whose weight is 0: they are in no risk set."""
+    if kept.all():
+        return seen
+
+    def of(values: NDArray[Any] | None) -> Any:
+        return None if values is None else values[kept]
+
+    def codes(values: IntArray | None) -> Any:
+        return None if values is None else np.unique(values[kept], return_inverse=True)[1]
+
+    return replace(
+        seen,
+        start=of(seen.start),
+        stop=of(seen.stop),
+        cause=of(seen.cause),
+        X=of(seen.X),
+        weights=of(seen.weights),
+        offset=of(seen.offset),
+        strata=of(seen.strata),
+        cluster=codes(seen.cluster),
+        person=codes(seen.person),
+        index=of(seen.index),
+        weightless=int((~kept).sum()),
+    )
+
+
+def read_survival(formula: Formula | str, what: str) -> Formula:
+    """Parse and make sure that it is about times; interval censoring has other models."""
+    asked = parse(formula) if isinstance(formula, str) else formula
+    if not isinstance(asked.response, Surv):
+        raise UsageError(
+            f"{what} needs times on the left of the formula: Surv(time, event) ~ … or "
+            "Surv(start, stop, event) ~ …"
+        )
+    if asked.response.kind == "interval2":
+        raise UsageError(f"{what} does not read interval-censored times.")
+    if asked.random:
+        raise UsageError(f"{what} has no random terms; frailty(x) and strata(x) group the rows.")
+    return asked
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Says which rows of the file a condition on the analysed rows concerns."""
+
+    columns: Columns
+    design: Design
+
+    def __call__(self, where: Mask) -> str:
+        everywhere = np.zeros(len(self.columns), dtype=bool)
+        everywhere[np.flatnonzero(self.design.kept)[where]] = True
+        return self.columns.rows(everywhere)
+
+
+def _check_times(times: Times, surv: Surv, name: Callable[[Mask], str]) -> None:
+    for column, values in ((surv.start, times.start), (surv.stop, times.stop)):
+        if values is not None and (values < 0).any():
+            negative = values < 0
+            raise DataError(
+                f"{column} is negative in {int(negative.sum())} rows ({name(negative)}); "
+                "time runs from entry, which is 0."
+            )
+    if times.start is not None and (times.start >= times.stop).any():
+        empty = times.start >= times.stop
+        raise DataError(
+            f"{surv.start} is not before {surv.stop} in {int(empty.sum())} rows ({name(empty)}); "
+            "a row is observed on (start, stop] and must have a length."
+        )
+
+
+def _causes(event: Array, surv: Surv, name: Callable[[Mask], str], *, competing: bool) -> IntArray:
+    column = surv.event.column if surv.event else "event"
+    if competing:
+        wrong = (event < 0) | (event != np.rint(event))
+        rule = "0 for censored and 1, 2, … for the causes"
+    else:
+        wrong = (event != 0) & (event != 1)
+        rule = "0 for censored and 1 for the event"
+    if wrong.any():
+        raise DataError(
+            f"Column {column!r} must be {rule}; {int(wrong.sum())} rows are not ({name(wrong)}). "
+            f"Recode it, or name the event in the formula: {column} == 2."
+        )
+    return event.astype(np.intp)
+
+
+def _weights(weight: Array, column: str, name: Callable[[Mask], str]) -> Array:
+    wrong = ~(weight >= 0)
+    if wrong.any():
+        raise DataError(
+            f"Weight {column!r} is negative in {int(wrong.sum())} rows ({name(wrong)})."
+        )
+    if not (weight > 0).any():
+        raise DataError(f"Weight {column!r} is 0 in every row.")
+    return weight
+
+
+def _refuse_overlap(
+    person: IntArray, start: Array, stop: Array, name: Callable[[Mask], str]
+) -> None:
+    """A person cannot be at risk twice at one time."""
+    order = np.lexsort((start, person))
+    who, begin, end = person[order], start[order], stop[order]
+    bad = (who[1:] == who[:-1]) & (begin[1:] < end[:-1])
+    if bad.any():
+        where = np.zeros(len(person), dtype=bool)
+        where[order[1:][bad]] = True
+        people = len(np.unique(who[1:][bad]))
+        raise DataError(
+            f"{int(bad.sum())} rows of {people} people start before the row before them has "
+            f"stopped ({name(where)}); the rows of one person must not overlap."
+        )
