@@ -1,48 +1,200 @@
-"""Withhold small counts, wherever they stand and whatever they could be worked out from."""
+"""Withhold small counts, wherever they stand and whatever they could be worked out from.
+
+In order: the participant flow (steps that lose few people are told together), figures (curves
+coarsened, points and groups of few people dropped), estimates (raw summaries of few people),
+then every count of the document together (`report.privacy.count`), then rounding. Sources: CMS
+cell-size policy (no cell of 1 to 10, none that can be derived); Hundepool et al. 2012,
+Statistical Disclosure Control, ch. 4. Attacked in tests/report/test_attack.py.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from recovery_stats.core.document import (
     Block,
-    Bullets,
+    CaterpillarFigure,
     Cell,
-    Checks,
     Count,
+    CurveFigure,
     Document,
     Flow,
+    ForestFigure,
     Hidden,
-    Paragraph,
+    LineFigure,
+    Numbers,
+    Quantity,
+    Row,
+    Series,
     Share,
+    Shown,
     Spread,
     Table,
 )
+from recovery_stats.core.estimate import Estimate
 from recovery_stats.core.study import Privacy
+from recovery_stats.report.privacy.count import withhold_counts
+from recovery_stats.report.privacy.curve import coarsen
+from recovery_stats.report.privacy.estimate import withhold_estimates
+from recovery_stats.report.privacy.flow import safe_flow
+from recovery_stats.report.privacy.value import PUBLIC_UNITS, Value
+from recovery_stats.report.privacy.visit import Place, cells, map_cells
+
+OLDEST = 89  # HIPAA Safe Harbor, 45 CFR 164.514(b)(2)(i)(C): ages above 89 as one category
 
 
 def disclose(document: Document, privacy: Privacy) -> Document:
-    """The document without the counts that `privacy` withholds."""
+    """The document without what `privacy` withholds; only such documents leave the program."""
+    marked = replace(document, meta=(*document.meta, ("privacy", privacy.profile)))
+    if privacy.minimum <= 1 and privacy.round_to <= 1 and not privacy.hide_zero:
+        return marked
+    withheld: set[Value] = set()
+    blocks: list[Block] = []
+    for block in marked.blocks:
+        if isinstance(block, Flow):
+            safe = safe_flow(block, privacy.minimum)
+            withheld |= safe.withheld
+            blocks.append(safe.flow)
+        else:
+            blocks.append(_thin(block, privacy))
+    draft = withhold_estimates(replace(marked, blocks=tuple(blocks)), privacy)
+    counted = withhold_counts(draft, frozenset(withheld), privacy)
+    rounded = _with_safe_sizes(_round(counted, privacy), privacy)
+    return replace(rounded, blocks=tuple(_finish(block, privacy) for block in rounded.blocks))
 
-    def safe(cell: Cell) -> Cell:
-        small = isinstance(cell, Count | Share | Spread) and 0 < cell.n < privacy.minimum
-        return Hidden(privacy.minimum) if small else cell
 
-    def visit(block: Block) -> Block:
-        match block:
-            case Paragraph(parts):
-                return replace(block, parts=tuple(map(safe, parts)))
-            case Bullets(items):
-                return replace(block, items=tuple(tuple(map(safe, item)) for item in items))
-            case Table(rows=rows):
-                kept = (replace(row, cells=tuple(map(safe, row.cells))) for row in rows)
-                return replace(block, rows=tuple(kept))
-            case Flow(steps, people):
-                new = tuple((label, safe(kept), safe(lost)) for label, kept, lost in steps)
-                return Flow(new, tuple(map(safe, people)))
-            case Checks(checks):
-                return Checks(tuple(replace(c, parts=tuple(map(safe, c.parts))) for c in checks))
+# --- figures -----------------------------------------------------------------------------
+
+
+def _thin(block: Block, privacy: Privacy) -> Block:
+    """A figure without what rests on few people, and without the counts behind the rest."""
+    match block:
+        case CurveFigure():
+            return coarsen(block, privacy)
+        case LineFigure(series=series):
+            return replace(block, series=tuple(_thick_points(s, privacy) for s in series))
+        case CaterpillarFigure():
+            return _thick_groups(block, privacy)
+        case _:
+            return block
+
+
+def _thick_points(series: Series, privacy: Privacy) -> Series:
+    at = series.n_at or (privacy.minimum,) * len(series.x)
+    kept = [i for i, n in enumerate(at) if n >= privacy.minimum]
+    low, high = _pick(series.low, kept), _pick(series.high, kept)
+    return Series(series.name, _pick(series.x, kept), _pick(series.y, kept), low, high)
+
+
+def _thick_groups(figure: CaterpillarFigure, privacy: Privacy) -> CaterpillarFigure:
+    at = figure.n_at or (privacy.minimum,) * len(figure.value)
+    kept = [i for i, n in enumerate(at) if n >= privacy.minimum]
+    value, low, high = (_pick(part, kept) for part in (figure.value, figure.low, figure.high))
+    all_shown = len(kept) == len(figure.value)
+    note = () if all_shown else (f"Groups of fewer than {privacy.minimum} are not shown.",)
+    return replace(figure, value=value, low=low, high=high, n_at=(), notes=(*figure.notes, *note))
+
+
+def _pick(numbers: Numbers, places: list[int]) -> Numbers:
+    return tuple(numbers[i] for i in places) if numbers else ()
+
+
+# --- rounding and sizes ------------------------------------------------------------------
+
+
+def _round(document: Document, privacy: Privacy) -> Document:
+    """Round every count to the nearest multiple that the profile asks for."""
+    if privacy.round_to <= 1:
+        return document
+
+    def rounded(n: int) -> int:
+        return privacy.round_to * math.floor(n / privacy.round_to + 0.5)
+
+    def change(_: Place, cell: Cell) -> Cell:
+        match cell:
+            case Count(n, unit) if unit not in PUBLIC_UNITS:
+                return Count(rounded(n), unit)
+            case Share(n, of):
+                return Share(min(rounded(n), rounded(of)), rounded(of))
+            case Spread(mean, sd, n):
+                return Spread(mean, sd, rounded(n))
+            case Quantity(value, style, n) if n is not None:
+                return Quantity(value, style, rounded(n))
             case _:
-                return block
+                return cell
 
-    return replace(document, blocks=tuple(map(visit, document.blocks)))
+    return map_cells(document, change)
+
+
+def _with_safe_sizes(document: Document, privacy: Privacy) -> Document:
+    """Estimates carry `n` and `events` into results.json only where the page prints them too.
+
+    Elsewhere a sample a few smaller than another would say how many people were left out.
+    """
+    printed = {c.n for c in cells(document).values() if isinstance(c, Count | Share)}
+    printed |= {c.of for c in cells(document).values() if isinstance(c, Share)}
+
+    def sized(e: Estimate) -> Estimate:
+        n = e.n if e.n in printed else None
+        return replace(e, n=n, events=e.events if e.events in printed else None)
+
+    def change(_: Place, cell: Cell) -> Cell:
+        return replace(cell, estimate=sized(cell.estimate)) if isinstance(cell, Shown) else cell
+
+    def forest(block: Block) -> Block:
+        if not isinstance(block, ForestFigure):
+            return block
+        rows = tuple(
+            replace(r, estimate=sized(r.estimate)) if isinstance(r, Shown) else r
+            for r in block.rows
+        )
+        return replace(block, rows=rows)
+
+    done = map_cells(document, change)
+    return replace(
+        done,
+        blocks=tuple(forest(block) for block in done.blocks),
+        estimates=tuple(map(sized, document.estimates)),
+    )
+
+
+# --- what the reader is told -------------------------------------------------------------
+
+
+def _finish(block: Block, privacy: Privacy) -> Block:
+    """Say in a note what was withheld, and put ages above 89 into one category."""
+    if isinstance(block, Table):
+        rows = tuple(_without_high_ages(row) for row in block.rows)
+        return replace(block, rows=rows, notes=(*block.notes, *_note(block, privacy)))
+    if isinstance(block, CurveFigure) and privacy.grid_events > 1:
+        note = (
+            f"Drawn in steps of at least {privacy.grid_events} events, ending where fewer than "
+            f"{privacy.minimum} people remain, so that nobody's day can be read from it."
+        )
+        return replace(block, notes=(*block.notes, note))
+    return block
+
+
+def _note(table: Table, privacy: Privacy) -> tuple[str, ...]:
+    hidden = [c.below for row in table.rows for c in row.cells if isinstance(c, Hidden)]
+    small = f"< {privacy.minimum}: from {0 if privacy.hide_zero else 1} to {privacy.minimum - 1}"
+    told = [f"{small}, not shown"] if any(hidden) else []
+    if not all(hidden):
+        told.append("hidden: not shown, because a small number would follow from it")
+    rounded = f"Counts are rounded to the nearest {privacy.round_to}."
+    counted = any(isinstance(c, Count | Share) for row in table.rows for c in row.cells)
+    notes = [f"{'; '.join(told).capitalize()}."] if told else []
+    return (*notes, *([rounded] if counted and privacy.round_to > 1 else []))
+
+
+def _without_high_ages(row: Row) -> Row:
+    words = f"{row.key} {row.label}".casefold().replace(",", " ").split()
+    if "age" not in words:
+        return row
+
+    def category(cell: Cell) -> Cell:
+        old = isinstance(cell, Quantity) and cell.style != "p" and cell.value > OLDEST
+        return f"{OLDEST + 1} or over" if old else cell
+
+    return replace(row, cells=tuple(map(category, row.cells)))

@@ -172,10 +172,10 @@ def _statistics(cell: Cell) -> list[_Named]:  # noqa: PLR0911 (one case for each
         case Share(n, of):
             share = n / of if of else math.nan
             return [("count", n, "", of), ("proportion", _json(share), "", of)]
-        case Spread(mean, sd, n):
-            return [("mean", _json(mean), "", n), ("sd", _json(sd), "", n)]
-        case Quantity(value, style, n):
-            return [(style, _json(value), "", n)]
+        case Spread(mean, sd):  # its n is not printed: beside a total it tells who is missing
+            return [("mean", _json(mean), "", None), ("sd", _json(sd), "", None)]
+        case Quantity(value, style):
+            return [(style, _json(value), "", None)]
         case Hidden(below):
             return [("hidden", f"< {below}" if below else "withheld", "", None)]
         case Shown(estimate, part):

@@ -1,0 +1,1 @@
+"""The parts of disclosure control; `report.disclose` puts them in order."""

@@ -1,0 +1,165 @@
+"""Every count of a document together: small ones, complements, equal numbers, sums."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from recovery_stats.core.document import (
+    Cell,
+    Count,
+    Document,
+    Flow,
+    Hidden,
+    LoveFigure,
+    Quantity,
+    Share,
+    Table,
+)
+from recovery_stats.core.study import Privacy
+from recovery_stats.report.privacy.sums import flow_sums, runs, table_sums
+from recovery_stats.report.privacy.suppress import Problem, Sum, protect
+from recovery_stats.report.privacy.value import Value, behind, is_small, said
+from recovery_stats.report.privacy.visit import Place, cells, map_cells
+
+ROUNDS = 25
+
+
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """The cells of a document that rest on counts, by place, and the sums they obey."""
+
+    cells: Mapping[Place, Cell]
+    numbers: Mapping[Place, int]
+    sums: tuple[Sum, ...]
+
+
+def withhold_counts(document: Document, withheld: frozenset[Value], privacy: Privacy) -> Document:
+    """Hide until nothing changes; `withheld` are numbers that the flow no longer tells."""
+    counts = _read(document)
+    small = frozenset(p for p in counts.numbers if is_small(counts.cells[p], privacy))
+    linked = _where(counts, withheld) | _nearly_all(document, counts, privacy)
+    problem = Problem(counts.numbers, counts.sums, privacy.minimum, small, linked - small)
+    telling = withheld
+    for _ in range(ROUNDS):
+        sums = counts.sums + _sums_known(document, counts, problem)
+        problem = protect(replace(problem, sums=sums))
+        telling = withheld | _telling(counts, problem)
+        found = _where(counts, telling) - problem.small
+        if found <= problem.linked:
+            break
+        problem = replace(problem, linked=problem.linked | found)
+    return _apply(document, counts, problem, telling)
+
+
+def _read(document: Document) -> _Counts:
+    found = {p: c for p, c in cells(document).items() if behind(c) is not None}
+    sums: list[Sum] = []
+    for b, block in enumerate(document.blocks):
+        if isinstance(block, Table):
+            sums += table_sums(block, b)
+        elif isinstance(block, Flow):
+            sums += flow_sums(block, b)
+    numbers = {p: n for p, c in found.items() if (n := behind(c)) is not None}
+    known = tuple(s for s in sums if s.parts and all(p in numbers for p in s.places))
+    return _Counts(found, numbers, known)
+
+
+def _nearly_all(document: Document, counts: _Counts, privacy: Privacy) -> frozenset[Place]:
+    """Counts a few short of a step of the flow: the difference tells how many are missing."""
+    steps = {
+        (cell.n, cell.unit)
+        for block in document.blocks
+        if isinstance(block, Flow)
+        for cell in (*(kept for _, kept, _ in block.steps), *block.people)
+        if isinstance(cell, Count)
+    }
+
+    def short(value: Value) -> bool:
+        gaps = (n - value[0] for n, unit in steps if unit == value[1] and 2 * value[0] > n)
+        return value not in steps and any(0 < gap < privacy.minimum for gap in gaps)
+
+    values = ((p, said(c)) for p, c in counts.cells.items() if isinstance(c, Count))
+    return frozenset(p for p, value in values if value and short(value))
+
+
+def _sums_known(document: Document, counts: _Counts, problem: Problem) -> tuple[Sum, ...]:
+    """Rows and runs of tables with something hidden in them whose sum is printed somewhere."""
+    shares = {c.of for c in counts.cells.values() if isinstance(c, Share)}
+    printed = {p: c for p, c in counts.cells.items() if p not in problem.hidden}
+    visible = shares | {v[0] for c in printed.values() if (v := said(c))}
+    found = []
+    for b, block in enumerate(document.blocks):
+        for places in runs(block, b) if isinstance(block, Table) else ():
+            known = len(places) > 1 and all(p in counts.numbers for p in places)
+            if not known or problem.hidden.isdisjoint(places):
+                continue
+            total = sum(counts.numbers[p] for p in places)
+            if total in visible:
+                found.append(Sum(places, total=total))
+    return tuple(found)
+
+
+def _telling(counts: _Counts, problem: Problem) -> frozenset[Value]:
+    """Hidden numbers that are not small, and complements: a reader could subtract them."""
+    values: set[Value] = set()
+    for place, cell in counts.cells.items():
+        if place in problem.hidden and (value := said(cell)):
+            values.add(value)
+            if isinstance(cell, Share):
+                values.add((cell.of - cell.n, value[1]))
+    return frozenset(v for v in values if v[0] >= problem.minimum)
+
+
+def _where(counts: _Counts, values: Iterable[Value]) -> frozenset[Place]:
+    """The places that print one of `values`."""
+    wanted = set(values)
+    return frozenset(p for p, c in counts.cells.items() if said(c) in wanted)
+
+
+# --- printing what is left ---------------------------------------------------------------
+
+
+def _apply(
+    document: Document, counts: _Counts, problem: Problem, telling: frozenset[Value]
+) -> Document:
+    rows = {p[:2] for p in problem.hidden if isinstance(document.blocks[p[0]], Table)}
+    tests = {p: x for p, c in cells(document).items() if (x := _test(c)) is not None}
+    secret = {abs(x) for p, x in tests.items() if p[:2] in rows}
+
+    def change(place: Place, cell: Cell) -> Cell:
+        if place in problem.hidden:
+            bounded = place in problem.small - problem.unbounded and _below(cell, problem.minimum)
+            return Hidden(problem.minimum if bounded else 0)
+        if place[:2] in rows and place in tests:
+            return Hidden(0)
+        if isinstance(cell, Share) and (cell.of, "people") in telling:
+            return Quantity(round(cell.n / cell.of, 2), "percent")
+        return cell
+
+    safe = map_cells(document, change)
+    blocks = tuple(
+        _without_points(b, secret) if isinstance(b, LoveFigure) else b for b in safe.blocks
+    )
+    return replace(safe, blocks=blocks)
+
+
+def _below(cell: Cell, minimum: int) -> bool:
+    """Whether "< minimum" would be true of the number the cell prints or rests on."""
+    number = behind(cell)
+    return number is not None and number < minimum
+
+
+def _test(cell: Cell) -> float | None:
+    """A standardised difference, p value or ratio: beside counts it can be solved for them."""
+    tells = isinstance(cell, Quantity) and cell.style in ("plain", "p", "ratio", "percent")
+    return cell.value if isinstance(cell, Quantity) and tells else None
+
+
+def _without_points(figure: LoveFigure, secret: set[float]) -> LoveFigure:
+    """A love plot without the covariates whose difference the table withholds."""
+    nan = float("nan")
+    kept = [not any(abs(abs(x) - s) <= 1e-9 for s in secret) for x in figure.before]
+    before = tuple(x if keep else nan for x, keep in zip(figure.before, kept, strict=True))
+    after = tuple(x if keep else nan for x, keep in zip(figure.after, kept, strict=False))
+    return replace(figure, before=before, after=after)

@@ -1,0 +1,102 @@
+"""Estimates that are a summary of few people, or that give back a hidden share.
+
+An estimate of a model may be shown although few had the event: it is not a count. A raw
+proportion is one, and a plain difference or ratio of two shares gives back the second when the
+first is printed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from recovery_stats.core.document import (
+    Block,
+    Cell,
+    Document,
+    ForestFigure,
+    Hidden,
+    Share,
+    Shown,
+)
+from recovery_stats.core.estimate import Estimate
+from recovery_stats.core.study import Privacy
+from recovery_stats.report.privacy.value import is_small
+from recovery_stats.report.privacy.visit import Place, cells, map_cells
+
+SAME = 1e-9
+
+Pair = tuple[int, int]  # n, of
+
+
+def withhold_estimates(document: Document, privacy: Privacy) -> Document:
+    """Hide them in sentences, tables, forests and the list of estimates."""
+    found = cells(document).values()
+    shares = {(c.n, c.of) for c in found if isinstance(c, Share) and c.of}
+    secret = {s for s in shares if is_small(Share(*s), privacy)}
+    withheld = {
+        e.name
+        for e in _estimates(document)
+        if _is_raw_summary(e, privacy) or _is_contrast(e, secret, shares)
+    }
+
+    def change(_: Place, cell: Cell) -> Cell:
+        told = isinstance(cell, Shown) and cell.part != "label" and cell.estimate.name in withheld
+        return Hidden(0) if told else cell
+
+    blocks = tuple(_without(b, withheld) for b in map_cells(document, change).blocks)
+    kept = tuple(e for e in document.estimates if e.name not in withheld)
+    return replace(document, blocks=blocks, estimates=kept)
+
+
+def _estimates(document: Document) -> Iterator[Estimate]:
+    yield from document.estimates
+    yield from (c.estimate for c in cells(document).values() if isinstance(c, Shown))
+    for block in document.blocks:
+        if isinstance(block, ForestFigure):
+            yield from (row.estimate for row in block.rows if isinstance(row, Shown))
+
+
+def _is_raw_summary(e: Estimate, privacy: Privacy) -> bool:
+    """An estimate of fewer people than may be shown, or a proportion that is a small count."""
+    if e.n is not None and 0 < e.n < privacy.minimum:
+        return True
+    few = e.events is not None and 0 < e.events < privacy.minimum
+    if e.level == "descriptive" and few:
+        return True
+    if e.scale != "probability" or not e.n:
+        return False
+    people = e.value * e.n
+    is_count = abs(people - round(people)) < SAME * e.n
+    return is_count and is_small(Share(round(people), e.n), privacy)
+
+
+def _is_contrast(e: Estimate, secret: set[Pair], shares: set[Pair]) -> bool:
+    """Whether `e` is the difference or ratio of two printed shares, one of them secret."""
+    if e.scale not in ("difference", "ratio"):
+        return False
+    pairs = ((a, b) for a in secret for b in shares if a != b)
+    return any(_matches(e, a[0] / a[1], b[0] / b[1]) for a, b in pairs)
+
+
+def _matches(e: Estimate, p: float, q: float) -> bool:
+    if e.scale == "difference":
+        return _same(abs(e.value), abs(p - q)) or _same(abs(e.value), 100 * abs(p - q))
+    ordered = ((p, q), (q, p))
+    ratios = [a / b for a, b in ordered if b]
+    odds = [a * (1 - b) / (b * (1 - a)) for a, b in ordered if b * (1 - a)]
+    return any(_same(e.value, x) for x in (*ratios, *odds))
+
+
+def _same(a: float, b: float) -> bool:
+    return abs(a - b) <= SAME * max(abs(a), abs(b))
+
+
+def _without(block: Block, withheld: set[str]) -> Block:
+    """A forest without the withheld estimates, its group heads moved up."""
+    if not isinstance(block, ForestFigure):
+        return block
+    gone = [isinstance(r, Shown) and r.estimate.name in withheld for r in block.rows]
+    rows = tuple(row for row, out in zip(block.rows, gone, strict=True) if not out)
+    groups = tuple((i - sum(gone[:i]), text) for i, text in block.groups)
+    return replace(block, rows=rows, groups=groups)

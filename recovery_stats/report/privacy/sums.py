@@ -1,0 +1,116 @@
+"""The sums that a table declares, and those that a reader would find in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from recovery_stats.core.document import Cell, Count, Flow, Share, Spread, Table, Total
+from recovery_stats.report.privacy.suppress import Sum
+from recovery_stats.report.privacy.visit import Place
+
+
+def flow_sums(flow: Flow, b: int) -> list[Sum]:
+    """What remained after a step and what it lost make up what remained before it."""
+    return [Sum(((b, i, 0), (b, i, 1)), (b, i - 1, 0)) for i in range(1, len(flow.steps))]
+
+
+def table_sums(table: Table, b: int) -> list[Sum]:
+    """Sums of the declared totals, and of columns that add up in every row without saying so."""
+    found = [s for total in table.totals for s in _declared(table, total, b)]
+    whole = whole_column(table)
+    if whole is not None:
+        parts = tuple(column for column in _count_columns(table) if column != whole)
+        found += _across(table, b, whole, parts)
+    return found
+
+
+def runs(table: Table, b: int) -> Iterator[tuple[Place, ...]]:
+    """Counts whose sum could be printed elsewhere: each row, and each run of a column.
+
+    A run is a stretch of rows of one depth without a heading between them.
+    """
+    whole = whole_column(table)
+    columns = [column for column in _count_columns(table) if column != whole]
+    for i in range(len(table.rows)):
+        yield tuple((b, i, j) for j in columns if _is_count(_cell(table, i, j)))
+    for j in _count_columns(table):
+        for stretch in _stretches(table, j):
+            yield tuple((b, i, j) for i in stretch)
+
+
+def whole_column(table: Table) -> int | None:
+    """The column that is the sum of all other columns of counts in every row, or None."""
+    columns = _count_columns(table)
+    lines = [[_cell(table, i, j) for j in columns] for i in range(len(table.rows))]
+    numbers = [[cell.n for cell in line if isinstance(cell, Count | Share)] for line in lines]
+    rows = [row for row in numbers if len(row) == len(columns)]
+    if len(columns) < 3 or not rows:
+        return None
+    adds_up = [k for k in range(len(columns)) if all(2 * r[k] == sum(r) for r in rows)]
+    return columns[adds_up[0]] if len(adds_up) == 1 else None
+
+
+def _declared(table: Table, total: Total, b: int) -> list[Sum]:
+    if total.axis == "rows":
+        rows = {row.key: i for i, row in enumerate(table.rows)}
+        parts = [rows[key] for key in total.parts if key in rows]
+        whole = rows.get(total.whole)
+        return [_column_sum(table, b, j, whole, parts) for j in range(len(table.columns))]
+    columns = {column.key: j for j, column in enumerate(table.columns)}
+    if total.whole not in columns:
+        return []
+    places = tuple(columns[key] for key in total.parts if key in columns)
+    return _across(table, b, columns[total.whole], places)
+
+
+def _column_sum(table: Table, b: int, j: int, whole: int | None, parts: list[int]) -> Sum:
+    """Down one column; without a row for the whole, the base of the shares is the whole."""
+    places = tuple((b, i, j) for i in parts)
+    if whole is not None and _is_count(_cell(table, whole, j)):
+        return Sum(places, (b, whole, j))
+    bases = {cell.of for i in parts if isinstance(cell := _cell(table, i, j), Share)}
+    return Sum(places, total=bases.pop()) if len(bases) == 1 else Sum((), total=0)
+
+
+def _across(table: Table, b: int, whole: int, parts: tuple[int, ...]) -> list[Sum]:
+    """Across each row; the means of parts and whole are tied like their counts."""
+    sums = []
+    for i in range(len(table.rows)):
+        cells = [_cell(table, i, j) for j in (whole, *parts)]
+        if all(_is_count(cell) for cell in cells):
+            sums.append(Sum(tuple((b, i, j) for j in parts), (b, i, whole)))
+        elif all(isinstance(cell, Spread) for cell in cells):
+            sums.append(Sum(tuple((b, i, j) for j in parts), (b, i, whole), counted=False))
+    return sums
+
+
+def _count_columns(table: Table) -> list[int]:
+    return [
+        j
+        for j in range(len(table.columns))
+        if any(_is_count(_cell(table, i, j)) for i in range(len(table.rows)))
+    ]
+
+
+def _stretches(table: Table, j: int) -> Iterator[list[int]]:
+    stretch: list[int] = []
+    depth = None
+    for i, row in enumerate(table.rows):
+        if not _is_count(_cell(table, i, j)) or row.depth != depth:
+            if len(stretch) > 1:
+                yield stretch
+            stretch = []
+        if _is_count(_cell(table, i, j)):
+            stretch.append(i)
+            depth = row.depth
+    if len(stretch) > 1:
+        yield stretch
+
+
+def _cell(table: Table, i: int, j: int) -> Cell:
+    cells = table.rows[i].cells
+    return cells[j] if j < len(cells) else None
+
+
+def _is_count(cell: Cell) -> bool:
+    return isinstance(cell, Count | Share)
