@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from recovery_stats.core.codebook import Codebook, MissingRule, Variable
-from recovery_stats.core.dataset import Dataset, Source, Step
+from recovery_stats.core.dataset import Dataset, Source
 
 CONTROLLED, NOT_APPLICABLE, REFUSED, NOT_ASKED = -96.0, -97.0, -98.0, -99.0
 MOST_DISCRETE_CODES = 3  # SPSS allows three discrete codes, or one range and one code
@@ -36,7 +36,7 @@ def codebook(table: str, *, truth: bool = False) -> Codebook:
     return Codebook(variables, label=f"Synthetic recovery cohort: {table}")
 
 
-def dataset(table: str, frame: pd.DataFrame, *, unit: str = "rows") -> Dataset:
+def dataset(table: str, frame: pd.DataFrame) -> Dataset:
     """Split coded missing values from `frame` into NaN and reasons, and add the codebook."""
     book = codebook(table, truth="tr_frail" in frame.columns)
     keep = {name: v for name, v in book.variables.items() if name in frame.columns}
@@ -50,8 +50,7 @@ def dataset(table: str, frame: pd.DataFrame, *, unit: str = "rows") -> Dataset:
                 reasons[name] = frame.loc[coded, name]
                 frame[name] = frame[name].mask(coded)
     source = Source(f"{table}.sav", "", len(frame))
-    flow = (Step("in the file", len(frame)),) if unit == "rows" else ()
-    return Dataset(frame, Codebook(keep, book.label), reasons, source, flow)
+    return Dataset(frame, Codebook(keep, book.label), reasons, source)
 
 
 def _variable(name: str, entry: dict[str, Any]) -> Variable:
@@ -67,8 +66,8 @@ def _variable(name: str, entry: dict[str, Any]) -> Variable:
         values,
         _rule(codes),
         entry.get("measure", "nominal"),
-        spss_format=entry.get("format", "F8.0"),
-        unit=entry.get("unit", ""),
+        spss_format=entry.get("format", "F8"),
+        alignment="right",
     )
 
 

@@ -45,15 +45,17 @@ def begin(preset: Preset, mess: Mess, persons: int, seed: int, *, truth: bool = 
     return Cohort(preset, mess, persons, seed, places, truth)
 
 
-def draw_block(cohort: Cohort, number: int, *, arm: int | None = None) -> table.Block:
-    """Draw block `number`; `arm` forces everyone into one housing arm.
+def draw_block(
+    cohort: Cohort, number: int, *, arm: int | None = None, size: int | None = None
+) -> table.Block:
+    """Draw block `number`; `arm` forces everyone into one housing arm, `size` another size.
 
     Each concern has its own stream, so that a change in one leaves the others as they were
     and forced arms share their people.
     """
     streams = _streams(cohort.seed, number)
     preset, mess, places = cohort.preset, cohort.mess, cohort.places
-    size = cohort.block_size(number)
+    size = size or cohort.block_size(number)
     people = person.draw(preset, mess, places, size, streams["person"])
     if arm is not None:
         people = person.force_arm(people, arm)

@@ -129,7 +129,9 @@ def persons(
         _refuse(frame, column, mess.refused * (3 if column.startswith("income") else 1), rng)
     if preset.hide_motivation:
         frame = frame.drop(columns="motiv")
-    return frame.assign(**_latent(block)) if truth else frame
+    frame = frame.assign(**_latent(block)) if truth else frame
+    twice = 1 + (rng.random(len(frame)) < mess.duplicates)
+    return frame.loc[np.repeat(frame.index, twice)]
 
 
 def waves(block: Block, mess: Mess, rng: np.random.Generator) -> pd.DataFrame:
