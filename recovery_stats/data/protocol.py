@@ -6,26 +6,44 @@ Nothing in the file is ever evaluated: a string is a name, a level or a word of 
 from __future__ import annotations
 
 import re
-import tomllib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from recovery_stats.core.study import PROFILES, AnalysisSpec, Privacy, Protocol, TableSpec
-from recovery_stats.data import toml_position
+from recovery_stats.core.study import (
+    PROFILES,
+    AnalysisSpec,
+    Derived,
+    Privacy,
+    Protocol,
+    TableSpec,
+)
 from recovery_stats.data.problem import Problem, ProtocolError, listed
+from recovery_stats.data.protocol_key import (
+    FORMATS,
+    LEVEL,
+    MISSING_KEYS,
+    OPERATORS,
+    PRIVACY_KEYS,
+    SCHEMA,
+    SEED,
+    STUDY_KEYS,
+    TABLE_FIELDS,
+    TABLE_KEYS,
+    TOP,
+    Key,
+    fault,
+    plain,
+    short,
+)
+from recovery_stats.data.protocol_text import decode, near_file, parse, read_bytes
 from recovery_stats.data.role import TABLES, roles_of
-from recovery_stats.errors import UsageError, nearest
+from recovery_stats.errors import nearest
 
 __all__ = ["OptionSpec", "Problem", "ProtocolError", "listed", "read_protocol"]
 
-LARGEST = 1_000_000  # bytes; a study file of a thousand roles has 50,000
-SCHEMA = 1
-FORMATS = ("html", "md", "docx", "json", "csv", "pdf")
-WEIGHT_USES = ("none", "sampling", "frequency")
-OPERATORS = ("==", "!=", "<", "<=", ">", ">=")
 ANALYSIS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
 
 Section = Mapping[str, Any]
@@ -65,138 +83,14 @@ def read_protocol(
     one. Tables are not opened: that their files exist is all that is looked at.
     """
     path = Path(path)
-    raw = _read_bytes(path)
-    text = _decode(raw, path.name)
-    lines, document = _parse(text, path.name)
+    raw = read_bytes(path)
+    text = decode(raw, path.name)
+    lines, document = parse(text, path.name)
     reading = _Reading(path, lines, analyses, allow_outside)
     protocol = reading.protocol(document, tuple(formats))
     if reading.problems:
         raise ProtocolError(sorted(reading.problems, key=lambda p: p.line), path.name)
     return replace(protocol, sha256=sha256(raw).hexdigest(), file=path.name, lines=reading.lines)
-
-
-# --- bytes to document ---------------------------------------------------------------------
-
-
-def _read_bytes(path: Path) -> bytes:
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder; name the study file in it (study.toml).")
-    if not path.exists():
-        raise UsageError(f"No study file {str(path)!r}.{_near_file(path)}")
-    if not path.is_file():
-        raise UsageError(f"{path} is not a regular file.")
-    try:
-        with path.open("rb") as file:
-            raw = file.read(LARGEST + 1)
-    except OSError as error:
-        raise UsageError(f"Cannot read {path}: {error.strerror}.") from error
-    if len(raw) > LARGEST:
-        raise _single(path.name, 0, f"The study file is larger than {LARGEST // 1000} kB.")
-    return raw
-
-
-def _decode(raw: bytes, file: str) -> str:
-    if 0 in raw:
-        line = raw[: raw.index(0)].count(b"\n") + 1
-        raise _single(file, line, "A null byte: this is not a text file.", "Save it as UTF-8.")
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        raise _single(file, line, "Not UTF-8 text.", "Save the file as UTF-8.") from error
-
-
-def _parse(text: str, file: str) -> tuple[Mapping[str, int], dict[str, Any]]:
-    try:
-        lines = {".".join(map(str, k)): n for k, n in toml_position.positions(text).items()}
-        return lines, tomllib.loads(text)
-    except toml_position.TooDeep as error:
-        raise _single(file, error.line, str(error)) from error
-    except RecursionError as error:
-        raise _single(file, 0, "Nested too deep.") from error
-    except ValueError as error:
-        message, line = _toml_fault(str(error), text)
-        cure = "Text needs quotes, a list needs brackets, a key stands once in its section."
-        raise _single(file, line, f"Not valid TOML: {message}.", cure) from error
-
-
-def _toml_fault(message: str, text: str) -> tuple[str, int]:
-    """Split '… (at line 3, column 5)' as tomllib writes it; shorten what it quotes."""
-    if message.endswith("(at end of document)"):
-        return message.removesuffix(" (at end of document)")[:200], text.rstrip().count("\n") + 1
-    if "integer string" in message:
-        return "a number of thousands of digits", 0
-    found = re.search(r"\s*\(at line (\d+), column (\d+)\)$", message)
-    if not found:
-        return message[:200], 0
-    return f"{message[: found.start()][:200]} at column {found[2]}", int(found[1])
-
-
-def _single(file: str, line: int, message: str, cure: str = "") -> ProtocolError:
-    return ProtocolError((Problem(line, "", message, cure),), file)
-
-
-def _near_file(path: Path) -> str:
-    try:
-        names = [p.name for p in path.parent.iterdir()]
-    except OSError:
-        return f" There is no folder {str(path.parent)!r}."
-    close = nearest(path.name, names)
-    return f" Did you mean {close!r}?" if close else ""
-
-
-# --- the keys of each section --------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """A key of a section: the type of its value, and what else must hold."""
-
-    name: str
-    type: type
-    choices: tuple[str, ...] = ()
-    many: bool = False
-    low: float | None = None
-    above: float | None = None
-    below: float | None = None
-
-
-LEVEL = Key("level", float, above=0, below=1)
-SEED = Key("seed", int, low=0)
-
-STUDY_KEYS = (Key("title", str), Key("population", str), Key("synthetic", bool))
-MISSING_KEYS = (Key("structural", float, many=True), Key("codes", dict))
-PRIVACY_KEYS = (
-    Key("profile", str, choices=tuple(PROFILES)),
-    Key("minimum", int, low=1),
-    Key("round_to", int, low=1),
-    Key("hide_zero", bool),
-    Key("grid_events", int, low=1),
-)
-TABLE_KEYS = (
-    Key("file", str),
-    Key("key", str, many=True),
-    Key("where", list),
-    Key("weight", str, choices=WEIGHT_USES),
-    Key("event_code", object),  # which value of the event column means relapse, when not 1
-    Key("allow_outside", bool),
-    Key("codebook", str),
-    Key("delimiter", str),
-    Key("decimal", str, choices=(".", ",")),
-    Key("encoding", str),
-    Key("skip_rows", int, low=0),
-)
-TABLE_FIELDS = frozenset({"file", "key", "where"})
-TOP = ("schema", "study", "tables", "roles", "missing", "privacy", "analysis", "report")
-
-_TYPE_WORDS = {
-    str: "text in quotes",
-    int: "a whole number",
-    float: "a number",
-    bool: "true or false",
-    list: "a list",
-    dict: "a section",
-}
 
 
 @dataclass(slots=True)
@@ -227,7 +121,7 @@ class _Reading:
         close = nearest(name, known)
         hint = f"Did you mean {close!r}? " if close else ""
         cure = cure or f"{hint}Known: {', '.join(known) or 'none'}."
-        self.tell(at, where, f"No {what} named {_short(name)}.", cure)
+        self.tell(at, where, f"No {what} named {short(name)}.", cure)
 
     # --- sections
 
@@ -252,7 +146,7 @@ class _Reading:
     def _check_top(self, document: Section) -> None:
         for name in document:
             if name not in TOP:
-                self.unknown(name, f"[{_short(name, quotes=False)}]", "section", name, TOP)
+                self.unknown(name, f"[{short(name, quotes=False)}]", "section", name, TOP)
         schema = document.get("schema", SCHEMA)
         if type(schema) is not int or schema != SCHEMA:
             cure = f"This version reads schema = {SCHEMA}."
@@ -270,17 +164,17 @@ class _Reading:
         specs = {k.name: k for k in known}
         found: dict[str, Any] = {}
         for name, value in section.items():
-            path, where = f"{at}.{name}", f"[{at}] {_short(name, quotes=False)}"
+            path, where = f"{at}.{name}", f"[{at}] {short(name, quotes=False)}"
             if name not in specs:
                 self.unknown(path, where, "key", name, specs)
             elif self.fits(value, specs[name], path, where):
-                found[name] = _plain(value, specs[name])
+                found[name] = plain(value, specs[name])
         return found
 
     def fits(self, value: Any, key: Key, at: str, where: str) -> bool:
         """Say whether `value` is what `key` takes; tell when it is not."""
         items = value if key.many and isinstance(value, list) else [value]
-        faults = [fault for item in items if (fault := _fault(item, key))]
+        faults = [found for item in items if (found := fault(item, key))]
         if faults:
             self.tell(at, where, faults[0])
         return not faults
@@ -294,6 +188,7 @@ class _Reading:
     def _tables(self, document: Section, codes: Section) -> dict[str, TableSpec]:
         declared = self.section(document, "tables")
         roles, codes = self._roles(document, declared), self._codes(codes, declared)
+        derive = self._derived(document, declared)
         if not declared:
             cure = 'Say where the data are: [tables.persons] with file = "persons.sav".'
             self.tell("tables", "[tables]", "No table given.", cure)
@@ -305,7 +200,8 @@ class _Reading:
                 cure = f'Write [tables.{name}] and under it file = "…".'
                 self.tell(f"tables.{name}", f"[tables] {name}", "Must be a section.", cure)
             else:
-                found[name] = self._table(name, table, roles.get(name, {}), codes.get(name, {}))
+                spec = self._table(name, table, roles.get(name, {}), codes.get(name, {}))
+                found[name] = replace(spec, derive=derive.get(name, ()))
         return found
 
     def _table(self, name: str, table: Section, roles: Section, codes: Section) -> TableSpec:
@@ -334,18 +230,18 @@ class _Reading:
             inside = target.is_relative_to(folder)
             is_file, is_dir = target.is_file(), target.is_dir()
         except (OSError, ValueError, RuntimeError):
-            self.tell(at, where, f"{_short(name)} is not the name of a file.")
+            self.tell(at, where, f"{short(name)} is not the name of a file.")
             return
         if not inside and not outside:
             cure = "Move the file there, or add allow_outside = true to the table."
-            self.tell(at, where, f"{_short(name)} is outside the study file's folder.", cure)
+            self.tell(at, where, f"{short(name)} is outside the study file's folder.", cure)
         elif is_dir:
-            self.tell(at, where, f"{_short(name)} is a folder.", "Name the file in it.")
+            self.tell(at, where, f"{short(name)} is a folder.", "Name the file in it.")
         elif not is_file:
-            cure = _near_file(target).strip() or "Files are named relative to the study file."
+            cure = near_file(target).strip() or "Files are named relative to the study file."
             if "\\" in name:
                 cure += " Separate folders by / rather than \\."
-            self.tell(at, where, f"No file {_short(name)}.", cure)
+            self.tell(at, where, f"No file {short(name)}.", cure)
 
     def _where(self, rows: Any, at: str) -> tuple[tuple[str, str, float | str], ...]:
         where, form = f"[{at}] where", '[["column", "==", 1]]'
@@ -356,7 +252,7 @@ class _Reading:
             elif row[1] not in OPERATORS:
                 cure = f"Known: {' '.join(OPERATORS)}."
                 self.tell(f"{at}.where", where, "Not an operator between column and value.", cure)
-            elif _fault(row[2], Key("", float)) and not isinstance(row[2], str):
+            elif fault(row[2], Key("", float)) and not isinstance(row[2], str):
                 self.tell(f"{at}.where", where, "A filter compares with a number or text.", form)
             else:
                 found.append((row[0], row[1], row[2]))
@@ -370,7 +266,7 @@ class _Reading:
         many = self._known_roles(table)
         found: dict[str, str | tuple[str, ...]] = {}
         for role, columns in given.items():
-            at, where = f"roles.{table}.{role}", f"[roles.{table}] {_short(role, quotes=False)}"
+            at, where = f"roles.{table}.{role}", f"[roles.{table}] {short(role, quotes=False)}"
             if role not in many:
                 self.unknown(at, where, f"role of table {table!r}", role, many)
             elif self.fits(columns, Key(role, str, many=True), at, where):
@@ -398,11 +294,30 @@ class _Reading:
             found[table] = self.keys(columns, at, keys)
         return found
 
+    def _derived(self, document: Section, tables: Section) -> dict[str, tuple[Derived, ...]]:
+        """Columns made from others; read only where there are some, as the endpoints are large."""
+        given = self._by_table(self.section(document, "derive"), "derive", tables)
+        return {table: tuple(self._derive(table, columns)) for table, columns in given.items()}
+
+    def _derive(self, table: str, columns: Section) -> Iterator[Derived]:
+        from recovery_stats.data.derive import derived
+
+        for name, body in columns.items():
+            at, where = f"derive.{table}.{name}", f"[derive.{table}] {short(name, quotes=False)}"
+            if not isinstance(body, dict):
+                self.tell(at, where, "Must be a section.", 'Write { cross = ["a", "b"] }.')
+                continue
+            spec, faults = derived(name, body)
+            for message in faults:
+                self.tell(at, where, message)
+            if spec:
+                yield spec
+
     def _by_table(self, given: Section, at: str, tables: Section) -> dict[str, Section]:
         """The subsections of `given`, one a table; those of no declared table are told."""
         found: dict[str, Section] = {}
         for name, section in given.items():
-            path, where = f"{at}.{name}", f"[{at}] {_short(name, quotes=False)}"
+            path, where = f"{at}.{name}", f"[{at}] {short(name, quotes=False)}"
             if not isinstance(section, dict):
                 cure = f"Say of which table: [{at}.persons] on a line of its own, then the key."
                 self.tell(path, where, "Must stand under a table.", cure)
@@ -466,13 +381,13 @@ class _Reading:
         keys = {name: _option_key(spec) for name, spec in specs.items()}
         found: dict[str, Any] = {}
         for name, value in given.items():
-            at, where = f"analysis.{number}.{name}", f"[[analysis]] {_short(name, quotes=False)}"
+            at, where = f"analysis.{number}.{name}", f"[[analysis]] {short(name, quotes=False)}"
             if name in ("kind", "name"):
                 continue
             if name not in keys:
                 self.unknown(at, where, f"option of {kind!r}", name, ("kind", "name", *keys))
             elif self.fits(value, keys[name], at, where):
-                found[name] = _plain(value, keys[name])
+                found[name] = plain(value, keys[name])
         return found
 
     def _check_covariates(
@@ -506,8 +421,6 @@ class _Reading:
 
 OUTCOME_OPTIONS = frozenset({"outcome", "time", "event", "satisfaction", "arm", "frequency"})
 
-# --- values --------------------------------------------------------------------------------
-
 
 def _option_key(option: OptionSpec) -> Key:
     if option.name == "level":
@@ -519,44 +432,6 @@ def _option_key(option: OptionSpec) -> Key:
     return Key(option.name, object if free else option.type, option.choices, option.many)
 
 
-def _fault(value: Any, key: Key) -> str:
-    """What is wrong with one value, or nothing."""
-    if not _has_type(value, key.type):
-        several = " (or a list of them)" if key.many else ""
-        return f"Must be {_TYPE_WORDS.get(key.type, 'a number or text')}{several}."
-    if key.choices and value not in key.choices:
-        close = nearest(str(value), key.choices)
-        hint = f" Did you mean {close!r}?" if close else ""
-        return f"{_short(str(value))} is none of {', '.join(key.choices)}.{hint}"
-    if key.type is str and not value.strip() and key.name != "delimiter":
-        return "Must not be empty."
-    return _range_fault(value, key)
-
-
-def _range_fault(value: Any, key: Key) -> str:
-    if key.low is not None and not value >= key.low:
-        return f"Must be {key.low:g} or more."
-    if key.above is not None and key.below is not None and not key.above < value < key.below:
-        return f"Must lie between {key.above:g} and {key.below:g}."
-    return ""
-
-
-def _has_type(value: Any, wanted: type) -> bool:
-    if wanted is float:
-        return type(value) in (int, float) and abs(value) < float("inf")
-    if wanted is object:
-        return isinstance(value, str) or _has_type(value, float)
-    return type(value) is wanted
-
-
-def _plain(value: Any, key: Key) -> Any:
-    """The value as the Protocol holds it: lists as tuples, level and codes as float."""
-    if key.many:
-        items = value if isinstance(value, list) else [value]
-        return tuple(_plain(item, replace(key, many=False)) for item in items)
-    return float(value) if key.type is float else value
-
-
 def _columns(
     analysis: AnalysisSpec, option: OptionSpec, tables: Mapping[str, TableSpec]
 ) -> tuple[str, ...]:
@@ -565,10 +440,3 @@ def _columns(
     default = table.roles.get(option.role or option.name, ()) if table else ()
     value = analysis.options.get(option.name, default)
     return (value,) if isinstance(value, str) else tuple(value)
-
-
-def _short(name: str, *, quotes: bool = True) -> str:
-    """A name from the file, cut and without control characters, for a message on a screen."""
-    clean = "".join(c if c.isprintable() else "?" for c in name)
-    clean = clean if len(clean) <= 60 else clean[:59] + "…"
-    return repr(clean) if quotes else clean
