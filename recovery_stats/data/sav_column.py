@@ -39,8 +39,9 @@ class Prepared:
 
 def prepare(dataset: Dataset, name: str) -> Prepared:
     """Check one column and put its missing codes back. Raises DataError naming the column."""
-    variable = dataset.codebook[name]
     series = dataset.frame[name]
+    unknown = Variable(name, kind="string" if series.dtype == object else "number")
+    variable = dataset.codebook.variables.get(name, unknown)
     if isinstance(series.dtype, pd.CategoricalDtype):
         variable, series = _uncategorised(variable, series)
     kind, values = _typed(variable, series)
