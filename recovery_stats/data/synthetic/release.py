@@ -8,7 +8,7 @@ import pandas as pd
 
 from recovery_stats.core.study import AnalysisSpec, Protocol, Study, TableSpec
 from recovery_stats.data.sav_write import write_spss
-from recovery_stats.data.synthetic import cohort, table, toml, truth
+from recovery_stats.data.synthetic import cohort, sheet, table, toml
 from recovery_stats.data.synthetic.codebook import dataset
 from recovery_stats.data.synthetic.mess import Mess, choose
 from recovery_stats.data.synthetic.preset import Preset, find
@@ -42,7 +42,7 @@ def synthetic_study(
     for name in parts[0]:
         frames[name] = pd.concat([part[name] for part in parts], ignore_index=True)
     tables = {name: dataset(name, frame) for name, frame in frames.items()}
-    return Study(tables, protocol(plan), truth.sheet(plan.preset, plan.mess))
+    return Study(tables, protocol(plan), sheet.compose(plan.preset, plan.mess))
 
 
 KEYS = {
