@@ -16,7 +16,7 @@ from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.study import PROFILES
 from recovery_stats.data.guess import Guess, TableGuess, guess_tables
 from recovery_stats.data.role import TABLES, Role, roles_of
-from recovery_stats.data.rule.value import suspicious_codes
+from recovery_stats.data.suspicion import suspicious
 from recovery_stats.data.table import read_table
 from recovery_stats.data.wording import CENSORED, HOUSING, NOT_APPLICABLE, SYNTHETIC, WEEK
 
@@ -123,6 +123,9 @@ def _tables(tables: Mapping[str, tuple[File, TableGuess]]) -> str:
         *(f"#   {t.name:<9} {t.says}" for t in TABLES.values()),
         "# Several tables may name one file. key: the columns that tell rows apart.",
         '# where = [["column", "==", 1]] keeps some rows (==, !=, <, <=, >, >=).',
+        "# Columns made from others stand under [derive.persons], for example:",
+        '#   cluster = { cross = ["trial", "site"] }',
+        '#   relapsed = { endpoint = "Rs_lee_2016", pattern = "screens", part = "event" }',
     ]
     for name, (file, guess) in tables.items():
         lines += ["", f"[tables.{name}]   # {remark(guess.reason)}", *_file_lines(file)]
@@ -220,12 +223,12 @@ def _structural(datasets: Iterable[Dataset]) -> list[float]:
 
 def _codes(table: str, data: Dataset) -> list[str]:
     """Codes that look like missing values but are not declared: for the reader to decide."""
-    numeric = data.frame.select_dtypes("number").columns
-    found = {str(c): suspicious_codes(data.frame[c], data.variable(str(c))) for c in numeric}
+    found: dict[str, list[float]] = {}
+    for column, code, _ in suspicious(data):
+        found.setdefault(column, []).append(code)
     lines = [
         f"# {key(column)} = [{', '.join(f'{code:g}' for code in codes)}]"
         for column, codes in found.items()
-        if codes
     ]
     if not lines:
         return []

@@ -16,9 +16,8 @@ from recovery_stats.core.study import Study
 from recovery_stats.data.problem import Problem, StudyDataError
 from recovery_stats.data.rule import group, key, time, value
 from recovery_stats.data.rule.bound import Bound, Use, declared_uses
-from recovery_stats.data.rule.value import suspicious_codes
 
-__all__ = ["Use", "enforce", "recode_events", "suspicious_codes", "validate"]
+__all__ = ["Use", "enforce", "recode_events", "validate"]
 
 RULES = (*key.RULES, *value.RULES, *time.RULES, *group.RULES)
 

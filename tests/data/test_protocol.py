@@ -153,6 +153,8 @@ def test_defaults_need_little(folder: Path) -> None:
         ('person = "pid"', 'persn = "pid"', "Did you mean 'person'"),
         ('person = "pid"', 'person = ["pid", "id"]', "one column"),
         ('person = "pid"', 'person = ""', "empty"),
+        ('person = "pid"', "person = []", "one column"),
+        ('adjust = ["age", "sex"]', "adjust = []", "one column or more"),
         ("structural = [-97]", 'structural = ["-97"]', "number"),
         ("income = [-9]", "income = [true]", "number or text"),
         ('profile = "opensafely"', 'profile = "opensafly"', "Did you mean 'opensafely'"),
@@ -206,6 +208,22 @@ def test_code_is_refused_and_never_run(
     faults(folder, GOOD.replace('weight = "none"', code))
     faults(folder, GOOD.replace("where = [[", "where = 'x' #"))
     assert not (folder / "PWNED_MARKER").exists()
+
+
+def test_derived_columns_are_read_and_their_faults_told(folder: Path) -> None:
+    derive = '[derive.persons]\ncluster = { cross = ["trial", "site"], label = "Place" }\n'
+    (column,) = read(folder, derive + GOOD.replace("schema = 1\n", "")).tables["persons"].derive
+    assert (column.name, column.columns, column.label) == ("cluster", ("trial", "site"), "Place")
+    (problem,) = faults(folder, GOOD + '[derive.persons]\nx = { crss = ["a", "b"] }\n')[:1]
+    assert problem.line == GOOD.count("\n") + 2
+    assert "cross" in problem.text()
+
+
+def test_one_bracket_is_told_together_with_what_is_in_it(folder: Path) -> None:
+    text = GOOD.replace("[[analysis]]", "[analysis]").replace("horizon", "horizn")
+    told = [p.text() for p in faults(folder, text)]
+    assert "[[analysis]] in two brackets" in told[0]
+    assert "Did you mean 'horizon'" in told[1]
 
 
 def test_no_analysis_and_no_table_are_faults(folder: Path) -> None:

@@ -17,7 +17,7 @@ from recovery_stats.core.dataset import Dataset, Source
 from recovery_stats.core.document import Count
 from recovery_stats.core.study import AnalysisSpec, Protocol, Study, TableSpec
 from recovery_stats.data.problem import Problem, StudyDataError
-from recovery_stats.data.rules import Use, enforce, recode_events, suspicious_codes, validate
+from recovery_stats.data.rules import Use, enforce, recode_events, validate
 
 BAD_INPUT = Path(__file__).parents[2].parent / "shared" / "badinput"
 nan = float("nan")
@@ -267,29 +267,6 @@ def test_counts_and_families() -> None:
 def test_text_outcome() -> None:
     given = study(waves=waves(pacs=["low", "high", "low", "low", "high"]))
     assert "'pacs'" in the_problem(given)
-
-
-@pytest.mark.parametrize(
-    ("values", "labels", "found"),
-    [
-        ([1, 2, 3, 4, 5, 9], {}, {9: 1}),
-        ([1, 2, 3, 4, 5, 6, 7, 9], {}, {}),
-        ([1, 2, 3, 4, 5, 6, 7, 9], {c: str(c) for c in range(1, 8)}, {9: 1}),
-        ([1, 2, 3, 4, 5, 9], {9: "Nine"}, {}),
-        ([18, 40, 90, 99], {}, {}),
-        ([18, 40, 90, 999, 999], {}, {999: 2}),
-        ([0, 5, 30, -9, -9, -8], {}, {-9: 2, -8: 1}),
-        ([-20, -9, 0, 20], {}, {}),
-        ([0, 1, 0, 1], {}, {}),
-        ([99, 99], {}, {}),
-        ([nan, np.inf], {}, {}),
-    ],
-)
-def test_codes_that_look_like_missing_values(
-    values: list[float], labels: dict[float, str], found: dict[float, int]
-) -> None:
-    series = pd.Series(values, dtype="float64")
-    assert suspicious_codes(series, Variable("x", values=labels)) == found
 
 
 def test_undeclared_codes_are_told_with_their_cure() -> None:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from recovery_stats.core.codebook import Variable
 from recovery_stats.core.document import Count
 from recovery_stats.core.study import AnalysisSpec
 from recovery_stats.data.role import ROLES
@@ -21,17 +20,12 @@ from recovery_stats.data.rule.bound import (
     is_text,
     rows_where,
 )
+from recovery_stats.data.suspicion import suspicious
 from recovery_stats.errors import rows_phrase
 
 NUMERIC = frozenset({"number", "time", "event", "count", "weight"})
 VARYING = frozenset(r.name for r in ROLES if r.varies)
 MANY_LEVELS = 12
-
-SUSPICIOUS = frozenset(
-    sign * code
-    for code in (7, 8, 9, 66, 77, 88, 99, *range(96, 99), *range(996, 1000), 777, 888, 9999, 99999)
-    for sign in (1, -1)
-)
 
 
 def columns_have_values(bound: Bound) -> Iterator[Finding]:
@@ -170,50 +164,16 @@ def _outcomes(bound: Bound, number: int, analysis: AnalysisSpec) -> Iterator[Use
 
 def codes_are_declared(bound: Bound) -> Iterator[Finding]:
     """Isolated 9, 99, −9 … far outside the range, that the file does not declare as missing."""
-    looked: set[tuple[str, str]] = set()
-    for use in bound.uses:
-        values = bound.numbers(use) if use.nature != "id" else None
-        if values is None or (use.table, use.column) in looked:
-            continue
-        looked.add((use.table, use.column))
-        found = suspicious_codes(values, bound.variable(use))
-        if found:
-            codes = ", ".join(f"{code:g}" for code in found)
+    for table, data in bound.study.tables.items():
+        used = {u.column for u in bound.uses if u.table == table and u.nature != "id"}
+        for column, code, n in suspicious(data, skip={*data.frame.columns} - used):
             yield caution(
                 "codes",
-                f"{use.table}.{use.column}",
-                Count(sum(found.values()), "rows"),
-                f" of {use.column} hold {codes}, far outside the range of the other values and "
-                f"not declared as missing. If it means missing, declare it under "
-                f"[missing.codes.{use.table}].",
+                f"{table}.{column}",
+                Count(n, "rows"),
+                f" of {column} hold {code:g}, far outside the range of the other values and not "
+                f"declared as missing. If it means missing: [missing.codes.{table}].",
             )
-
-
-def suspicious_codes(values: Values, variable: Variable = Variable("")) -> dict[float, int]:  # noqa: B008 (frozen)
-    """Count values such as 9, 99 or −9 that stand alone, at least a range away from the others.
-
-    A code also stands out when it is the one without a label among labelled codes, or a
-    negative one among values that are not. Codes with a label are the file's own affair.
-    """
-    numbers = values[np.isfinite(values.to_numpy(dtype=float, na_value=np.nan))]
-    counts = numbers[numbers.isin(SUSPICIOUS)].value_counts()
-    candidates = {float(c): int(n) for c, n in counts.items() if c not in variable.values}
-    others = numbers[~numbers.isin(list(candidates))]
-    if not candidates or others.empty:
-        return {}
-    low, high = float(others.min()), float(others.max())
-    all_labelled = len(variable.values) >= 2 and bool(others.isin(list(variable.values)).all())
-    return {
-        code: n
-        for code, n in sorted(candidates.items())
-        if _outside(code, low, high) or (all_labelled and not low <= code <= high)
-    }
-
-
-def _outside(code: float, low: float, high: float) -> bool:
-    """At least the width of the range away from it, or negative where nothing else is."""
-    width = max(high - low, 1.0)
-    return code - high >= width or low - code >= width or (code < 0 <= low)
 
 
 RULES = (
