@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +40,9 @@ FAILURES = {"data": NotEstimable("No events."), "fault": ValueError("secret 4711
 
 
 def answer(question: Question, study: Study) -> Result:
+    if question.fail == "sleep":
+        print("asleep", flush=True)  # noqa: T201 (the test waits for this word)
+        time.sleep(60)
     if question.fail in FAILURES:
         raise FAILURES[question.fail]
     mean = float(study["waves"].frame[question.outcome].mean())
@@ -68,20 +73,28 @@ def study(roles: dict[str, Any] | None = None, **protocol: Any) -> Study:
     return Study(tables, Protocol(tables=specs, **protocol))
 
 
-@pytest.fixture
-def toy(monkeypatch: pytest.MonkeyPatch) -> analyses.Analysis:
+def get(name: str) -> analyses.Analysis:
+    if name != "toy":
+        raise UsageError(f"No analysis named {name!r}.")
+    return TOY
+
+
+def report(result: Result) -> Document:
+    return Document("toy", "Toy", "REAL", (), result.estimates)
+
+
+def install(replace: Callable[[Any, str, Any], None] = setattr) -> None:
     """Let the toy be the one analysis there is, and its report a line of bytes."""
     from recovery_stats.study import workflow
 
-    def get(name: str) -> analyses.Analysis:
-        if name != "toy":
-            raise UsageError(f"No analysis named {name!r}.")
-        return TOY
+    replace(analyses, "get", get)
+    replace(analyses, "names", lambda: ("toy",))
+    replace(analyses, "title", lambda name: "Toy")
+    replace(workflow, "report", report)
 
-    def report(result: Result) -> Document:
-        return Document("toy", "Toy", "REAL", (), result.estimates)
 
-    monkeypatch.setattr(analyses, "get", get)
-    monkeypatch.setattr(analyses, "names", lambda: ("toy",))
-    monkeypatch.setattr(workflow, "report", report)
+@pytest.fixture
+def toy(monkeypatch: pytest.MonkeyPatch) -> analyses.Analysis:
+    """The toy, installed for one test."""
+    install(monkeypatch.setattr)
     return TOY

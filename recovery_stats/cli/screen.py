@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -32,7 +33,7 @@ class Screen:
 
     def data(self, value: Any) -> None:
         """Print a value as JSON on stdout."""
-        self.result(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
+        self.result(json.dumps(_finite(value), indent=1, ensure_ascii=False, allow_nan=False))
 
     def say(self, text: str, level: int = 0) -> None:
         """Print a message on stderr, unless the verb is to be quieter than `level`."""
@@ -51,6 +52,15 @@ class Screen:
     def mark(self, verdict: str, text: str) -> str:
         """Colour a word by verdict; click drops the colour where there is no terminal."""
         return click.style(text, fg=MARKS[verdict])
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity: they become null."""
+    if isinstance(value, dict):
+        return {key: _finite(member) for key, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(member) for member in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def screened(function: Callable[..., Any]) -> Callable[..., Any]:
