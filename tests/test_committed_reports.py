@@ -1,0 +1,34 @@
+"""The committed reports are what the program writes today."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+REPORTS = ROOT / "reports"
+
+pytestmark = pytest.mark.skipif(
+    not any(REPORTS.glob("*.results.json")), reason="no reports are committed"
+)
+
+
+def test_they_are_regenerated_without_drift() -> None:
+    """Statistics at 1e-9, counts and every byte of the pages exactly."""
+    found = subprocess.run(
+        [sys.executable, "-m", "recovery_stats", "check", "-o", str(REPORTS)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
+def test_they_are_of_the_synthetic_study() -> None:
+    for page in REPORTS.glob("*.html"):
+        assert "SYNTHETIC" in page.read_text(encoding="utf-8")
