@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.errors import DataError, UsageError, unknown
 
@@ -103,12 +104,14 @@ class Protocol:
 class Study:
     """Tables by name (persons, waves, meetings, stays, events, houses, sites), each a Dataset.
 
-    truth: what the generator knows (synthetic studies only), by estimand name.
+    truth: what the generator knows (synthetic studies only), by estimand name. checks: what
+    the rules of the data found worth knowing when the study was read (about: "table.column").
     """
 
     tables: Mapping[str, Dataset]
     protocol: Protocol = Protocol()
     truth: Mapping[str, Any] = field(default_factory=dict)
+    checks: tuple[Check, ...] = ()
 
     def __contains__(self, table: object) -> bool:
         return table in self.tables
