@@ -40,8 +40,7 @@ def read_study(path: str | Path, *, allow_outside: bool = False, prune: bool = F
     from recovery_stats.data.rules import enforce
 
     study = load_study(path, allow_outside=allow_outside, prune=prune)
-    enforce(study, uses_of(study))
-    return study
+    return replace(study, checks=enforce(study, uses_of(study)))
 
 
 def load_study(path: str | Path, *, allow_outside: bool = False, prune: bool = False) -> Study:
@@ -215,8 +214,7 @@ def study_from_files(
         for name, path in paths.items()
     }
     study = Study(tables, Protocol(tables=specs, privacy=profile(privacy)))
-    enforce(study)
-    return study
+    return replace(study, checks=enforce(study))
 
 
 def profile(name: str) -> Privacy:

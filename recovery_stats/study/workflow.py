@@ -35,8 +35,10 @@ def answer_question(analysis: analyses.Analysis, question: Any, study: Study) ->
     with threadpool_limits(limits=1):
         result = analysis.answer(question, study)
     used = replace(study.protocol, level=question.level, seed=question.seed)
+    noticed = tuple(c for c in study.checks if c.about.partition(".")[0] in analysis.tables)
     return replace(
         result,
+        checks=(*result.checks, *noticed),
         synthetic=result.synthetic or study.protocol.synthetic,
         sources=result.sources or tuple(study[t].source for t in analysis.tables if t in study),
         protocol=used,
@@ -49,7 +51,7 @@ def described(question: Any) -> str:
     from recovery_stats.study.binding import options_of
 
     values = {o.name: getattr(question, o.name) for o in options_of(type(question))}
-    unset = (None, ())
+    unset = (None, (), "")
     common = ("seed", "level")  # named on lines of their own
     return "; ".join(
         f"{name} = {', '.join(map(str, value)) if isinstance(value, tuple) else value}"
