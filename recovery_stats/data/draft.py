@@ -183,6 +183,8 @@ def _roles(tables: Mapping[str, tuple[File, TableGuess]]) -> str:
 def _role_line(role: Role, guess: TableGuess) -> str:
     found = guess.roles.get(role.name, ())
     others = [g.column for g in guess.others.get(role.name, ())][:MOST_CANDIDATES]
+    if role.name == "cluster":
+        others = [g.column for r in ("house", "site") for g in guess.roles.get(r, ())]
     perhaps = f"; or {', '.join(map(remark, others))}" if others else ""
     if not found:
         return f'# {role.name} = "…"   # {role.says}{perhaps.replace("; or", "; perhaps")}'

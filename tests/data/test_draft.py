@@ -79,6 +79,8 @@ def test_the_synthetic_study_is_understood_without_help(folder: Folder) -> None:
     assert found.tables["events"].roles["cause"] == "etype"
     assert found.structural == (-97.0,)
     assert found.synthetic
+    assert '# cluster = "…"   # people in one cluster' in text
+    assert "perhaps house_id, site_id" in text
     assert "guessed from label 'Days from entry to first relapse or end of observation'" in text
     assert not [f for f in validate(type(study)(study.tables, found)) if hasattr(f, "cure")]
 

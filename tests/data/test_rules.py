@@ -249,9 +249,13 @@ def test_weights() -> None:
 
 def test_the_files_own_weight_must_be_decided() -> None:
     given = study(persons=dataset(PERSONS, weight="w"))
+    (check,) = cautions(given)
+    assert "not applied" in words(check)
+    given = replace(given, protocol=replace(given.protocol, file="study.toml"))
     assert 'weight = "none"' in the_problem(given)
     spec = replace(given.protocol.tables["persons"], options={"weight": "none"})
-    assert problems(replace(given, protocol=Protocol(tables={"persons": spec}))) == []
+    given = replace(given, protocol=replace(given.protocol, tables={"persons": spec}))
+    assert validate(given) == ()
 
 
 def test_counts_and_families() -> None:
@@ -371,6 +375,27 @@ def test_an_unknown_reference_lists_the_levels() -> None:
     assert "Usual, House" in found
 
 
+def test_text_with_a_level_a_row_is_no_covariate() -> None:
+    note = [f"note {i}" for i in range(40)]
+    many = {c: [*range(40)] if c == "pid" else v * 10 for c, v in PERSONS.items()}
+    given = study(persons=dataset({**many, "note": note}))
+    assert "Text with 40 levels in 40 rows" in the_problem(given, ("persons", "adjust", "note"))
+
+
+# --- privacy
+
+
+def test_no_message_holds_an_identifier_or_a_value() -> None:
+    secret = [70001.0, 70001.0, 70003.0, 70004.0]
+    bad = persons(pid=secret, days=[-71234.5, 3.0, np.inf, 4.0], relapse=[1.0, 71717.0, 0.0, 1.0])
+    strange = waves(pid=[79999.0, 79999.0, 70003.0, nan, 70003.0], pacs=["7 secret"] * 5)
+    stays = dataset({"pid": [70001.0] * 2, "in_day": [78888.0, 1.0], "out_day": [1.0, 2.0]})
+    found = validate(study(persons=bad, waves=strange, stays=stays))
+    told = [f.text() if isinstance(f, Problem) else words(f) for f in found]
+    assert len(told) >= 7
+    assert not [t for t in told if "secret" in t or any(f"7{d}" in t for d in "01789")]
+
+
 # --- the stored bad inputs
 
 
@@ -388,6 +413,7 @@ def test_an_unknown_reference_lists_the_levels() -> None:
         ("D06_one_person", "waves", {}, "One person"),
         ("D10_wide_data", "waves", {}, "reshape"),
         ("F17_text_outcome", "waves", {}, "satisfaction"),
+        ("F13_5000_levels", "waves", {"adjust": "code"}, "levels"),
         ("F02_constant_predictor", "waves", {"adjust": "meetings"}, "meetings"),
     ],
 )

@@ -17,6 +17,7 @@ from recovery_stats.data.rule.bound import (
 from recovery_stats.data.rule.value import MANY_LEVELS
 from recovery_stats.errors import nearest
 
+ROWS_A_LEVEL = 5  # with fewer rows than this a level, a factor leaves nothing to estimate from
 COMPARED = ("arm", "frequency")
 GROUPING = (*COMPARED, "cluster", "house", "site")
 
@@ -60,6 +61,16 @@ def groups_have_events(bound: Bound) -> Iterator[Finding]:
             words = f"No event among {use.column} = {bound.variable(use).level(level)} ("
             people = Count(int((groups == level).sum()))
             yield caution("events", f"persons.{use.column}", words, people, " people).")
+
+
+def covariates_have_few_levels(bound: Bound) -> Iterator[Finding]:
+    """Text with about a level a row is a name or a remark, not a covariate."""
+    for use in bound.playing("adjust", *COMPARED):
+        values = bound.values(use)
+        levels = values.nunique() if is_text(values) else 0
+        if levels > MANY_LEVELS and levels * ROWS_A_LEVEL > len(values):
+            message = f"Text with {levels} levels in {len(values)} rows."
+            yield bound.problem(use, message, "Group the levels, or leave the column out.")
 
 
 def references_exist(bound: Bound) -> Iterator[Finding]:
@@ -110,4 +121,10 @@ def _no_reference(bound: Bound, at: str, word: str, columns: list[Use]) -> Probl
     return Problem(line, where, message, f"{hint}Levels: {shown}.")
 
 
-RULES = (several_people, several_clusters, groups_have_events, references_exist)
+RULES = (
+    several_people,
+    several_clusters,
+    groups_have_events,
+    covariates_have_few_levels,
+    references_exist,
+)

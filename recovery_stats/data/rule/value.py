@@ -124,16 +124,25 @@ def weights_are_positive(bound: Bound) -> Iterator[Finding]:
 
 
 def weight_is_decided(bound: Bound) -> Iterator[Finding]:
-    """A weight that the SPSS file has switched on is used or refused, never overlooked."""
+    """A weight that the SPSS file has switched on is used or refused, never overlooked.
+
+    Without a study file there is nobody to decide: it is told that it was not applied.
+    """
+    protocol = bound.study.protocol
     for table, data in bound.study.tables.items():
-        spec = bound.study.protocol.tables.get(table)
-        if data.weight and spec and "weight" not in spec.options:
-            yield bound.table_problem(
-                table,
-                f"The file is weighted by {data.weight!r}, and the study file does not say "
-                "whether to use it.",
-                f'Add weight = "none", "sampling" or "frequency" to [tables.{table}].',
-            )
+        spec = protocol.tables.get(table)
+        if not data.weight or spec is None or "weight" in spec.options:
+            continue
+        if not protocol.file:
+            words = f"The file of {table} is weighted by {data.weight}; it was not applied."
+            yield caution("weights", table, words)
+            continue
+        yield bound.table_problem(
+            table,
+            f"The file is weighted by {data.weight!r}, and the study file does not say whether "
+            "to use it.",
+            f'Add weight = "none", "sampling" or "frequency" to [tables.{table}].',
+        )
 
 
 def outcomes_fit_family(bound: Bound) -> Iterator[Finding]:
