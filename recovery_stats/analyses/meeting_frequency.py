@@ -51,12 +51,14 @@ TABLES = {
     "stays": "Stays in recovery houses: person, first and last day (optional).",
 }
 
-TIME, EVENT, GROUP = "time|days", "event|relapse", "meetings|group"
+TIME, EVENT, GROUP = "days to relapse", "relapse", "meeting group"
 WINDOWS = (7, 14, 28)
 # Bounds of meetings a week that make the groups the literature speaks of.
-GROUPS = ((0.0, 1.0, "Less than 1"), (1.0, 3.0, "1 or 2"), (3.0, 5.0, "3 or 4"),
+Bounds = tuple[tuple[float, float, str], ...]
+GROUPS: Bounds = ((0.0, 1.0, "Less than 1"), (1.0, 3.0, "1 or 2"), (3.0, 5.0, "3 or 4"),
           (5.0, np.inf, "5 or more"))  # fmt: skip
 REFERENCE_GROUP = "1 or 2"
+LANDMARK_GROUPS = (GROUPS[0], GROUPS[1], (3.0, np.inf, "3 or more"))
 TIME_Q, EVENT_Q = quote(TIME), quote(EVENT)
 
 
@@ -306,7 +308,7 @@ class _Diary:
             meeting_day=q.meeting_day, meeting_count=q.meeting_count, diary_from=q.diary_from,
             diary_to=q.diary_to,
         )  # fmt: skip
-        return _grouped(data, "meetings_per_week")
+        return _grouped(data, "meetings_per_week", LANDMARK_GROUPS)
 
     def _naive(self) -> Iterator[Estimate]:
         """What is usually run: mean attendance over the whole follow-up, as if known at entry."""
@@ -396,6 +398,9 @@ class _Diary:
         }
         if landmark is not None:
             facts["at_landmark"] = Count(len(landmark))
+            for name, label in (("free_most", "3 or more"), ("free_least", "Less than 1")):
+                if label in landmark.frame[GROUP].cat.categories:
+                    facts[name] = Ref(f"survival[{label}]", "per_100")
         return facts
 
     def _said(self, named: Mapping[str, Estimate], landmark: Dataset | None) -> Iterator[str]:
@@ -411,6 +416,8 @@ class _Diary:
             yield "stratified"
         if landmark is not None:
             yield "landmark"
+            if {"3 or more", "Less than 1"} <= set(landmark.frame[GROUP].cat.categories):
+                yield "contrast"
         naive = named.get("naive_weekly")
         if naive is not None and naive.p < 1 - naive.confidence and main.p >= 1 - main.confidence:
             yield "naive_fooled"
@@ -436,7 +443,7 @@ class _Diary:
         q = self.asked.q
         described = list(dict.fromkeys([*q.adjust, *((q.site,) if q.site else ())]))
         yield table_one(self.people, described, caption="The people analysed, at entry")
-        yield _attendance_table(known)
+        yield _attendance_table(known, self.asked.person)
         yield missing_table(self.study["persons"], [c for c in (q.time, self.asked.event, *q.adjust)
                                                     if c])  # fmt: skip
 
@@ -536,18 +543,17 @@ def _known_rows(rows: Dataset) -> Dataset:
     return data
 
 
-def _grouped(data: Dataset, column: str) -> Dataset | None:
+def _grouped(data: Dataset, column: str, groups: Bounds = GROUPS) -> Dataset | None:
     """Add the attendance group, its reference first; None when nobody can be compared."""
     data = data.with_frame(data.frame[data.frame[column].notna()])
-    labels = [label for *_, label in GROUPS]
-    bounds = [low for low, *_ in GROUPS] + [np.inf]
-    codes = np.digitize(data.frame[column], bounds[1:-1])
+    labels = [label for *_, label in groups]
+    codes = np.digitize(data.frame[column], [low for low, *_ in groups[1:]])
     seen = [labels[i] for i in np.unique(codes)]
     if len(seen) < 2:
         return None
     order = sorted(seen, key=lambda s: (s != REFERENCE_GROUP, labels.index(s)))
-    groups = pd.Categorical([labels[c] for c in codes], categories=order)
-    return data.with_column(Variable(GROUP, "Meetings a week"), groups)
+    values = pd.Categorical([labels[c] for c in codes], categories=order)
+    return data.with_column(Variable(GROUP, "Meetings a week"), values)
 
 
 # --- attendance known at entry -----------------------------------------------------------
@@ -704,7 +710,7 @@ def _landmark_estimates(asked: _Asked, landmark: Dataset | None) -> Iterator[Est
 
 def _start_of(asked: _Asked) -> str | None:
     """Curves of a diary start at the landmark; without one at entry, which may be late."""
-    return "landmark|start" if asked.diary else asked.q.entry
+    return "landmark" if asked.diary else asked.q.entry
 
 
 def _curves(asked: _Asked, data: Dataset) -> Any:
@@ -769,14 +775,14 @@ def _ratio_table(
     return Table(name, caption, columns, rows, ("HR: hazard ratio of relapse.", *notes))
 
 
-def _attendance_table(known: Dataset) -> Table:
+def _attendance_table(known: Dataset, person: str) -> Table:
     """Share of the time at risk spent at each attendance in the seven days before."""
     frame = known.frame
     weight = frame["stop"] - frame["start"]
     rows = []
     for low, high, label in GROUPS:
         inside = (frame["meetings_last7"] >= low) & (frame["meetings_last7"] < high)
-        people = frame.loc[inside, "person"].nunique()
+        people = frame.loc[inside, person].nunique()
         share = Quantity(float(weight[inside].sum() / weight.sum()), "percent", int(people))
         relapses = Count(int(frame.loc[inside, "event"].sum()), "events")
         rows.append(Row(f"attended[{label}]", label, (Count(int(people)), share, relapses)))
