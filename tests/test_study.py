@@ -105,7 +105,7 @@ class TestAnswer:
         assert result.protocol.seed == 3
         provenance = dict(result.provenance)
         assert provenance["Study file"] == "c" * 16
-        assert provenance["Options"].startswith("person = pid; outcome = craving; family")
+        assert "person = pid; outcome = craving; family = gaussian" in provenance["Options"]
 
     def test_write_gives_the_format_of_the_extension(self, toy: Analysis, tmp_path: Path) -> None:
         result = workflow.answer("toy", study())
