@@ -83,7 +83,7 @@ class _Summary:
     def rows(self) -> Iterator[Row]:
         if _is_levels(self.variable, self.values):
             yield from self.levels()
-        elif self.values.dtype == object or self.variable.kind == "string":
+        elif _is_text(self.variable, self.values):
             yield Row(f"{self.name}.note", "free text: not tabulated", depth=1)
         elif self.values.dtype.kind in "fiub":
             yield from self.mean()
@@ -133,12 +133,16 @@ def _is_levels(variable: Variable, values: Any) -> bool:
     if variable.kind in ("date", "datetime", "time") or values.dtype.kind == "M":
         return False
     distinct = values.nunique()
-    if values.dtype == object or variable.kind == "string":
+    if _is_text(variable, values):
         return bool(variable.values) or (distinct <= MOST_LEVELS and 2 * distinct <= len(values))
     if variable.measure in ("nominal", "ordinal") or variable.values:
         return bool(variable.values) or distinct <= MOST_LEVELS
     whole = bool((values.dropna() % 1 == 0).all())
     return variable.measure == "unknown" and whole and distinct <= FEW_CODES
+
+
+def _is_text(variable: Variable, values: Any) -> bool:
+    return variable.kind == "string" or values.dtype.kind not in "fiubmM"
 
 
 def _code(code: Any) -> str:

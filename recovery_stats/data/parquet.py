@@ -70,8 +70,8 @@ def _dataset(
     frame = pd.DataFrame(series, index=index, columns=list(names))
     missing = {}
     for name in (n for n in names if f"{n}{CODES}" in coded):
-        codes = pd.Series(_column(name, table.column(f"{name}{CODES}")), index=index)
-        missing[name] = codes.dropna()
+        codes = _column(name, table.column(f"{name}{CODES}"))
+        missing[name] = pd.Series(codes, index=index, dtype=codes.dtype).dropna()
     variables = {n: known[n] if n in known else _described(n, frame[n]) for n in names}
     source = Source(path.name, hash_of(path), table.num_rows)
     return Dataset(frame, replace(known, variables=variables), missing, source)

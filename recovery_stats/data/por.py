@@ -14,10 +14,9 @@ from pathlib import Path
 
 from recovery_stats.core.codebook import Codebook, MissingRule, Variable
 from recovery_stats.data import sav_format
-from recovery_stats.data.signature import POR_SIGNATURE_AT
+from recovery_stats.data.signature import POR_SIGNATURE_AT, portable
 from recovery_stats.errors import DataError
 
-LINE = 80
 LONGEST_NUMBER = 80
 LARGEST_POWER = 250  # 30**250 lies beyond every double
 NUMBER = re.compile(r" *(-?)([0-9A-T]*)(?:\.([0-9A-T]*))?(?:([+-])([0-9A-T]+))?/")
@@ -33,7 +32,7 @@ def read_portable(path: Path) -> tuple[Codebook, PortableCells]:
     """
     try:
         return _Portable(path).read()
-    except (IndexError, ValueError, OverflowError) as problem:
+    except (LookupError, ValueError, OverflowError) as problem:
         raise DataError(
             f"{path.name!r} is a damaged portable file. Save it again in SPSS or PSPP, as .sav."
         ) from problem
@@ -43,10 +42,7 @@ class _Portable:
     """The characters of the file and the place reached in them."""
 
     def __init__(self, path: Path) -> None:
-        raw = path.read_bytes()
-        lines = re.split(rb"\r\n|\n|\r", raw)
-        flat = b"".join(line.ljust(LINE) for line in lines)
-        self.text, self.encoding = _decoded(flat)
+        self.text, self.encoding = _decoded(portable(path.read_bytes()))
         self.at = POR_SIGNATURE_AT + len("SPSSPORT") + 1
         self.variables: dict[str, Variable] = {}
         self.documents: tuple[str, ...] = ()

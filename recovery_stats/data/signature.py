@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
@@ -16,6 +17,8 @@ FileKind = Literal[
 
 LOOKED_AT = 4096
 POR_SIGNATURE_AT = 456  # five 40-byte splash strings and a 256-byte character table come first
+
+POR_LINE = 80
 
 BY_FIRST_BYTES: tuple[tuple[bytes, FileKind], ...] = (
     (b"$FL2", "sav"),
@@ -77,9 +80,13 @@ def _is_encrypted(head: bytes) -> bool:
 
 
 def _is_por(head: bytes) -> bool:
-    """Portable files carry SPSSPORT after their character table; line ends may shift it a bit."""
-    flat = head.replace(b"\r", b"").replace(b"\n", b"")
-    return flat[POR_SIGNATURE_AT : POR_SIGNATURE_AT + 8] == b"SPSSPORT"
+    """Portable files carry SPSSPORT after their character table."""
+    return portable(head)[POR_SIGNATURE_AT : POR_SIGNATURE_AT + 8] == b"SPSSPORT"
+
+
+def portable(raw: bytes) -> bytes:
+    """The characters of a portable file: its lines, filled up with blanks to 80, in one."""
+    return b"".join(line.ljust(POR_LINE) for line in re.split(rb"\r\n|\n|\r", raw))
 
 
 def _is_pickle(head: bytes) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -29,6 +30,8 @@ DELIMITERS = (",", ";", "\t", "|")
 LARGEST_UNPACKED = 1 << 30  # bytes that a .csv.gz may hold …
 BOMB_FROM, BOMB_RATIO = 64 << 20, 100  # … and beyond 64 MiB, its size against the packed one
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
+SPECIAL = re.compile(r'[,;"\r\n]|^\s|\s$')
+EMPTY = '""'
 FALLBACK = "cp1252"
 
 
@@ -117,7 +120,7 @@ def _parsed(name: str, text: str, delimiter: str | None, skip_rows: int) -> _She
     mark = delimiter or _delimiter(text)
     _refuse_nul(name, text, mark)
     records = list(_records(name, text, mark))
-    while records and not any(records[-1]):
+    while records and not records[-1]:
         records.pop()
     header = _header(name, records)
     body = [r for r in records[1:] if r]
@@ -248,11 +251,10 @@ def write_csv(dataset: Dataset, path: str | Path) -> None:
     """
     path = Path(path)
     prepared = [prepare(dataset, str(name)) for name in dataset.frame.columns]
-    out = io.StringIO(newline="")
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([_escaped(p.variable.name) for p in prepared])
-    writer.writerows(zip(*(_cells(p) for p in prepared), strict=True))
-    raw = out.getvalue().encode()
+    rows = zip(*(_cells(p) for p in prepared), strict=True)
+    lines = [",".join(_quoted(p.variable.name) for p in prepared), *map(",".join, rows)]
+    # a line with nothing on it would be no row at all
+    raw = "".join(f"{line or EMPTY}\n" for line in lines).encode()
     with whole_file(path) as file:
         file.write(gzip.compress(raw, mtime=0) if path.suffix == ".gz" else raw)
     described = {p.variable.name: p.variable for p in prepared}
@@ -261,7 +263,7 @@ def write_csv(dataset: Dataset, path: str | Path) -> None:
 
 def _cells(prepared: Prepared) -> list[str]:
     if prepared.width:
-        return [_escaped(text.decode()) for text in prepared.texts]
+        return [_quoted(text.decode()) for text in prepared.texts]
     numbers = prepared.numbers
     if prepared.variable.kind in ("date", "datetime"):
         return _date_cells(numbers, whole_days=prepared.variable.kind == "date")
@@ -284,5 +286,7 @@ def _date_cells(numbers: Any, *, whole_days: bool) -> list[str]:
     ]
 
 
-def _escaped(text: str) -> str:
-    return f"'{text}" if text.lstrip("'").startswith(FORMULA) else text
+def _quoted(text: str) -> str:
+    """A cell of text: no formula for a spreadsheet, in quotation marks where it needs them."""
+    escaped = f"'{text}" if text.lstrip("'").startswith(FORMULA) else text
+    return '"' + escaped.replace('"', '""') + '"' if SPECIAL.search(escaped) else escaped
