@@ -169,8 +169,8 @@ def _finish(block: Block, privacy: Privacy) -> Block:
         return replace(block, rows=rows, notes=(*block.notes, *_note(block, privacy)))
     if isinstance(block, CurveFigure) and privacy.grid_events > 1:
         note = (
-            f"Drawn in steps of at least {privacy.grid_events} events, ending where fewer than "
-            f"{privacy.minimum} people remain, so that nobody's day can be read from it."
+            f"To protect people, the curve is known only at points at least {privacy.grid_events} "
+            f"events apart, joined by lines, and ends before fewer than {privacy.minimum} remain."
         )
         return replace(block, notes=(*block.notes, note))
     return block

@@ -40,7 +40,7 @@ def alt_text(figure: Figure) -> str:
     match figure:
         case CurveFigure():
             ends = "; ".join(_end(series, figure.x_label) for series in figure.series if series.x)
-            return f"Step curves of {figure.y_label} by {figure.x_label}. {ends}."
+            return f"Curves of {figure.y_label} by {figure.x_label}. {ends}."
         case LineFigure():
             runs = "; ".join(_run(series) for series in figure.series if series.x)
             return f"Lines of {figure.y_label} by {figure.x_label}. {runs}."

@@ -99,7 +99,8 @@ def _curves(figure: CurveFigure) -> Canvas:
     canvas, axes = _canvas(3.3 + below, below, _stub(names, 0.75), _stub(_names(figure), 0.5))
     for i, series in enumerate(figure.series):
         if series.x:
-            _band(axes, _from_start(series), i, step="post")
+            # a curve coarsened for privacy is known at its points only, so lines join them
+            _band(axes, _from_start(series), i, step="post" if series.n_at else None)
     highest = max((max(s.high or s.y) for s in figure.series if s.y), default=1.0)
     axes.set_ylim(0, 1.0 if highest > 0.6 else min(1.0, 1.15 * highest))
     _span(axes, figure)

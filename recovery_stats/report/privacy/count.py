@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from recovery_stats.core.document import (
     Cell,
     Count,
+    CurveFigure,
     Document,
     Flow,
     Hidden,
@@ -27,24 +28,35 @@ ROUNDS = 25
 
 @dataclass(frozen=True, slots=True)
 class _Counts:
-    """The cells of a document that rest on counts, by place, and the sums they obey."""
+    """The cells of a document that rest on counts, by place, and the sums they obey.
+
+    Of a risk table only the start is among them: it is the size of the group.
+    """
 
     cells: Mapping[Place, Cell]
     numbers: Mapping[Place, int]
     sums: tuple[Sum, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Telling:
+    """Numbers that give away a hidden one: plain counts with their unit, shares with their base."""
+
+    values: frozenset[Value]
+    shares: frozenset[tuple[int, int]]
+
+
 def withhold_counts(document: Document, withheld: frozenset[Value], privacy: Privacy) -> Document:
     """Hide until nothing changes; `withheld` are numbers that the flow no longer tells."""
     counts = _read(document)
     small = frozenset(p for p in counts.numbers if is_small(counts.cells[p], privacy))
-    linked = _where(counts, withheld) | _nearly_all(document, counts, privacy)
+    telling = _Telling(withheld, frozenset())
+    linked = _where(counts, telling) | _nearly_all(document, counts, privacy)
     problem = Problem(counts.numbers, counts.sums, privacy.minimum, small, linked - small)
-    telling = withheld
     for _ in range(ROUNDS):
         sums = counts.sums + _sums_known(document, counts, problem)
         problem = protect(replace(problem, sums=sums))
-        telling = withheld | _telling(counts, problem)
+        telling = _telling(counts, problem, withheld)
         found = _where(counts, telling) - problem.small
         if found <= problem.linked:
             break
@@ -53,7 +65,11 @@ def withhold_counts(document: Document, withheld: frozenset[Value], privacy: Pri
 
 
 def _read(document: Document) -> _Counts:
-    found = {p: c for p, c in cells(document).items() if behind(c) is not None}
+    found = {
+        p: c
+        for p, c in cells(document).items()
+        if behind(c) is not None and not (isinstance(document.blocks[p[0]], CurveFigure) and p[2])
+    }
     sums: list[Sum] = []
     for b, block in enumerate(document.blocks):
         if isinstance(block, Table):
@@ -100,29 +116,31 @@ def _sums_known(document: Document, counts: _Counts, problem: Problem) -> tuple[
     return tuple(found)
 
 
-def _telling(counts: _Counts, problem: Problem) -> frozenset[Value]:
+def _telling(counts: _Counts, problem: Problem, withheld: frozenset[Value]) -> _Telling:
     """Hidden numbers that are not small, and complements: a reader could subtract them."""
-    values: set[Value] = set()
-    for place, cell in counts.cells.items():
-        if place in problem.hidden and (value := said(cell)):
-            values.add(value)
-            if isinstance(cell, Share):
-                values.add((cell.of - cell.n, value[1]))
-    return frozenset(v for v in values if v[0] >= problem.minimum)
+    hidden = [c for p, c in counts.cells.items() if p in problem.hidden]
+    shares = {s for c in hidden if isinstance(c, Share) for s in ((c.n, c.of), (c.of - c.n, c.of))}
+    plain = {v for c in hidden if isinstance(c, Count) and (v := said(c))}
+    values = plain | {(n, "people") for n, _ in shares} | withheld
+    return _Telling(frozenset(v for v in values if v[0] >= problem.minimum), frozenset(shares))
 
 
-def _where(counts: _Counts, values: Iterable[Value]) -> frozenset[Place]:
-    """The places that print one of `values`."""
-    wanted = set(values)
-    return frozenset(p for p, c in counts.cells.items() if said(c) in wanted)
+def _where(counts: _Counts, telling: _Telling) -> frozenset[Place]:
+    """The places that print a number that must not stand there.
+
+    A share is the same number only on the same base: equal counts of other people are chance.
+    """
+    return frozenset(
+        p
+        for p, c in counts.cells.items()
+        if ((c.n, c.of) in telling.shares if isinstance(c, Share) else said(c) in telling.values)
+    )
 
 
 # --- printing what is left ---------------------------------------------------------------
 
 
-def _apply(
-    document: Document, counts: _Counts, problem: Problem, telling: frozenset[Value]
-) -> Document:
+def _apply(document: Document, counts: _Counts, problem: Problem, telling: _Telling) -> Document:
     rows = {p[:2] for p in problem.hidden if isinstance(document.blocks[p[0]], Table)}
     tests = {p: x for p, c in cells(document).items() if (x := _test(c)) is not None}
     secret = {abs(x) for p, x in tests.items() if p[:2] in rows}
@@ -133,7 +151,7 @@ def _apply(
             return Hidden(problem.minimum if bounded else 0)
         if place[:2] in rows and place in tests:
             return Hidden(0)
-        if isinstance(cell, Share) and (cell.of, "people") in telling:
+        if isinstance(cell, Share) and (cell.of, "people") in telling.values:
             return Quantity(round(cell.n / cell.of, 2), "percent")
         return cell
 

@@ -2,15 +2,17 @@
 
 A Kaplan–Meier curve with a risk table gives back every event (drop times number at risk) and
 every censoring (number at risk before, less events, less number after). So a curve is printed
-only at times of a regular grid, between which either no event or at least `grid_events` fell,
-and either nobody or at least the minimum left; the number at risk is printed at such times
-only; and the curve ends where fewer than the minimum remain. Ordinates have three decimals.
+only at times of a regular grid, between which either no event or at least `grid_events` fell;
+it ends where fewer than the minimum remain, and its ordinates have three decimals. Numbers at
+risk are printed exactly where between any two of them nobody or at least the minimum left;
+else all but the first are rounded, so that those who left stay unknown by more than the minimum.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from recovery_stats.core.document import Cell, Count, CurveFigure, Hidden, Numbers, Series
 from recovery_stats.core.study import Privacy
@@ -34,24 +36,48 @@ class _Mark:
 
 
 def coarsen(figure: CurveFigure, privacy: Privacy) -> CurveFigure:
-    """The figure on a coarse grid, its risk table blanked where it would give counts back."""
-    pairs = [_series(series, figure.risk_times, privacy) for series in figure.series]
-    risk = tuple(cells for _, cells in pairs)
-    return replace(figure, series=tuple(s for s, _ in pairs), risk=risk if any(risk) else ())
+    """The figure on a coarse grid, its risk table rounded where it would give counts back."""
+    counted = [series.n_at for series in figure.series if series.x]
+    accounts = [_account(s, figure.risk_times, privacy) if s.n_at else None for s in figure.series]
+    exact = all(a is None or a.exact for a in accounts)
+    series = tuple(
+        _at(s, a) if a else replace(s, events_at=(), censored_at=())
+        for s, a in zip(figure.series, accounts, strict=True)
+    )
+    risk = tuple(
+        tuple(_risk_cell(s, time, exact, privacy) for time in figure.risk_times) if s.n_at else ()
+        for s in figure.series
+    )
+    told = not exact and any(counted) and bool(figure.risk_times)
+    note = (f"Numbers at risk after the start are rounded to the nearest {_unit(privacy)}.",)
+    notes = (*figure.notes, *note) if told else figure.notes
+    return replace(figure, series=series, risk=risk if any(risk) else (), notes=notes)
 
 
-def _series(series: Series, times: Numbers, privacy: Privacy) -> tuple[Series, tuple[Cell, ...]]:
-    if not series.n_at:
-        return replace(series, events_at=(), censored_at=()), ()
+@dataclass(frozen=True, slots=True)
+class _Account:
+    """The times at which a series may be drawn, and whether its risk table may be exact."""
+
+    steps: tuple[_Mark, ...]
+    exact: bool
+
+
+def _account(series: Series, times: Numbers, privacy: Privacy) -> _Account:
     if series.n_at[0] < privacy.minimum:
-        return Series(series.name, (), ()), tuple(Hidden(privacy.minimum) for _ in times)
+        return _Account((), exact=True)
     marks = [_mark(series, time) for time in _grid(series, times)]
     marks.append(_after_all(series))
     end = _last_mark(marks, series, privacy)
-    shown = _risk_marks(marks, end, times, privacy)
-    at_risk = {marks[i].time: marks[i].at_risk for i in reversed(shown)}
-    risk = tuple(_risk_cell(series, time, at_risk, privacy) for time in times)
-    return _at(series, _steps(marks, end, shown, privacy)), risk
+    fixed = [i for i in range(1, len(marks) - 1) if marks[i].time in times]
+    exact = end > 0 and _risk_is_safe([0, *fixed, len(marks) - 1], marks, privacy)
+    stops = [*(i for i in fixed if i < end), end] if exact else [end]
+    return _Account(tuple(_steps(marks, stops, privacy)) if end else (), exact)
+
+
+def _risk_is_safe(fixed: list[int], marks: list[_Mark], privacy: Privacy) -> bool:
+    """Whether exact numbers at risk tell of no few events, exits or people."""
+    between = all(_safe(a, b, privacy) for a, b in pairwise(marks[i] for i in fixed))
+    return between and all(_enough(marks[i], privacy) for i in fixed)
 
 
 def _grid(series: Series, times: Numbers) -> list[float]:
@@ -89,8 +115,13 @@ def _after_all(series: Series) -> _Mark:
 
 def _safe(a: _Mark, b: _Mark, privacy: Privacy) -> bool:
     """Whether what happened from `a` to `b` is nothing or many, events and exits apart."""
-    events, left = b.events - a.events, abs(b.left - a.left)
-    return (events == 0 or events >= privacy.grid_events) and (left == 0 or left >= privacy.minimum)
+    left = abs(b.left - a.left)
+    return _many_events(a, b, privacy) and (left == 0 or left >= privacy.minimum)
+
+
+def _many_events(a: _Mark, b: _Mark, privacy: Privacy) -> bool:
+    events = b.events - a.events
+    return events == 0 or events >= privacy.grid_events
 
 
 def _enough(mark: _Mark, privacy: Privacy) -> bool:
@@ -98,35 +129,26 @@ def _enough(mark: _Mark, privacy: Privacy) -> bool:
 
 
 def _last_mark(marks: list[_Mark], series: Series, privacy: Privacy) -> int:
-    """The last time that leaves enough people at risk, and nothing small to be told after it."""
+    """The last time that leaves enough people at risk, and no few events to be told after it."""
     for i in range(len(marks) - 1, 0, -1):
         mark = marks[i]
         behind = series.n_at[max(mark.index, 0)] >= privacy.minimum
-        between = _safe(marks[0], mark, privacy) and _safe(mark, marks[-1], privacy)
-        if behind and between and _enough(mark, privacy):
+        before, after = (marks[0], mark), (mark, marks[-1])
+        many = _many_events(*before, privacy) and _many_events(*after, privacy)
+        if behind and many and _enough(mark, privacy):
             return i
     return 0
 
 
-def _risk_marks(marks: list[_Mark], end: int, times: Numbers, privacy: Privacy) -> list[int]:
-    """Places in `marks` whose number at risk may be printed: far enough from each other."""
-    kept = [0]
-    for i in range(1, min(end, len(marks) - 2) + 1):
-        wanted = marks[i].time in times and _enough(marks[i], privacy)
-        before, after = (marks[kept[-1]], marks[i]), (marks[i], marks[end])
-        if wanted and _safe(*before, privacy) and _safe(*after, privacy):
-            kept.append(i)
-    return kept
-
-
-def _steps(marks: list[_Mark], end: int, fixed: list[int], privacy: Privacy) -> list[_Mark]:
-    """Times at which the curve is drawn: as fine as every step stays safe between fixed times."""
+def _steps(marks: list[_Mark], stops: list[int], privacy: Privacy) -> list[_Mark]:
+    """Times at which the curve is drawn: as fine as every step holds many events or none."""
     last = 0
     steps = [0]
-    for stop in sorted({*fixed, end} - {0}):
+    for stop in stops:
         for i in range(last + 1, stop):
             here, ahead = (marks[last], marks[i]), (marks[i], marks[stop])
-            if _moves(*here) and _safe(*here, privacy) and _safe(*ahead, privacy):
+            moved = marks[i].events > marks[last].events
+            if moved and _many_events(*here, privacy) and _many_events(*ahead, privacy):
                 steps.append(i)
                 last = i
         steps.append(stop)
@@ -134,21 +156,25 @@ def _steps(marks: list[_Mark], end: int, fixed: list[int], privacy: Privacy) -> 
     return [marks[i] for i in steps]
 
 
-def _moves(a: _Mark, b: _Mark) -> bool:
-    return b.events > a.events or b.left != a.left
-
-
-def _risk_cell(series: Series, time: float, shown: dict[float, int], privacy: Privacy) -> Cell:
-    if time in shown:
-        return Count(shown[time])
+def _risk_cell(series: Series, time: float, exact: bool, privacy: Privacy) -> Cell:
     later = [n for x, n in zip(series.x, series.n_at, strict=True) if x >= time]
-    if not later:
-        return None
-    return Hidden(privacy.minimum if later[0] < privacy.minimum else 0)
+    n = later[0] if later else 0
+    if 0 < n < privacy.minimum:
+        return Hidden(privacy.minimum)
+    if exact or n == series.n_at[0] or not n:
+        return Count(n) if later else None
+    unit = _unit(privacy)
+    return Count(unit * ((n + unit // 2) // unit))
 
 
-def _at(series: Series, steps: list[_Mark]) -> Series:
+def _unit(privacy: Privacy) -> int:
+    """The multiple of five that covers what may not be told."""
+    return 5 * math.ceil((privacy.minimum - 1) / 5)
+
+
+def _at(series: Series, account: _Account) -> Series:
     """The series at the steps only, without the counts behind it."""
+    steps = account.steps
     start = 1.0 if series.y[-1] <= series.y[0] and series.y[0] > 0.5 else 0.0
 
     def values(numbers: Numbers) -> Numbers:

@@ -2,7 +2,7 @@
 
 An attacker has every printed count, every sum the table implies, and the rule itself: a cell
 printed "< 11" is from 1 to 10. A hidden count is exposed when the sums fix it, either exactly
-(linear algebra over the rationals) or to fewer than three possible values (interval
+(linear algebra) or to fewer than three possible values (interval
 propagation). One more count of its sum is then hidden, the smallest first and a whole last.
 """
 
@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from fractions import Fraction
 
 from recovery_stats.report.privacy.visit import Place
 
@@ -62,24 +61,22 @@ class Problem:
 
 
 def protect(problem: Problem) -> Problem:
-    """Hide further counts until nothing secret is exposed; what cannot be helped loses its bound.
+    """Hide further counts until nothing secret is exposed, then show again what need not hide.
 
-    A small count whose sum has nothing left to hide is printed without its bound ("withheld"
+    A small count whose sum has nothing left to hide is printed without its bound ("hidden"
     instead of "< 11"), which widens what it may be.
     """
-    while True:
-        found = exposed(problem)
-        if not found:
-            return problem
-        place = min(found, key=repr)
-        partner = _partner(problem, place)
+    helpless: set[Place] = set()
+    while found := exposed(problem) - helpless:
+        target = _weakest(problem, found)
+        partner = _partner(problem, target)
         if partner is not None:
             problem = replace(problem, blurred=problem.blurred | {partner})
-        elif place in problem.small - problem.unbounded:
-            around = {p for s in problem.sums if place in s.places for p in s.places}
-            problem = replace(problem, unbounded=problem.unbounded | (around & problem.small))
+        elif bounded := problem.small.intersection(target.places) - problem.unbounded:
+            problem = replace(problem, unbounded=problem.unbounded | bounded)
         else:
-            return problem
+            helpless |= found.intersection(target.places)
+    return _pruned(problem, helpless)
 
 
 def exposed(problem: Problem) -> set[Place]:
@@ -87,54 +84,87 @@ def exposed(problem: Problem) -> set[Place]:
     return (_solved(problem) | _squeezed(problem)) & problem.secret
 
 
-def _partner(problem: Problem, place: Place) -> Place | None:
-    """What to hide beside `place`: the smallest visible part of its sums, else their whole."""
-    around = [s for s in problem.sums if place in s.places]
-    for candidates in ([p for s in around for p in s.parts], [s.whole for s in around]):
-        visible = [p for p in candidates if p is not None and p not in problem.hidden]
-        useful = [p for p in visible if problem.counts[p] > 0]
-        if useful:
-            return min(useful, key=lambda p: (problem.counts[p], repr(p)))
+def _weakest(problem: Problem, found: set[Place]) -> Sum:
+    """The sum to mend first: the one with fewest hidden terms, with an exposed one if it can be."""
+    hidden = problem.hidden
+
+    def weakness(s: Sum) -> tuple[int, bool, str]:
+        return len(hidden.intersection(s.places)), found.isdisjoint(s.places), repr(s.places)
+
+    return min((s for s in problem.sums if not hidden.isdisjoint(s.places)), key=weakness)
+
+
+def _partner(problem: Problem, s: Sum) -> Place | None:
+    """What to hide in `s`: the smallest visible part, else the whole unless it is known anyway."""
+    known = any(set(t.parts) == set(s.parts) and t.whole is None for t in problem.sums)
+    whole = [s.whole] if s.whole is not None and not known else []
+    for candidates in (s.parts, whole):
+        visible = [p for p in candidates if p not in problem.hidden and problem.counts[p] > 0]
+        if visible:
+            return min(visible, key=lambda p: (problem.counts[p], p))
     return None
+
+
+def _pruned(problem: Problem, helpless: set[Place]) -> Problem:
+    """Without the blurred counts that later ones made unnecessary, the largest first."""
+    for place in sorted(problem.blurred, key=lambda p: (-problem.counts[p], p)):
+        lighter = replace(problem, blurred=problem.blurred - {place})
+        if exposed(lighter) <= helpless:
+            problem = lighter
+    return problem
 
 
 # --- exact solutions ---------------------------------------------------------------------
 
+# Elimination modulo a prime: with entries 0, 1 and −1 the rank is that over the rationals but
+# for a vanishing chance, and no fraction grows.
+PRIME = 2**61 - 1
+
 
 def _solved(problem: Problem) -> set[Place]:
     """Hidden counts that have one value in every solution of the sums."""
-    unknown = sorted(problem.hidden & {p for s in problem.sums for p in s.places}, key=repr)
+    unknown = sorted(problem.hidden & {p for s in problem.sums for p in s.places})
     index = {place: j for j, place in enumerate(unknown)}
-    rows = []
-    for s in problem.sums:
-        row = [Fraction(0)] * len(unknown)
-        for part in s.parts:
-            if part in index:
-                row[index[part]] += 1
-        if s.whole is not None and s.whole in index:
-            row[index[s.whole]] -= 1
-        if any(row):
-            rows.append(row)
-    return {unknown[j] for j in _determined(rows)}
+    rows = {tuple(sorted(_row(s, index).items())) for s in problem.sums}
+    return {unknown[j] for j in _determined([dict(row) for row in sorted(rows) if row])}
 
 
-def _determined(rows: list[list[Fraction]]) -> set[int]:
+def _row(s: Sum, index: Mapping[Place, int]) -> dict[int, int]:
+    """The coefficients of the hidden terms of a sum, by column."""
+    row = {index[part]: 1 for part in s.parts if part in index}
+    if s.whole is not None and s.whole in index:
+        row[index[s.whole]] = PRIME - 1
+    return row
+
+
+def _determined(rows: list[dict[int, int]]) -> set[int]:
     """Unknowns whose unit vector lies in the row space: reduced rows with a single entry."""
-    rank = 0
-    for column in range(len(rows[0]) if rows else 0):
-        pivot = next((i for i in range(rank, len(rows)) if rows[i][column]), None)
-        if pivot is None:
+    reduced: dict[int, dict[int, int]] = {}  # pivot column to row
+    for row in rows:
+        rest = dict(row)
+        for pivot in [column for column in row if column in reduced]:
+            _subtract(rest, reduced[pivot], pivot)
+        if not rest:
             continue
-        rows[rank], rows[pivot] = rows[pivot], rows[rank]
-        lead = rows[rank][column]
-        rows[rank] = [x / lead for x in rows[rank]]
-        for i, row in enumerate(rows):
-            if i != rank and row[column]:
-                factor = row[column]
-                rows[i] = [x - factor * y for x, y in zip(row, rows[rank], strict=True)]
-        rank += 1
-    singles = ([j for j, x in enumerate(row) if x] for row in rows[:rank])
-    return {entries[0] for entries in singles if len(entries) == 1}
+        pivot = min(rest)
+        inverse = pow(rest[pivot], -1, PRIME)
+        rest = {column: x * inverse % PRIME for column, x in rest.items()}
+        for other in reduced.values():
+            if pivot in other:
+                _subtract(other, rest, pivot)
+        reduced[pivot] = rest
+    return {pivot for pivot, row in reduced.items() if len(row) == 1}
+
+
+def _subtract(row: dict[int, int], pivot_row: Mapping[int, int], pivot: int) -> None:
+    """Clear column `pivot` of `row`."""
+    factor = row.get(pivot, 0)
+    for column, x in pivot_row.items():
+        left = (row.get(column, 0) - factor * x) % PRIME
+        if left:
+            row[column] = left
+        else:
+            row.pop(column, None)
 
 
 # --- narrow ranges -----------------------------------------------------------------------

@@ -1,0 +1,124 @@
+"""The printer of numbers: rounding, p values, intervals, columns."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from recovery_stats.core.document import Count, Hidden, Quantity, Share, Shown, Spread
+from recovery_stats.core.estimate import Estimate
+from recovery_stats.report import numbers
+from recovery_stats.report.numbers import cell, column
+
+HR = Estimate("hr", "HR", 0.7234, 0.6149, 0.8512, 0.083, 0.000123, scale="ratio")
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "text"),
+    [
+        (0.125, 2, "0.12"),  # a tie goes to the even digit
+        (0.375, 2, "0.38"),
+        (0.285, 2, "0.28"),  # stored as 0.28499999…: the tie is restored before it is broken
+        (1.005, 2, "1.00"),
+        (-0.0004, 3, "0.000"),  # no negative zero
+        (-1234.5, 1, "−1,234.5"),
+        (math.nan, 2, "n/a"),
+    ],
+)
+def test_fixed(value: float, decimals: int, text: str) -> None:
+    assert numbers.fixed(value, decimals) == text
+
+
+def test_last_bits_do_not_turn_a_digit() -> None:
+    for value in (0.285, 2.675, 1.0049999999999999, 0.5 * 0.57):
+        up, down = math.nextafter(value, math.inf), math.nextafter(value, -math.inf)
+        assert numbers.fixed(up, 2) == numbers.fixed(value, 2) == numbers.fixed(down, 2)
+
+
+@pytest.mark.parametrize(
+    ("p", "table", "prose"),
+    [
+        (0.0341, ".034", "p = .034"),
+        (0.00099, "< .001", "p < .001"),
+        (0.001, ".001", "p = .001"),
+        (0.9996, "> .999", "p > .999"),
+        (0.05, ".050", "p = .050"),
+        (0.0, "< .001", "p < .001"),
+        (math.nan, "n/a", "n/a"),
+    ],
+)
+def test_p_values(p: float, table: str, prose: str) -> None:
+    assert cell(Quantity(p, "p")) == table
+    assert cell(Quantity(p, "p"), "prose") == prose
+
+
+@pytest.mark.parametrize(
+    ("part", "text"),
+    [
+        ("value", "0.72"),
+        ("interval", "0.72 [0.61, 0.85]"),
+        ("low", "0.61"),
+        ("full", "0.72, 95% CI [0.61, 0.85], p < .001"),
+        ("p", "p < .001"),
+        ("statistic", "−3.90"),
+        ("df", "∞"),
+        ("label", "HR"),
+    ],
+)
+def test_parts_of_a_ratio(part: str, text: str) -> None:
+    assert cell(Shown(HR, part), "prose") == text  # type: ignore[arg-type]
+
+
+def test_per_100_and_open_limits() -> None:
+    share = Estimate("s", "", 0.5812, 0.5012, 0.6597, scale="probability")
+    assert cell(Shown(share, "per_100"), "prose") == "58 (50 to 66)"
+    median = Estimate("m", "", 87.0, 61.0, math.inf, scale="time")
+    assert cell(Shown(median, "interval")) == "87.0 [61.0, not estimable]"
+    unknown = Estimate("m", "", math.inf, math.nan, math.nan, scale="time")
+    assert cell(Shown(unknown, "full")) == "not estimable"
+
+
+def test_a_number_needed_to_treat_passes_through_infinity() -> None:
+    nnt = Estimate("nnt", "", 7.04, -31.2, 4.17)
+    assert "benefit 4.2 to ∞ to harm 31.2" in cell(Shown(nnt, "interval"))
+
+
+@pytest.mark.parametrize(
+    ("value", "table", "prose"),
+    [
+        (Count(12345), "12,345", "12,345"),
+        (Share(120, 400), "120 (30.0%)", "120 of 400 (30.0%)"),
+        (Share(12, 40), "12 (30%)", "12 of 40 (30%)"),
+        (Share(0, 0), "0 (n/a)", "0 of 0 (n/a)"),
+        (Spread(34.21, 9.84, 50), "34.21 (9.84)", "34.21 (9.84)"),
+        (Spread(39.91, 11.36, 50), "39.9 (11.4)", "39.9 (11.4)"),
+        (Quantity(0.123, "percent"), "12.3%", "12.3%"),
+        (Quantity(11.4, "df"), "11.4", "11.4"),
+        (Quantity(24.0, "df"), "24", "24"),
+        (Quantity(1234.5, "money"), "1,234", "1,234"),
+        (Quantity(0.00041), "0.00041", "0.00041"),
+        (Quantity(4.1e-9), "4.1 × 10⁻⁹", "4.1 × 10⁻⁹"),
+        (Hidden(11), "< 11", "fewer than 11"),
+        (Hidden(0), "hidden", "(withheld)"),
+        (None, "", ""),
+    ],
+)
+def test_cells(value: object, table: str, prose: str) -> None:
+    assert cell(value) == table  # type: ignore[arg-type]
+    assert cell(value, "prose") == prose  # type: ignore[arg-type]
+
+
+def test_a_column_shares_its_decimals() -> None:
+    assert column([Quantity(0.012), Quantity(-1.52), Quantity(23.4)]) == [
+        "0.012",
+        "−1.520",
+        "23.400",
+    ]
+    assert column([Quantity(0.012), Quantity(1234.5)]) == ["0.012", "1,234"]  # too far apart
+    assert column([Shown(HR, "value"), None, Quantity(1.0, "ratio")]) == ["0.72", "", "1.00"]
+
+
+def test_ticks_share_decimals() -> None:
+    assert numbers.ticks([0.0, 0.25, 0.5]) == ["0.00", "0.25", "0.50"]
+    assert numbers.ticks([-10.0, 0.0]) == ["−10", "0"]
