@@ -125,7 +125,7 @@ def _tables(tables: Mapping[str, tuple[File, TableGuess]]) -> str:
         '# where = [["column", "==", 1]] keeps some rows (==, !=, <, <=, >, >=).',
         "# Columns made from others stand under [derive.persons], for example:",
         '#   cluster = { cross = ["trial", "site"] }',
-        '#   relapsed = { endpoint = "Rs_lee_2016", pattern = "screens", part = "event" }',
+        '#   relapsed = { endpoint = "Rs_ctnFiftyOne_2018", pattern = "screens", part = "event" }',
     ]
     for name, (file, guess) in tables.items():
         lines += ["", f"[tables.{name}]   # {remark(guess.reason)}", *_file_lines(file)]

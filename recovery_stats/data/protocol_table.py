@@ -150,6 +150,8 @@ def _derive(reading: Reading, table: str, columns: Section) -> Iterator[Derived]
         if not isinstance(body, dict):
             reading.tell(at, where, "Must be a section.", 'Write { cross = ["a", "b"] }.')
             continue
+        if not all(reading.fits(v, Key(k, str, many=True), at, where) for k, v in body.items()):
+            continue
         spec, faults = derived(name, body)
         for message in faults:
             reading.tell(at, where, message)

@@ -214,6 +214,8 @@ def test_derived_columns_are_read_and_their_faults_told(folder: Path) -> None:
     derive = '[derive.persons]\ncluster = { cross = ["trial", "site"], label = "Place" }\n'
     (column,) = read(folder, derive + GOOD.replace("schema = 1\n", "")).tables["persons"].derive
     assert (column.name, column.columns, column.label) == ("cluster", ("trial", "site"), "Place")
+    for odd in ("endpoint = []", "endpoint = 3", "cross = {}", "cross = [1, 2]", 'cross = ["a"]'):
+        assert faults(folder, GOOD + f"[derive.persons]\nx = {{ {odd} }}\n")
     (problem,) = faults(folder, GOOD + '[derive.persons]\nx = { crss = ["a", "b"] }\n')[:1]
     assert problem.line == GOOD.count("\n") + 2
     assert "cross" in problem.text()
