@@ -50,16 +50,24 @@ MAX_PAIRS = 40_000_000
 
 @dataclass(frozen=True, slots=True)
 class RandomFactor:
-    """codes (n,) in 0..levels-1, Z (n, q), and which columns of Z are correlated with which."""
+    """codes (n,) in 0..levels-1, Z (n, q), and which columns of Z are correlated with which.
+
+    name and effects: what messages call the factor and the columns of Z.
+    """
 
     codes: IntArray
     levels: int
     Z: Array
     blocks: tuple[tuple[int, ...], ...]
+    name: str = "group"
+    effects: tuple[str, ...] = ()
 
     @property
     def q(self) -> int:
         return int(self.Z.shape[1])
+
+    def effect(self, column: int) -> str:
+        return self.effects[column] if self.effects else f"column {column + 1}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,12 +282,12 @@ def prepare(
     order = tuple(sorted(range(len(factors)), key=lambda k: -factors[k].levels * factors[k].q))
     Zs, Ts = [], []
     for k in order:
-        Z, T = _orthogonal_blocks(_weighted(factors[k].Z, root), factors[k].blocks, k)
+        Z, T = _orthogonal_blocks(_weighted(factors[k].Z, root), factors[k])
         Zs.append(Z)
         Ts.append(T)
     first = factors[order[0]]
     F = np.vstack([Xo.T, yo])
-    Q, R, c = _eliminate(first.codes, first.levels, Zs[0], F, order[0])
+    Q, R, c = _eliminate(first, Zs[0], F)
     second = _second([factors[k] for k in order[1:]], Zs[1:], first, Q, F) if order[1:] else None
     log_weights = 0.0 if weights is None else float(np.log(weights).sum())
     problem = Problem(
@@ -322,34 +330,36 @@ def _orthogonal(X: Array, y: Array) -> tuple[Array, Array, Array, Array, float]:
     return Q * np.sqrt(n), residual / scale, A * np.sqrt(n), start, scale
 
 
-def _orthogonal_blocks(
-    Z: Array, blocks: tuple[tuple[int, ...], ...], which: int
-) -> tuple[Array, Array]:
+def _orthogonal_blocks(Z: Array, factor: RandomFactor) -> tuple[Array, Array]:
     """Zo = Z T with Zo'Zo = n I within each correlated block; T is block diagonal."""
     n, q = Z.shape
     T = np.zeros((q, q))
-    for block in blocks:
+    for block in factor.blocks:
         index = list(block)
         length = np.sqrt((Z[:, index] ** 2).sum(0))
         if not (length > 0).all():
-            raise NotEstimable(f"Random effect {index} of factor {which} is zero in every row.")
+            name = factor.effect(index[int(np.argmin(length))])
+            raise NotEstimable(f"Random effect {name!r} of {factor.name!r} is zero in every row.")
         R = np.linalg.qr(Z[:, index] / length).R
         size = np.abs(np.diag(R))
         if size.min() < 1e-9:
-            raise NotEstimable(f"The random effects of factor {which} are collinear.")
+            name = factor.effect(index[int(np.argmin(size))])
+            raise NotEstimable(
+                f"Random effect {name!r} of {factor.name!r} is a combination of the effects before "
+                "it in every row; leave it out."
+            )
         T[np.ix_(index, index)] = solve_triangular(R, np.eye(len(index))) / length[:, None]
     T *= np.sqrt(n)
     return Z @ T, T
 
 
-def _eliminate(
-    codes: IntArray, m: int, Z: Array, F: Array, which: int
-) -> tuple[Array, Array, Array]:
+def _eliminate(factor: RandomFactor, Z: Array, F: Array) -> tuple[Array, Array, Array]:
     """Orthogonalise Z and then F (s, n) within groups, by modified Gram and Schmidt.
 
     Returns Q (q, n), R (q, q, m) with Z_i = Q_i R_i, c (q, s, m) = Q_i'F_i; F keeps what is left.
     """
-    q, s, n = Z.shape[1], F.shape[0], codes.size
+    codes, m = factor.codes, factor.levels
+    q, s = Z.shape[1], F.shape[0]
     Q = np.array(Z.T, dtype=float, order="C")
     R, c = np.zeros((q, q, m)), np.empty((q, s, m))
     whole = [np.bincount(codes, z * z, m) for z in Q]
@@ -358,7 +368,11 @@ def _eliminate(
         square[square <= 1e-20 * whole[a]] = 0.0
         R[a, a] = np.sqrt(square)
         if not square.any():
-            raise NotEstimable(f"Random effect {a} of factor {which} does not vary within groups.")
+            raise NotEstimable(
+                f"Random effect {factor.effect(a)!r} does not vary within any level of "
+                f"{factor.name!r}: its variance cannot be told from the intercept's. Take it out "
+                "of the random term."
+            )
         inverse = np.divide(1.0, R[a, a], out=np.zeros(m), where=square > 0)
         Q[a] *= inverse[codes]
         for b in range(a + 1, q):
@@ -367,7 +381,6 @@ def _eliminate(
         for j in range(s):
             c[a, j] = np.bincount(codes, Q[a] * F[j], m)
             F[j] -= Q[a] * c[a, j][codes]
-    assert Q.shape == (q, n)
     return Q, R, c
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import chi2
 from scipy.stats import f as f_distribution
 
 from recovery_stats.engines.linalg import Array, times, transposed
@@ -369,7 +370,7 @@ def _adjusted(info: Information) -> Array:
     PPhiP = np.einsum("rij,jk,skl->rsil", info.P, info.Phi, info.P)
     total = np.einsum("rs,rsij->ij", info.W, info.Q - PPhiP)
     out = info.Phi + 2.0 * info.Phi @ total @ info.Phi
-    return 0.5 * (out + out.T)
+    return np.asarray(0.5 * (out + out.T))
 
 
 def kenward_roger_f(info: Information, L: Array, beta: Array) -> FTest:
@@ -408,3 +409,12 @@ def _moments(info: Information, rows: Array) -> tuple[float, float]:
     rho = variance / (2.0 * mean**2)
     den = 4.0 + (q + 2.0) / (q * rho - 1.0)
     return den, den / (mean * (den - 2.0))
+
+
+def normal_f(covariance: Array, L: Array, beta: Array) -> FTest:
+    """Wald test of L beta = 0 with an infinite denominator: chi-squared over its df."""
+    rows = _row_basis(L)
+    estimate = rows @ beta
+    q = rows.shape[0]
+    statistic = float(estimate @ np.linalg.solve(rows @ covariance @ rows.T, estimate)) / q
+    return FTest(q, np.inf, statistic, float(chi2.sf(statistic * q, q)))

@@ -115,10 +115,14 @@ class Recipe:
     def terms(self) -> tuple[str, ...]:
         return tuple(str(c.term) for c in self.coded)
 
-    def matrix(self, data: pd.DataFrame | Dataset | Columns) -> Array:
-        """X (n, p) for the rows of `data`; NaN in rows that lack a value."""
+    def matrix(self, data: pd.DataFrame | Dataset | Columns, *, sum_to_zero: bool = False) -> Array:
+        """X (n, p) for the rows of `data`; NaN in rows that lack a value.
+
+        sum_to_zero: contrasts against the mean of the levels in place of the reference level.
+        """
         columns = data if isinstance(data, Columns) else Columns.of(data)
-        return _matrix(self, columns, {k: f.codes(columns) for k, f in self.factors.items()})
+        codes = {k: f.codes(columns) for k, f in self.factors.items()}
+        return _matrix(self, columns, codes, sum_to_zero=sum_to_zero)
 
     def offset(self, data: pd.DataFrame | Dataset | Columns) -> Array:
         columns = data if isinstance(data, Columns) else Columns.of(data)
@@ -499,14 +503,20 @@ def _pieces(recipe: Recipe, expression: Expression, full: bool) -> list[tuple[st
     ]
 
 
-def _matrix(recipe: Recipe, data: Columns, codes: Mapping[Expression, IntArray]) -> Array:
+def _matrix(
+    recipe: Recipe,
+    data: Columns,
+    codes: Mapping[Expression, IntArray],
+    *,
+    sum_to_zero: bool = False,
+) -> Array:
     """X, filled column by column in memory order (each column contiguous)."""
     X = np.empty((len(data), len(recipe.names)), order="F")
     numeric = {k: v.columns(data) for k, v in recipe.numeric.items()}
     at = 0
     for coded in recipe.coded:
         for block in coded.blocks:
-            parts = [_indicators(recipe, f, full, numeric, codes) for f, full in block]
+            parts = [_indicators(recipe, f, full, numeric, codes, sum_to_zero) for f, full in block]
             for pieces in _leftmost_fastest(parts):
                 X[:, at] = np.prod(pieces, axis=0) if len(pieces) > 1 else (*pieces, 1.0)[0]
                 at += 1
@@ -519,12 +529,17 @@ def _indicators(
     full: bool,
     numeric: Mapping[Expression, Array],
     codes: Mapping[Expression, IntArray],
+    sum_to_zero: bool,
 ) -> list[Array]:
     if expression in numeric:
         return list(numeric[expression].T)
     code = codes[expression]
     missing = code < 0
-    columns = [(code == j).astype(float) for j in recipe.factors[expression].chosen(full)]
+    factor = recipe.factors[expression]
+    columns = [(code == j).astype(float) for j in factor.chosen(full)]
+    if sum_to_zero and not full:
+        against = (code == factor.reference).astype(float)
+        columns = [column - against for column in columns]
     if missing.any():
         for column in columns:
             column[missing] = np.nan
