@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -12,6 +14,7 @@ from recovery_stats.data.synthetic import cohort, sheet, table, toml
 from recovery_stats.data.synthetic.codebook import dataset
 from recovery_stats.data.synthetic.mess import Mess, choose
 from recovery_stats.data.synthetic.preset import Preset, find
+from recovery_stats.data.synthetic.streaming import write_tables
 from recovery_stats.errors import UsageError
 
 SMALLEST, LARGEST = 20, 1_000_000
@@ -32,11 +35,7 @@ def synthetic_study(
     with_truth: add latent columns (tr_…) to persons. The same arguments give the same values
     on every machine, and the numbers of a person do not depend on how blocks are chunked.
     """
-    if not SMALLEST <= persons <= LARGEST:
-        raise UsageError(
-            f"A synthetic study has {SMALLEST} to {LARGEST} persons; {persons} were asked for."
-        )
-    plan = cohort.begin(find(preset), choose(mess), persons, seed, truth=with_truth)
+    plan = _plan(preset, persons, seed, mess, with_truth)
     parts = list(cohort.stream(plan))
     frames = {"sites": table.sites(plan.places), "houses": table.houses(plan.places)}
     for name in parts[0]:
@@ -95,6 +94,16 @@ ROLES: dict[str, Roles] = {
 }
 
 
+def _plan(
+    preset: str | Preset, persons: int, seed: int, mess: bool | Mess, with_truth: bool
+) -> cohort.Cohort:
+    if not SMALLEST <= persons <= LARGEST:
+        raise UsageError(
+            f"A synthetic study has {SMALLEST} to {LARGEST} persons; {persons} were asked for."
+        )
+    return cohort.begin(find(preset), choose(mess), persons, seed, truth=with_truth)
+
+
 def protocol(plan: cohort.Cohort) -> Protocol:
     """What the study file of this cohort declares."""
     preset = plan.preset
@@ -133,10 +142,40 @@ def write(study: Study, folder: str | Path) -> None:
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for name, spec in study.protocol.tables.items():
-        write_spss(study[name], folder / spec.file)
+    for name, table_spec in study.protocol.tables.items():
+        write_spss(study[name], folder / table_spec.file)
+    _write_texts(study.protocol, study.truth, folder)
+
+
+def write_cohort(
+    preset: str | Preset,
+    folder: str | Path,
+    persons: int = 400,
+    seed: int = 1,
+    *,
+    mess: bool | Mess = True,
+    with_truth: bool = False,
+) -> None:
+    """Write the files that `write` gives for `synthetic_study`, without holding the study.
+
+    Memory stays that of one block of people, so that a million fit.
+    """
+    plan = _plan(preset, persons, seed, mess, with_truth)
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_tables(_blocks(plan), folder)
+    _write_texts(protocol(plan), sheet.compose(plan.preset, plan.mess), folder)
+
+
+def _blocks(plan: cohort.Cohort) -> Iterator[dict[str, pd.DataFrame]]:
+    yield {"sites": table.sites(plan.places), "houses": table.houses(plan.places)}
+    for block in cohort.stream(plan):
+        yield dict(block)
+
+
+def _write_texts(declared: Protocol, truth: Mapping[str, Any], folder: Path) -> None:
     for name, text in (
-        ("study.toml", toml.study_file(study.protocol)),
-        ("truth.toml", toml.truth_file(study.truth)),
+        ("study.toml", toml.study_file(declared)),
+        ("truth.toml", toml.truth_file(truth)),
     ):
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
