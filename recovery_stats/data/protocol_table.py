@@ -150,7 +150,8 @@ def _derive(reading: Reading, table: str, columns: Section) -> Iterator[Derived]
         if not isinstance(body, dict):
             reading.tell(at, where, "Must be a section.", 'Write { cross = ["a", "b"] }.')
             continue
-        if not all(reading.fits(v, Key(k, str, many=True), at, where) for k, v in body.items()):
+        keys = {k: Key(k, str, many=k == "cross") for k in body}
+        if not all(reading.fits(value, keys[k], at, where) for k, value in body.items()):
             continue
         spec, faults = derived(name, body)
         for message in faults:
