@@ -12,6 +12,8 @@ from recovery_stats.data.protocol_reading import Reading, Section
 from recovery_stats.data.protocol_text import near_file
 from recovery_stats.data.role import TABLES, roles_of
 
+DERIVED_WORDS = ("endpoint", "pattern", "part", "label")  # one word each, never a list
+
 
 def read_tables(reading: Reading, document: Section, codes: Section) -> dict[str, TableSpec]:
     """The tables declared, with their roles and `codes`, the missing codes by table."""
@@ -150,7 +152,7 @@ def _derive(reading: Reading, table: str, columns: Section) -> Iterator[Derived]
         if not isinstance(body, dict):
             reading.tell(at, where, "Must be a section.", 'Write { cross = ["a", "b"] }.')
             continue
-        keys = {k: Key(k, str, many=k == "cross") for k in body}
+        keys = {k: Key(k, str, many=k not in DERIVED_WORDS) for k in body}
         if not all(reading.fits(value, keys[k], at, where) for k, value in body.items()):
             continue
         spec, faults = derived(name, body)
