@@ -28,7 +28,7 @@ Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 BLOCK = 4096  # rows whose covariates stay in the processor's second cache
-SAME_TIME = 1e-9  # times closer than this share of the longest one are one time
+SAME_TIME = 1e-9  # times closer than this share of their size are one time
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,14 +248,14 @@ class Tree:
 def merge_close(*times: Array) -> tuple[Array, ...]:
     """Make times that differ by rounding only equal (0.1 + 0.2 and 0.3 are one time).
 
-    Whole numbers come back untouched. Otherwise times within SAME_TIME of the longest take
+    Whole numbers come back untouched. Otherwise times within SAME_TIME of each other take
     the value of the earliest of their run.
     """
     together = np.concatenate(times)
     if not len(together) or np.array_equal(together, np.rint(together)):
         return times
     distinct = np.unique(together)
-    apart = np.diff(distinct) > SAME_TIME * np.abs(distinct).max()
+    apart = np.diff(distinct) > SAME_TIME * np.abs(distinct[1:])
     if apart.all():
         return times
     kept = distinct[np.concatenate(([True], apart))]

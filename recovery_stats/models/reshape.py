@@ -19,7 +19,7 @@ Checked: day by day in a loop over people (tests/models/test_reshape.py).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ from recovery_stats.errors import DataError, UsageError, rows_phrase
 from recovery_stats.models.columns import Array, IntArray
 
 CELLS = 2_000_000  # person-days worked on at a time
+PERSON = "person"  # the key of persons, under one name whatever the study calls it
 NOBODY = np.iinfo(np.int64).min
 
 
@@ -65,7 +66,8 @@ def person_days(
     last day the person still lives there. diary_from, diary_to: days covered, columns of
     persons. daily: one row per person-day, with days_since_meeting, recency and house_days,
     which change every day; it is the default with a half_life. keep: which columns of persons
-    come along (all). Returns start, stop, event, the exposures and the columns of persons.
+    come along (all). Returns person, start, stop, event, the exposures and the
+    columns of persons.
     Raises DataError for repeated persons, times that do not run forward, events other than 0/1.
     """
     if half_life is not None and not half_life > 0:
@@ -80,7 +82,7 @@ def person_days(
     )
     parts = [_rows(people, block, diary, homes, asked) for block in people.blocks(asked.reach)]
     columns = {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
-    return _joined(persons, columns, asked, keep)
+    return _joined(persons, person, columns, keep)
 
 
 def landmark(
@@ -432,10 +434,10 @@ def _attendance(
         out[f"meetings_last{width}"] = values
     if not asked.daily:
         return out
-    earlier = (when < grid.first[person]) & (count > 0)
-    before_grid = np.full(len(block), NOBODY)
-    np.maximum.at(before_grid, person[earlier], when[earlier])
-    since = _days_since(met, blind, grid, before_grid, who, day, upto)
+    early = when < grid.first[person]
+    before_grid = _latest(person, when, early & (count > 0), len(block))
+    unclear = _latest(person, when, early & np.isnan(count), len(block)) > before_grid
+    since = _days_since(met, blind, grid, before_grid, unclear, who, day, upto)
     out["days_since_meeting"] = np.where(np.isinf(since), np.nan, since)
     if asked.half_life is not None:
         out["recency"] = np.exp2(-since / asked.half_life)
@@ -456,11 +458,16 @@ def _days_since(
     blind: IntArray,
     grid: _Grid,
     before_grid: IntArray,
+    unclear: NDArray[np.bool_],
     who: IntArray,
     day: IntArray,
     upto: IntArray,
 ) -> Array:
-    """Days from the last meeting (before cell `upto`); inf before the first, nan if unknown."""
+    """Days from the last meeting (before cell `upto`); inf before the first, nan if unknown.
+
+    before_grid (people,): the last meeting on a day before the grid, NOBODY without one;
+    unclear: an unknown count came after it.
+    """
     last_cell = np.maximum.accumulate(np.where(met > 0, np.arange(grid.size), -1))
     last = np.concatenate(([-1], last_cell))[upto]
     base = grid.base[who]
@@ -468,7 +475,15 @@ def _days_since(
     last_day = np.where(seen, last - base + grid.first[who], before_grid[who])
     since = np.where(last_day == NOBODY, np.inf, day - last_day.astype(float))
     after = np.where(seen, last + 1, base)
-    return np.where(blind[upto] > blind[after], np.nan, since)
+    unknown = (blind[upto] > blind[after]) | (~seen & unclear[who])
+    return np.where(unknown, np.nan, since)
+
+
+def _latest(person: IntArray, when: IntArray, these: NDArray[np.bool_], people: int) -> IntArray:
+    """The last day among `these` records of each person, NOBODY without one."""
+    latest = np.full(people, NOBODY)
+    np.maximum.at(latest, person[these], when[these])
+    return latest
 
 
 def _residence(
@@ -521,20 +536,19 @@ LABELS = {
 
 
 def _joined(
-    persons: Dataset,
-    columns: dict[str, NDArray[Any]],
-    asked: _Asked,
-    keep: Sequence[str] | None,
+    persons: Dataset, person: str, columns: dict[str, NDArray[Any]], keep: Sequence[str] | None
 ) -> Dataset:
     """The rows with the columns of their person and a codebook."""
     who = columns.pop("who")
     kept = list(persons.frame.columns if keep is None else keep)
     persons.require(*kept)
-    kept = [c for c in kept if c not in columns]
+    kept = [c for c in kept if c not in columns and c != PERSON]
     frame = persons.frame[kept].take(who)
     frame.index = pd.RangeIndex(1, len(who) + 1)
     added = pd.DataFrame(columns, index=frame.index)
+    added.insert(0, PERSON, persons.frame[person].take(who).to_numpy())
     variables = [Variable(name, _label(name), unit=_unit(name)) for name in columns]
+    variables.append(replace(persons.variable(person), name=PERSON))
     step = Step("Intervals of follow-up", len(who), "rows", len(persons))
     return Dataset(
         pd.concat([frame, added], axis=1),

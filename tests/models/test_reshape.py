@@ -135,7 +135,7 @@ def by_loop(
     return pd.DataFrame(rows)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(cohorts(), st.integers(0, 3))
 def test_every_day_is_what_the_loop_says(tables: dict[str, Dataset], lag: int) -> None:
     windows = (1, 7, 10)
