@@ -1,7 +1,8 @@
-"""SPSS files (.sav, .zsav, .por) to a Dataset; the only importer of pyreadstat.
+"""SPSS files (.sav, .zsav, .por) to a Dataset.
 
-Cells come from pyreadstat as raw numbers: its own date conversion wraps times at 24 hours and
-fails on one impossible date. Everything beside the cells comes from our own dictionary reader.
+Read here from the bytes up: a damaged file crashes Python inside pyreadstat, whose own date
+conversion wraps times at 24 hours and which drops weight, roles, attributes and, in portable
+files, the missing codes. The tests hold this reader against pyreadstat and PSPP.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ import pandas as pd
 from recovery_stats.core.codebook import Codebook, Variable
 from recovery_stats.core.dataset import Dataset, Source
 from recovery_stats.data.por import read_portable
-from recovery_stats.data.sav_codebook import FALLBACK, Dictionary, read_dictionary
+from recovery_stats.data.sav_codebook import read_dictionary
 from recovery_stats.data.sav_column import covered
+from recovery_stats.data.sav_data import read_cells
 from recovery_stats.data.sav_time import datetimes
 from recovery_stats.data.sav_write import write_spss
 from recovery_stats.data.signature import FileKind, hash_of, kind_of
@@ -63,7 +65,7 @@ def read_spss(path: str | Path, columns: Sequence[str] | None = None) -> Dataset
     elif kind == "sav":
         dictionary = read_dictionary(path)
         codebook = _chosen(dictionary.codebook, columns, path.name)
-        cells = _cells(path, dictionary, list(codebook.variables) if columns else None)
+        cells = read_cells(path, dictionary, list(codebook.variables))
     else:
         raise DataError(f"{path.name!r}: {REFUSALS[kind].format(name=path.name)}")
     return _dataset(path, codebook, cells)
@@ -77,47 +79,6 @@ def _chosen(codebook: Codebook, columns: Sequence[str] | None, name: str) -> Cod
             raise DataError(unknown(f"column of {name!r}", column, codebook.variables))
     kept = {n: v for n, v in codebook.variables.items() if n in set(columns)}
     return replace(codebook, variables=kept)
-
-
-def _cells(path: Path, dictionary: Dictionary, columns: list[str] | None) -> Cells:
-    """All cells of a .sav by column, as pyreadstat reads them; DataError for a damaged file."""
-    names = list(dictionary.codebook.variables)
-    cells = _pyreadstat(path, columns, dictionary.codebook.encoding)
-    if columns is None and list(cells) != names:
-        if len(cells) != len(names):
-            raise DataError(f"{path.name!r}: its dictionary is damaged. Ask for a new copy.")
-        cells = dict(zip(names, cells.values(), strict=True))
-    rows = len(next(iter(cells.values()), ()))
-    if dictionary.cases > rows:
-        raise DataError(
-            f"{path.name!r} is cut short: its header promises {dictionary.cases} rows and "
-            f"{rows} are there. Ask for a new copy."
-        )
-    return cells
-
-
-def _pyreadstat(path: Path, columns: list[str] | None, encoding: str) -> Cells:
-    import pyreadstat
-
-    override = encoding if encoding == FALLBACK else None
-    try:
-        cells, _ = pyreadstat.read_sav(
-            str(path),
-            usecols=columns,
-            encoding=override,
-            user_missing=True,
-            disable_datetime_conversion=True,
-            output_format="dict",
-        )
-    except (KeyboardInterrupt, SystemExit, GeneratorExit):
-        raise
-    except MemoryError as problem:
-        raise DataError(f"{path.name!r} needs more memory than there is.") from problem
-    except BaseException as problem:  # a native reader may raise outside Exception
-        raise DataError(
-            f"{path.name!r} is damaged: its cells cannot be read. Ask for a new copy."
-        ) from problem
-    return dict(cells)
 
 
 # --- cells to columns --------------------------------------------------------------------
@@ -141,7 +102,7 @@ def _column(variable: Variable, cells: Sequence[Any]) -> tuple[Any, Any, Any]:
     """Return the values, where they are missing by a code, and those codes."""
     if variable.kind == "string":
         return _strings(variable, cells)
-    numbers = np.array(cells, dtype=np.float64)
+    numbers = np.asarray(cells, dtype=np.float64)
     absent = covered(variable, numbers)
     values: Any = np.where(absent, np.nan, numbers)
     if variable.kind in ("date", "datetime"):

@@ -37,22 +37,49 @@ LOWEST = -math.nextafter(HIGHEST, 0)  # SPSS keeps the double below it for syste
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a column stands in a case: width of its text (0: a number) and, for each segment,
+    its first element, counted from 0, and its width in bytes."""
+
+    width: int
+    segments: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Dictionary:
-    """The dictionary of a file. cases is -1 where the writer did not know it."""
+    """The dictionary of a file, and what its data need to be read.
+
+    cases: -1 where the writer did not know. offset: where the data begin. order: "<" or ">".
+    """
 
     codebook: Codebook
+    places: Mapping[str, Place]
     cases: int
     compression: int
+    elements: int
+    offset: int
+    order: str
+    bias: float
 
 
 def read_dictionary(path: Path) -> Dictionary:
     """Read what SPSS keeps beside the cells. Raises DataError for a damaged file."""
     records = read_records(path)
     try:
-        codebook = _Decoder(records).codebook()
+        decoder = _Decoder(records)
+        codebook, places = decoder.codebook(), decoder.places()
     except (struct.error, IndexError, ValueError) as problem:
         raise DataError(f"{records.name!r}: its dictionary is damaged.") from problem
-    return Dictionary(codebook, records.cases, records.compression)
+    return Dictionary(
+        codebook,
+        places,
+        records.cases,
+        records.compression,
+        records.elements,
+        records.data_offset,
+        records.order,
+        records.bias,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +125,18 @@ class _Decoder:
             tuple(self._sets()),
             self.encoding,
         )
+
+    def places(self) -> dict[str, Place]:
+        """Where each column stands in a case; ValueError where one would end beyond it."""
+        found = {}
+        for column in self.columns:
+            segments = tuple((s.index - 1, s.width) for s in column.segments)
+            if any(s.index - 1 + s.elements > self.records.elements for s in column.segments):
+                raise ValueError(column.name)
+            found[column.name] = Place(column.width, segments)
+        if len(found) != len(self.columns):
+            raise ValueError("two columns of one name")
+        return found
 
     # --- columns and their names ---------------------------------------------------------
 

@@ -18,6 +18,8 @@ from hypothesis.extra import numpy as hnp
 from recovery_stats.core.codebook import Codebook, MissingRule, Variable
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.data.sav import read_spss, write_spss
+from recovery_stats.data.sav_codebook import read_dictionary
+from recovery_stats.data.sav_data import read_cells
 from recovery_stats.errors import DataError, OutputError, UsageError
 from tests.data.conftest import same, same_cells, shared
 
@@ -125,6 +127,45 @@ def test_agrees_with_pyreadstat_on_its_own_file(tmp_path: Path) -> None:
     assert read.missing["a"].to_dict() == {2: 9.0, 3: 97.5}
     assert read.codebook.documents == ("a note",)
     assert read.reasons("d") == {"impossible date": 3}
+
+
+@pytest.mark.parametrize("name", ["x.sav", "x.zsav"])
+def test_pyreadstat_gives_the_same_cells(everything: Dataset, tmp_path: Path, name: str) -> None:
+    write_spss(everything, tmp_path / name)
+    _agree(tmp_path / name)
+
+
+@pytest.mark.parametrize("place", REAL)
+def test_pyreadstat_gives_the_same_cells_of_real_files(place: str) -> None:
+    _agree(shared(place))
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_pyreadstat_gives_the_same_cells_of_its_files(compress: bool, tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    frame = pd.DataFrame(
+        {
+            "a": rng.integers(-200, 300, 5000).astype(float),
+            "s": [f"{'x' * (i % 700)}." for i in range(5000)],
+            "b": rng.normal(size=5000),
+        }
+    )
+    pyreadstat.write_sav(frame, str(tmp_path / "p.sav"), row_compress=compress)
+    _agree(tmp_path / "p.sav")
+
+
+def _agree(path: Path) -> None:
+    theirs, _ = pyreadstat.read_sav(
+        str(path), user_missing=True, disable_datetime_conversion=True, output_format="dict"
+    )
+    dictionary = read_dictionary(path)
+    ours = read_cells(path, dictionary, list(dictionary.places))
+    assert list(ours) == list(theirs)
+    for name, cells in ours.items():
+        if isinstance(cells, list):
+            assert cells == [t.rstrip(" ") for t in theirs[name]]
+        else:
+            np.testing.assert_array_equal(cells, np.array(theirs[name], dtype=float))
 
 
 def test_dates_times_and_months_are_read_from_raw_seconds(tmp_path: Path) -> None:
