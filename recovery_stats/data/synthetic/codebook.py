@@ -66,7 +66,7 @@ def _variable(name: str, entry: dict[str, Any]) -> Variable:
         values,
         _rule(codes),
         entry.get("measure", "nominal"),
-        spss_format=entry.get("format", "F8"),
+        spss_format=entry.get("format", "F8.0"),
         alignment="right",
     )
 
