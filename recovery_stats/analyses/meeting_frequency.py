@@ -351,7 +351,7 @@ class _Diary:
             checks=(check, _coverage(rows, known)),
             flow=self.people.flow,
             facts=self._facts(known, landmark),
-            said=frozenset({"refused", "diary"}),
+            said=frozenset({"refused", "diary", *(("notes",) if q.notes else ())}),
             tables={t.name: t for t in self._descriptions(known)},
             sources=tuple(t.source for t in self.study.tables.values()),
             synthetic=self.study.protocol.synthetic,
@@ -393,8 +393,9 @@ class _Diary:
             "landmark": Quantity(float(q.landmark), "whole"),
             "horizon": Quantity(float(q.horizon), "whole"),
             "half_life": Quantity(float(q.half_life)),
-            "confidence": Quantity(q.level, "percent"),
+            "confidence": Quantity(100 * q.level, "whole"),
             "exposure_source": q.exposure_source,
+            "notes": " ".join(q.notes),
         }
         if landmark is not None:
             facts["at_landmark"] = Count(len(landmark))
@@ -406,6 +407,8 @@ class _Diary:
     def _said(self, named: Mapping[str, Estimate], landmark: Dataset | None) -> Iterator[str]:
         main = named["weekly_7"]
         yield "diary"
+        if self.asked.q.notes:
+            yield "notes"
         yield "shown" if main.p < 1 - main.confidence else "not_shown"
         yield "lower" if main.value < 1 else "higher"
         if self.asked.stays:
@@ -590,11 +593,12 @@ class _Baseline:
                 "people": Count(len(data)),
                 "relapses": Count(int(data.frame[EVENT].sum()), "events"),
                 "frequency": frequency,
+                "notes": " ".join(q.notes),
                 "primary": Ref(primary.name, "interval"),
                 "primary_label": primary.label,
                 "primary_p": Ref(primary.name, "p"),
                 "horizon": Quantity(float(q.horizon), "whole"),
-                "confidence": Quantity(q.level, "percent"),
+                "confidence": Quantity(100 * q.level, "whole"),
             },
             said=frozenset(
                 {
@@ -602,6 +606,7 @@ class _Baseline:
                     "shown" if primary.p < 1 - primary.confidence else "not_shown",
                     "lower" if primary.value < 1 else "higher",
                     *(("adjusted",) if q.adjust else ()),
+                    *(("notes",) if q.notes else ()),
                     *(("stratified",) if q.site else ()),
                 }
             ),
@@ -769,7 +774,7 @@ def _ratio_table(
     name: str, caption: str, names: Sequence[str], named: Mapping[str, Estimate],
     notes: tuple[str, ...] = (),
 ) -> Table:  # fmt: skip
-    parts, heads = ("value", "interval", "p"), ("HR", "CI", "p")
+    parts, heads = ("value", "range", "p"), ("HR", "CI", "p")
     rows = tuple(Row(n, named[n].label, tuple(Ref(n, p) for p in parts)) for n in names)
     columns = tuple(Column(p, h) for p, h in zip(parts, heads, strict=True))
     return Table(name, caption, columns, rows, ("HR: hazard ratio of relapse.", *notes))

@@ -59,12 +59,13 @@ TABLES = {
     "persons": "One row a person: baseline covariates, site (optional).",
 }
 
-TIME = "time|years"
+TIME = "time since entry"
 DAYS_IN_A_YEAR = 365.25
 WAVES_FOR_SLOPE = 3
 WAVES_FOR_WITHIN_SLOPE = 4
 FEW_CLUSTERS = 10
 SOME_CLUSTERS = 40
+APPLIES = "The question applies at the wave"
 PILED_UP = 0.15  # share of answers on one end of the scale from which a normal model misleads
 FEW_RESIDUAL_DF = 10
 
@@ -121,8 +122,8 @@ def answer(question: Question, study: Study) -> Result:
         estimates=estimates,
         checks=tuple(_checks(model, fit, everything, named)),
         flow=_flow(asked, used),
-        facts=_facts(model, fit, everything),
-        said=frozenset(_said(model, fit, named)),
+        facts=_facts(model, fit, everything, question.notes),
+        said=frozenset((*_said(model, named), *(("notes",) if question.notes else ()))),
         tables={t.name: t for t in _tables(model, fit, everything, study, named)},
         figures=_figures(model, fit, named),
         sources=tuple(t.source for t in study.tables.values()),
@@ -221,13 +222,11 @@ def _not_applicable(asked: _Asked, data: Dataset, study: Study) -> pd.Series[boo
 
 def _estimand_rows(asked: _Asked, data: Dataset, study: Study) -> Dataset:
     """Keep the waves the estimand is about, each loss written into the flow; then split."""
-    start = (
-        Step("Person-waves in the file", len(data), "rows", data.frame[asked.person].nunique()),
-    )
-    data = replace(data, flow=start)
+    start = Step("Person-waves read", len(data), "rows", int(data.frame[asked.person].nunique()))
+    data = replace(data, flow=data.flow or (start,))
     outside = _not_applicable(asked, data, study)
     if outside.any():
-        data = data.keep(~outside, "in a relationship at the wave", person=asked.person)
+        data = data.keep(~outside, APPLIES, person=asked.person)
     data = data.complete(asked.satisfaction, asked.outcome, *asked.needed, person=asked.person)
     if not len(data):
         raise DataError(
@@ -266,13 +265,28 @@ class _Model:
     def people(self) -> int:
         return int(self.data.frame[self.asked.person].nunique())
 
+    @property
+    def slopes(self) -> tuple[str, ...]:
+        """Columns whose slope varies between people: time from three waves, satisfaction from four.
+
+        Only as many as the rows can carry: more random effects than rows are not estimable.
+        """
+        wished = list(self.asked.random_slope)
+        if self.waves >= WAVES_FOR_SLOPE and TIME not in wished:
+            wished.append(TIME)
+        if self.waves >= WAVES_FOR_WITHIN_SLOPE:
+            wished.append(self.within)
+        room = (len(self.data) - 1) // self.people - 1
+        return tuple(wished[: max(room, 0)])
+
+    @property
+    def varying(self) -> bool:
+        """Whether the within-person slope varies between people."""
+        return self.within in self.slopes
+
     def random(self, *, within_slope: bool = True) -> str:
-        """Random terms: a slope of time from three waves, of satisfaction from four."""
-        slopes = [*self.asked.random_slope]
-        if self.waves >= WAVES_FOR_SLOPE and TIME not in slopes:
-            slopes.insert(0, TIME)
-        if self.waves >= WAVES_FOR_WITHIN_SLOPE and within_slope:
-            slopes.append(self.within)
+        """The random terms of people and of the cluster."""
+        slopes = [c for c in self.slopes if within_slope or c != self.within]
         inside = " + ".join(["1", *map(quote, slopes)])
         terms = [f"({inside} | {quote(self.asked.person)})"]
         if self.cluster:
@@ -345,14 +359,14 @@ def _coefficients(model: _Model, fit: Any) -> Iterator[Estimate]:
 def _means(model: _Model, fit: Any) -> Iterator[Estimate]:
     """Adjusted means of the outcome one sd below, at and above usual, covariates at their means."""
     for part, name, words in (
-        (model.within, "within", "own usual level"),
-        (model.between, "between", "average of the people"),
+        (model.within, "within", "person's own usual level"),
+        (model.between, "between", "average person"),
     ):
-        for step, where in ((-1, "one SD below"), (0, "at"), (1, "one SD above")):
+        for step, where in ((-1, "One SD below"), (0, "At"), (1, "One SD above")):
             at = dict(zip(fit.terms, fit.term_means, strict=True))
             at |= {model.within: 0.0, model.between: 0.0, part: step * model.sd(part)}
             yield fit.estimate(
-                at, name=f"mean_{name}[{step}]", label=f"{where.capitalize()} the {words}",
+                at, name=f"mean_{name}[{step}]", label=f"{where} the {words}",
                 level=model.asked.level, rank="descriptive",
             )  # fmt: skip
 
@@ -371,7 +385,7 @@ def _simple_slopes(model: _Model) -> Iterator[Estimate]:
     for step, where in ((-1, "one SD below average"), (0, "average"), (1, "one SD above average")):
         yield fit.estimate(
             {model.within: 1.0, interaction: step * sd}, name=f"simple[{step}]",
-            label=f"Within slope where usual satisfaction is {where}", level=model.asked.level,
+            label=f"Within slope where the usual level is {where}", level=model.asked.level,
         )  # fmt: skip
     yield fit.estimate(
         {interaction: 1.0}, name="interaction", label="Within × between interaction",
@@ -390,7 +404,7 @@ def _rivals(model: _Model, fit: Any, everything: Dataset) -> Iterator[Estimate]:
     asked = model.asked
     yield _pooled(model)
     yield _robust(model)
-    if model.waves >= WAVES_FOR_WITHIN_SLOPE:
+    if model.varying:
         one = model.fit(model.formula(within_slope=False))
         yield _sensitivity(one, model.within, "fixed_slope", "Same slope for everyone", asked)
     if asked.adjust:
@@ -446,8 +460,8 @@ def _neighbours(model: _Model, everything: Dataset) -> Iterator[Estimate]:
     before, after = (part_name(asked.satisfaction, p) for p in (BEFORE, AFTER))
     centre = model.data.frame[asked.satisfaction] - model.data.frame[model.within]
     for name, predictors, label in (
-        (before, (before, model.between), "Satisfaction at the wave before"),
-        (after, (model.within, after, model.between), "Satisfaction at the wave after (test)"),
+        (before, (before, model.between), "Its value at the wave before"),
+        (after, (model.within, after, model.between), "Its value at the wave after (test)"),
     ):
         neighbour = around[name].reindex(model.data.frame.index) - centre
         data = model.data.with_column(Variable(name, label), neighbour).complete(name)
@@ -466,8 +480,11 @@ def _checks(
     model: _Model, fit: Any, everything: Dataset, named: Mapping[str, Estimate]
 ) -> Iterator[Check]:
     yield from fit.checks()
+    yield from _random_slopes(model)
     yield from _clusters(model)
     yield _scale_ends(model)
+    yield from _known_once(model)
+    yield from _floor(model)
     yield from _exogeneity(named)
     yield _share_missing(model, everything)
     df = named["within"].df
@@ -476,6 +493,17 @@ def _checks(
         "degrees of freedom", verdict,  # type: ignore[arg-type]
         ("The main slope rests on ", Quantity(df, "df"), " degrees of freedom."),
     )  # fmt: skip
+
+
+def _random_slopes(model: _Model) -> Iterator[Check]:
+    """Say when the data are too thin for the slopes that the design calls for."""
+    if model.waves >= WAVES_FOR_WITHIN_SLOPE and not model.varying:
+        yield Check(
+            "random slopes", "caution",
+            (Count(len(model.data), "rows"), " waves of ", Count(model.people),
+             " people cannot carry a within-person slope that varies between people; if it does "
+             "vary, the interval of the main slope is too short. Robust errors stand beside it."),
+        )  # fmt: skip
 
 
 def _clusters(model: _Model) -> Iterator[Check]:
@@ -528,6 +556,36 @@ def _scale_ends(model: _Model) -> Check:
     return Check("bounded outcome", "ok", (*shares[:-1], " at the highest."), model.asked.outcome)
 
 
+def _known_once(model: _Model) -> Iterator[Check]:
+    """Covariates that never change within a person compare people only."""
+    grouped = model.data.frame.groupby(model.asked.person)
+    fixed = [c for c in model.asked.adjust if grouped[c].nunique().max() <= 1]
+    if fixed:
+        names = ", ".join(model.data.label(c) for c in fixed)
+        yield Check(
+            "known once a person",
+            "ok",
+            (f"{names}: the same at every wave of a person, so the coefficients compare people.",),
+        )
+
+
+def _floor(model: _Model) -> Iterator[Check]:
+    """An outcome that is 0 whenever the predictor is 0 may be unknown there, not 0."""
+    frame = model.data.frame
+    none = frame[model.asked.satisfaction] == 0
+    if not none.any() or none.all():
+        return
+    zero = frame[model.asked.outcome] == 0
+    if zero[none].mean() >= 0.95 > zero[~none].mean():
+        yield Check(
+            "zero where nothing was recorded", "caution",
+            ("The outcome is 0 in ", Quantity(float(zero[none].mean()), "percent"),
+             " of the waves at which the predictor is 0: is it unknown there? If so, leave those "
+             "waves out with a `where` in the study file."),
+            about=model.asked.outcome,
+        )  # fmt: skip
+
+
 def _exogeneity(named: Mapping[str, Estimate]) -> Iterator[Check]:
     lead = named.get("lead")
     if lead is None:
@@ -538,10 +596,10 @@ def _exogeneity(named: Mapping[str, Estimate]) -> Iterator[Check]:
         return
     bad = lead.p < 1 - lead.confidence
     words = (
-        "Satisfaction at the wave after goes with the outcome now: the outcome may change later "
-        "satisfaction, and the same-wave slope then mixes both directions ("
+        "Its value at the wave after goes with the outcome now: the outcome may change what comes "
+        "later, and the same-wave slope then mixes both directions ("
         if bad
-        else "No sign that the outcome changes later satisfaction, which is not proof that it "
+        else "No sign that the outcome changes the later value, which is not proof that it "
         "does not ("
     )
     yield Check(
@@ -568,12 +626,12 @@ def _share_missing(model: _Model, everything: Dataset) -> Check:
 def _partnered_rows(model: _Model, everything: Dataset) -> int:
     """Waves in the estimand before anything was lost to missing values."""
     for step in model.data.flow:
-        if step.reason == "in a relationship at the wave":
+        if step.reason == APPLIES:
             return step.kept
     return len(everything)
 
 
-def _said(model: _Model, fit: Any, named: Mapping[str, Estimate]) -> Iterator[str]:
+def _said(model: _Model, named: Mapping[str, Estimate]) -> Iterator[str]:
     main = named["within"]
     shown = main.p < 1 - main.confidence
     yield "shown" if shown else "not_shown"
@@ -584,11 +642,13 @@ def _said(model: _Model, fit: Any, named: Mapping[str, Estimate]) -> Iterator[st
         yield "interview_day"
     if model.asked.adjust:
         yield "adjusted"
-    if model.waves >= WAVES_FOR_WITHIN_SLOPE:
+    if model.varying:
         yield "random_within"
+    if TIME in model.slopes:
+        yield "random_time"
     if _bounded(model):
         yield "bounded"
-    if len(model.data.flow) > 1 and any("relationship" in s.reason for s in model.data.flow):
+    if any(step.reason == APPLIES for step in model.data.flow):
         yield "unpartnered"
     yield from (name for name in ("lagged", "lead", "detrended", "interaction") if name in named)
     lead = named.get("lead")
@@ -599,8 +659,8 @@ def _said(model: _Model, fit: Any, named: Mapping[str, Estimate]) -> Iterator[st
 def _estimand(asked: _Asked, data: Dataset, study: Study) -> Estimand:
     outcome, satisfaction = data.label(asked.outcome), data.label(asked.satisfaction)
     return Estimand(
-        population=f"{study.protocol.population}, at the waves at which they were in a "
-        "relationship and satisfaction applied",
+        population=f"{study.protocol.population}, at the waves at which the question applied to "
+        "them (for relationship satisfaction: those with a partner)",
         treatment=f"{satisfaction} one point above the person's own mean, against the mean",
         endpoint=f"{outcome} at the same wave",
         intercurrent="separation ends the estimand for the waves without a partner (tabulated, "
@@ -609,7 +669,9 @@ def _estimand(asked: _Asked, data: Dataset, study: Study) -> Estimand:
     )
 
 
-def _facts(model: _Model, fit: Any, everything: Dataset) -> Mapping[str, Cell]:
+def _facts(
+    model: _Model, fit: Any, everything: Dataset, notes: Sequence[str]
+) -> Mapping[str, Cell]:
     asked, data = model.asked, model.data
     r2, icc = fit.r2(), fit.icc()
     return {
@@ -627,7 +689,8 @@ def _facts(model: _Model, fit: Any, everything: Dataset) -> Mapping[str, Cell]:
         "icc": Quantity(float(icc)),
         "r2_marginal": Quantity(float(r2["marginal"])),
         "r2_conditional": Quantity(float(r2["conditional"])),
-        "confidence": Quantity(asked.level, "percent"),
+        "notes": " ".join(notes),
+        "confidence": Quantity(100 * asked.level, "whole"),
         "lost": Share(_partnered_rows(model, everything) - len(data),
                       _partnered_rows(model, everything)),
     }  # fmt: skip
@@ -676,15 +739,16 @@ def _wave_table(model: _Model, everything: Dataset, study: Study) -> Table:
         )  # fmt: skip
         rows.append(Row(f"wave_{wave:g}", everything.variable(asked.wave).level(wave), cells))
     return Table(
-        "waves", "Waves held, in a relationship and analysed",
+        "waves", "Waves held, to which the question applies, and analysed",
         (
-            Column("held", "Held"), Column("outside", "Not in a relationship"),
+            Column("held", "Held"), Column("outside", "Does not apply"),
             Column("missing", "Value missing"), Column("used", "Analysed"),
             Column("satisfaction", everything.label(asked.satisfaction), "Mean (SD), analysed"),
             Column("outcome", everything.label(asked.outcome), "Mean (SD), analysed"),
         ),
         tuple(rows),
-        ("A separation takes the waves after it out of the estimand; it is not a missing value.",),
+        ("Does not apply: the person had no partner at the wave, or the item was coded as not "
+         "applicable. That is not a missing value.",),
         (Total("held", ("outside", "missing", "used"), "columns"),),
         everything.label(asked.wave),
     )  # fmt: skip
@@ -695,7 +759,7 @@ def _spread(values: pd.Series[float]) -> Spread:
     return Spread(float(values.mean()) if len(values) else float("nan"), sd, len(values))
 
 
-PARTS = ("value", "se", "df", "statistic", "p", "interval")
+PARTS = ("value", "se", "df", "statistic", "p", "range")
 
 
 def _effects_table(model: _Model, fit: Any) -> Table:
@@ -755,17 +819,15 @@ def _component_label(model: _Model, part: Any) -> str:
 
 def _means_table(named: Mapping[str, Estimate]) -> Table:
     rows: list[Row] = []
-    for part, title in (("within", "Satisfaction at this wave"),
-                        ("between", "Usual satisfaction")):  # fmt: skip
+    for part, title in (("within", "At this wave"),
+                        ("between", "Usual level")):  # fmt: skip
         rows.append(Row(f"head[{part}]", title))
         for step in (-1, 0, 1):
             name = f"mean_{part}[{step}]"
-            rows.append(
-                Row(name, named[name].label, (Ref(name, "value"), Ref(name, "interval")), 1)
-            )
+            rows.append(Row(name, named[name].label, (Ref(name, "value"), Ref(name, "range")), 1))
     return Table(
         "means", "Adjusted means of the outcome",
-        (Column("value", "Mean"), Column("interval", "CI")), tuple(rows),
+        (Column("value", "Mean"), Column("range", "CI")), tuple(rows),
         ("Covariates and time at their means.",),
     )  # fmt: skip
 
@@ -780,7 +842,7 @@ def _rivals_table(named: Mapping[str, Estimate]) -> Table:
              "lead", "pooled")  # fmt: skip
     return _estimate_table(
         "rivals", "The same question asked in other ways", [n for n in order if n in named], named,
-        ("The wave before answers whether satisfaction precedes the outcome; the wave after is a "
+        ("The wave before answers whether it precedes the outcome; the wave after is a "
          "test, not an effect. The naive row mixes people with waves and counts every row as a "
          "new person.",),
     )  # fmt: skip
@@ -790,7 +852,7 @@ def _estimate_table(
     name: str, caption: str, names: Sequence[str], named: Mapping[str, Estimate],
     notes: tuple[str, ...] = (),
 ) -> Table:  # fmt: skip
-    parts = ("value", "interval", "df", "p")
+    parts = ("value", "range", "df", "p")
     return Table(
         name, caption,
         tuple(Column(p, h) for p, h in zip(parts, ("b", "CI", "df", "p"), strict=True)),
@@ -807,7 +869,7 @@ def _figures(
              "pooled")  # fmt: skip
     return {
         "slopes_figure": LineFigure(
-            "slopes_figure", "Outcome predicted by satisfaction, within and between people",
+            "slopes_figure", "Outcome predicted by this wave's and by the usual value",
             f"{satisfaction}: points from the mean", outcome,
             (
                 _line(model, fit, model.within, "Within a person"),
@@ -816,7 +878,7 @@ def _figures(
             notes=("Lines with confidence bands from the mixed model, covariates at their means.",),
         ),
         "trajectory": LineFigure(
-            "trajectory", "Outcome and satisfaction over the waves",
+            "trajectory", "Outcome over the waves",
             model.data.label(model.asked.wave), outcome, (_trajectory(model),), points=True,
             notes=("Observed means of the waves analysed, with confidence intervals of the mean.",),
         ),

@@ -74,13 +74,24 @@ class Ref:
 
 
 EstimatePart = Literal[
-    "value", "interval", "low", "high", "se", "df", "p", "statistic", "full", "per_100", "label"
+    "value",
+    "interval",
+    "range",
+    "low",
+    "high",
+    "se",
+    "df",
+    "p",
+    "statistic",
+    "full",
+    "per_100",
+    "label",
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """One printed aspect of an estimate. full = value, interval and p; per_100 = 100 × value."""
+    """One printed aspect of an estimate. range = the interval alone; full = value, interval and p; per_100 = 100 × value."""
 
     estimate: Estimate
     part: EstimatePart = "full"

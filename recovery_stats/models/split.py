@@ -20,7 +20,7 @@ WITHIN, BETWEEN, DETRENDED, BEFORE, AFTER = (
 
 
 def split(data: Dataset, column: str, person: str) -> Dataset:
-    """Add `column|within` (value minus the person's mean) and `column|between` (mean, centred).
+    """Add `column (within)` (value minus the person's mean) and `column (between)` (mean, centred).
 
     Means are over the rows present, so drop incomplete rows first. `between` is centred at the
     mean of the person means, each person counting once.
@@ -36,7 +36,7 @@ def split(data: Dataset, column: str, person: str) -> Dataset:
 
 
 def detrend(data: Dataset, column: str, person: str, time: str) -> Dataset:
-    """Add `column|detrended`: the residual of each person's own straight line over `time`.
+    """Add `column (detrended)`: the residual of each person's own straight line over `time`.
 
     NaN for people with fewer than three rows (two points lie on every line).
     """
@@ -54,7 +54,7 @@ def detrend(data: Dataset, column: str, person: str, time: str) -> Dataset:
 
 
 def shift(data: Dataset, column: str, person: str, wave: str) -> Dataset:
-    """Add `column|before` and `column|after`: the value at the scheduled wave before and after.
+    """Add `column (before)` and `column (after)`: the value at the scheduled wave before and after.
 
     Scheduled waves are the distinct values of `wave` in the data; a wave that a person missed
     leaves NaN rather than reaching back to an earlier one.
@@ -77,7 +77,7 @@ def shift(data: Dataset, column: str, person: str, wave: str) -> Dataset:
 
 def part_name(column: str, part: str) -> str:
     """The name under which a part of `column` is added."""
-    return f"{column}|{part}"
+    return f"{column} ({part})"
 
 
 def _add(data: Dataset, column: str, part: str, label: str, values: pd.Series[float]) -> Dataset:

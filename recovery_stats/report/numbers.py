@@ -212,6 +212,8 @@ def shown(
             )
         case "interval":
             return f"{_value(estimate, places)} {limits(estimate, places)}"
+        case "range":
+            return limits(estimate, places)
         case "full":
             return _full(estimate, places)
         case "per_100":
@@ -343,7 +345,7 @@ def _number(value: Cell) -> float | None:
             return number
         case Shown(estimate, "value" | "low" | "high" | "se" as part):
             return float(getattr(estimate, part))
-        case Shown(estimate, "interval"):
+        case Shown(estimate, "interval" | "range"):
             return max(abs(x) for x in (estimate.value, estimate.low, estimate.high))
         case _:
             return None

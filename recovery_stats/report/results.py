@@ -192,6 +192,7 @@ _PARTS: dict[str, tuple[str, ...]] = {
     "low": ("conf_low",),
     "high": ("conf_high",),
     "interval": _INTERVAL,
+    "range": ("conf_low", "conf_high"),
     "per_100": _INTERVAL,
     "full": (*_INTERVAL, "p_value"),
     "se": ("std_error",),

@@ -22,13 +22,13 @@ DATA = Dataset(
 
 def test_parts_add_up_and_between_is_centred_over_people():
     frame = split(DATA, "ras", "pid").frame
-    assert_allclose(frame["ras|within"], [-2, -1, 3, -1, 1, 0, 0, 0], atol=EXACT)
+    assert_allclose(frame["ras (within)"], [-2, -1, 3, -1, 1, 0, 0, 0], atol=EXACT)
     # person means 3, 5, 3: centre 11/3, each person once
-    assert_allclose(frame["ras|between"][[0, 3, 5]], [-2 / 3, 4 / 3, -2 / 3], rtol=EXACT)
+    assert_allclose(frame["ras (between)"][[0, 3, 5]], [-2 / 3, 4 / 3, -2 / 3], rtol=EXACT)
 
 
 def test_own_trend_is_removed_and_two_points_are_not_a_trend():
-    values = detrend(DATA, "ras", "pid", "day").frame["ras|detrended"]
+    values = detrend(DATA, "ras", "pid", "day").frame["ras (detrended)"]
     # person 1: slope 5/20, residuals 1 - 3 + 2.5 = 0.5, -1, 0.5
     assert_allclose(values[:3], [0.5, -1.0, 0.5], atol=EXACT)
     assert values[3:5].isna().all()
@@ -37,5 +37,5 @@ def test_own_trend_is_removed_and_two_points_are_not_a_trend():
 
 def test_a_missed_wave_is_not_reached_over():
     frame = shift(DATA, "ras", "pid", "wave").frame
-    assert_allclose(frame["ras|before"], [np.nan, 1, 2, np.nan, np.nan, np.nan, 3, 3])
-    assert_allclose(frame["ras|after"], [2, 6, np.nan, np.nan, np.nan, 3, 3, np.nan])
+    assert_allclose(frame["ras (before)"], [np.nan, 1, 2, np.nan, np.nan, np.nan, 3, 3])
+    assert_allclose(frame["ras (after)"], [2, 6, np.nan, np.nan, np.nan, 3, 3, np.nan])
