@@ -8,7 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from recovery_stats.data.synthetic import course, outcome, person, place, stay, table, wave
+from recovery_stats.data.synthetic import (
+    course,
+    outcome,
+    person,
+    place,
+    stay,
+    table,
+    table_person,
+    table_wave,
+    wave,
+)
 from recovery_stats.data.synthetic.mess import Mess
 from recovery_stats.data.synthetic.preset import HORIZON_DAYS, Preset
 
@@ -74,10 +84,10 @@ def frames(cohort: Cohort, number: int) -> Mapping[str, pd.DataFrame]:
     streams = _streams(cohort.seed, number)
     mess = cohort.mess
     made = {
-        "persons": table.persons(
+        "persons": table_person.persons(
             block, cohort.preset, mess, streams["persons"], truth=cohort.truth
         ),
-        "waves": table.waves(block, mess, streams["waves"]),
+        "waves": table_wave.waves(block, mess, streams["waves"]),
         "meetings": table.meetings(block, streams["meetings"]),
         "stays": table.stays(block, mess, streams["stays"]),
         "events": table.events(block),

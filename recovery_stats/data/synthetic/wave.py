@@ -37,6 +37,7 @@ GROWTH_PER_YEAR, GROWTH_RELATIONAL = 0.15, 0.20
 SEPARATION, SEPARATION_USING, NEW_PARTNER = 0.10, 0.10, 0.12  # per half-year
 BETA_BINOMIAL_RHO = 0.35
 SD_CRAVING_PERSON, SD_CRAVING_SLOPE, SD_CRAVING_WAVE = 2.4, 0.7, 2.4
+SD_STRESS_PERSON, SD_STRESS_WAVE = 3.0, 4.0
 SD_QUALITY_PERSON, SD_QUALITY_WAVE = 9.0, 9.0
 SD_ABSTINENCE_PERSON = 0.6
 # One standard deviation of an outcome, for missed waves that differ from observed ones.
@@ -81,26 +82,23 @@ def interview(
     """Draw what each person would say at each wave, and which waves take place."""
     n = len(people)
     day = _interview_days(people, rng)
-    index = np.minimum(day, HORIZON_DAYS)
-    columns = np.arange(n)
-    using, jailed = course.using[index, columns], course.jailed[index, columns]
+    years = day / 365.25
+    at = np.minimum(day, HORIZON_DAYS), np.arange(n)
+    using, jailed = course.using[at], course.jailed[at]
     seen = _seen(preset, mess, people, using, rng) & (day < lost_day) & (day < course.death_day)
     partnered = _partnership(people, using, rng)
-    level, satisfaction, items = _satisfaction(places, people, day / 365.25, rng)
-    house = _house_on(course, day)
+    level, satisfaction, items = _satisfaction(places, people, years, rng)
     shift = preset.missing_shift * ~seen
 
     def part(slopes: Slopes) -> Array:
         within = slopes.within * (satisfaction - level) * partnered
         return np.asarray(within + slopes.between * (level - MEAN_SATISFACTION))
 
-    craving = _craving(places, people, day / 365.25, rng) + part(preset.craving)
-    stress = 20 + 1.0 * people.severity + 3.0 * rng.standard_normal(n) + part(preset.stress)
-    stress = stress + 4.0 * rng.standard_normal((WAVES, n))
-    quality = _quality(people, day / 365.25, rng) + part(preset.quality_of_life)
-    logit = 1.4 + SD_ABSTINENCE_PERSON * rng.standard_normal(n) - 0.35 * people.severity
-    logit = logit + part(preset.abstinence) + MISSING_ABSTINENCE * shift
-    share = _beta(logistic(logit), rng)
+    craving = _craving(places, people, years, rng) + part(preset.craving)
+    stress = _stress(people, rng) + part(preset.stress)
+    quality = _quality(people, years, rng) + part(preset.quality_of_life)
+    log_odds = _abstinence(people, rng) + part(preset.abstinence) + MISSING_ABSTINENCE * shift
+    share = _beta(logistic(log_odds), rng)
     return Waves(
         day=day,
         seen=seen,
@@ -117,7 +115,7 @@ def interview(
         mode=rng.choice([1, 2, 3], (WAVES, n), p=[0.62, 0.26, 0.12]),
         in_jail=jailed,
         using=using,
-        house=house,
+        house=_house_on(course, day),
     )
 
 
@@ -191,6 +189,18 @@ def _craving(places: Places, people: People, years: Array, rng: np.random.Genera
     return np.asarray(
         15.0 + person + slope * years + SD_CRAVING_WAVE * rng.standard_normal((WAVES, n))
     )
+
+
+def _stress(people: People, rng: np.random.Generator) -> Array:
+    n = len(people)
+    person = 20.0 + people.severity + SD_STRESS_PERSON * rng.standard_normal(n)
+    return np.asarray(person + SD_STRESS_WAVE * rng.standard_normal((WAVES, n)))
+
+
+def _abstinence(people: People, rng: np.random.Generator) -> Array:
+    """Log odds of a day abstinent, (n,)."""
+    person = SD_ABSTINENCE_PERSON * rng.standard_normal(len(people))
+    return np.asarray(1.4 + person - 0.35 * people.severity)
 
 
 def _quality(people: People, years: Array, rng: np.random.Generator) -> Array:
