@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
-import codecs
 import math
-import re
 import struct
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 from recovery_stats.core.codebook import (
     Codebook,
     Measure,
     MissingRule,
     MultipleResponse,
-    SpssRole,
     Variable,
 )
 from recovery_stats.data import sav_format
 from recovery_stats.data.sav_dictionary import RawVariable, Records, read_records
+from recovery_stats.data.sav_extension import (
+    Body,
+    encoding_of,
+    pairs,
+    parse_attributes,
+    split_role,
+    take_attributes,
+    take_counted,
+)
 from recovery_stats.errors import DataError
 
 SEGMENT_STEP = 252  # bytes of a very long string that each segment adds to its declared width
 MEASURES: tuple[Measure, ...] = ("unknown", "nominal", "ordinal", "scale")
-ROLES: tuple[SpssRole, ...] = get_args(SpssRole)
 Alignment = Literal["left", "centre", "right", "unknown"]
 ALIGNMENTS: tuple[Alignment, ...] = ("left", "right", "centre")
-CODE_PAGES = {2: "ascii", 3: "latin-1", 4: "kanji", 65001: "UTF-8"}
-SLOW_CODECS = {"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined"}
-FALLBACK = "cp1252"
 HIGHEST = sys.float_info.max
 LOWEST = -math.nextafter(HIGHEST, 0)  # SPSS keeps the double below it for system-missing
 
@@ -101,7 +103,7 @@ class _Decoder:
 
     def __init__(self, records: Records) -> None:
         self.records = records
-        self.encoding = _encoding(records)
+        self.encoding = encoding_of(records)
         self.columns = tuple(self._columns())
 
     def text(self, raw: bytes) -> str:
@@ -121,7 +123,7 @@ class _Decoder:
             self.text(self.records.label),
             tuple(self.text(line) for line in self.records.documents),
             self._weight(),
-            dict(_parse_attributes(self.text(self.records.extensions.get(17, b"")))),
+            dict(parse_attributes(self.text(self.records.extensions.get(17, b"")))),
             tuple(self._sets()),
             self.encoding,
         )
@@ -141,9 +143,9 @@ class _Decoder:
     # --- columns and their names ---------------------------------------------------------
 
     def _columns(self) -> Iterator[_Column]:
-        names = dict(_pairs(self.text(self.records.extensions.get(13, b"")), "\t"))
+        names = dict(pairs(self.text(self.records.extensions.get(13, b"")), "\t"))
         names = {short.upper(): name for short, name in names.items()}
-        widths = dict(_pairs(self.text(self.records.extensions.get(14, b"")), "\t"))
+        widths = dict(pairs(self.text(self.records.extensions.get(14, b"")), "\t"))
         widths = {short.upper(): width.strip("\0 ") for short, width in widths.items()}
         raw = iter(self.records.variables)
         for variable in raw:
@@ -189,16 +191,16 @@ class _Decoder:
         return found
 
     def _long_labels(self) -> Iterator[tuple[str, dict[float | str, str]]]:
-        body = _Body(self.records.extensions.get(21, b""), self.records.order)
+        body = Body(self.records.extensions.get(21, b""), self.records.order)
         while body.left:
             column = self._named(self.text(body.counted()))
             body.int32()
-            pairs = [(body.counted(), body.counted()) for _ in range(body.count(8))]
+            labels = [(body.counted(), body.counted()) for _ in range(body.count(8))]
             if column is not None:
-                yield column.name, {self.text(v): self.text(t) for v, t in pairs}
+                yield column.name, {self.text(v): self.text(t) for v, t in labels}
 
     def _long_missing(self) -> dict[str, tuple[str, ...]]:
-        body = _Body(self.records.extensions.get(22, b""), self.records.order)
+        body = Body(self.records.extensions.get(22, b""), self.records.order)
         found: dict[str, tuple[str, ...]] = {}
         while body.left:
             column = self._named(self.text(body.counted()))
@@ -234,7 +236,7 @@ class _Decoder:
         if column.width > 255:
             form = f"A{column.width}"
         measure, columns, alignment = shown.get(column.raw.index, ("unknown", 8, "unknown"))
-        role, attributes = _role(attributes)
+        role, attributes = split_role(attributes)
         return Variable(
             name=column.name,
             label=self.text(column.raw.label),
@@ -272,7 +274,7 @@ class _Decoder:
             name, colon, text = text.partition(":")
             if not colon:
                 break
-            attributes, text = _take_attributes(text)
+            attributes, text = take_attributes(text)
             found[name.strip().casefold()] = dict(attributes)
             text = text.removeprefix("/")
         return found
@@ -294,8 +296,8 @@ class _Decoder:
             return None
         if kind == b"E":
             _, flag, body = body.split(b" ", 2)
-        counted, body = (None, body) if kind == b"C" else _counted(body)
-        label, body = _counted(body)
+        counted, body = (None, body) if kind == b"C" else take_counted(body)
+        label, body = take_counted(body)
         members = (self._named(n) for n in self.text(body).split())
         return MultipleResponse(
             self.text(name),
@@ -306,93 +308,8 @@ class _Decoder:
         )
 
 
-class _Body:
-    """An extension record read from its front; IndexError past its end."""
-
-    def __init__(self, body: bytes, order: str) -> None:
-        self.body, self.order, self.at = body, order, 0
-
-    @property
-    def left(self) -> int:
-        return len(self.body) - self.at
-
-    def take(self, n: int) -> bytes:
-        if not 0 <= n <= self.left:
-            raise IndexError(n)
-        self.at += n
-        return self.body[self.at - n : self.at]
-
-    def int32(self) -> int:
-        return int(struct.unpack(self.order + "i", self.take(4))[0])
-
-    def count(self, smallest: int) -> int:
-        """A number of items of at least `smallest` bytes, held against what is left."""
-        n = self.int32()
-        if not 0 <= n * smallest <= self.left:
-            raise IndexError(n)
-        return n
-
-    def counted(self) -> bytes:
-        return self.take(self.int32())
-
-
-def _encoding(records: Records) -> str:
-    declared = records.extensions.get(20, b"").decode("ascii", "replace").strip(" \0")
-    if not declared and 3 in records.extensions:
-        page = int((*records.numbers(3, "i"), *[0] * 8)[7])
-        declared = CODE_PAGES.get(page, f"cp{page}")
-    try:
-        codec = codecs.lookup(declared or FALLBACK)
-        "".encode(codec.name)
-    except (LookupError, ValueError):
-        return FALLBACK
-    if codec.name.replace("-", "_") in SLOW_CODECS:
-        return FALLBACK
-    return FALLBACK if codec.name == "ascii" else declared or FALLBACK
-
-
 def _bounded(value: float) -> float:
     """A code, where SPSS writes LOWEST and HIGHEST as doubles near the limit."""
     if value <= LOWEST:
         return -math.inf
     return math.inf if value >= HIGHEST else value
-
-
-def _pairs(text: str, separator: str) -> Iterator[tuple[str, str]]:
-    for item in text.split(separator):
-        name, equals, value = item.strip("\0").partition("=")
-        if equals:
-            yield name, value
-
-
-def _counted(body: bytes) -> tuple[bytes, bytes]:
-    """Split `12 twelve bytes. rest` into the twelve bytes and the rest."""
-    match = re.match(rb" *(\d{1,6}) ", body)
-    if match is None:
-        raise ValueError("multiple-response set")
-    start, n = match.end(), int(match[1])
-    return body[start : start + n], body[start + n :]
-
-
-def _parse_attributes(text: str) -> list[tuple[str, tuple[str, ...]]]:
-    return _take_attributes(text)[0]
-
-
-def _take_attributes(text: str) -> tuple[list[tuple[str, tuple[str, ...]]], str]:
-    """Read name('value'⏎'value'⏎)… from the front; return them and what follows."""
-    found = []
-    while match := re.match(r"([^(:/]+)\(((?:'[^\n]*'\n)*)\)", text):
-        values = tuple(line[1:-1] for line in match[2].split("\n")[:-1])
-        found.append((match[1].strip(), values))
-        text = text[match.end() :]
-    return found, text
-
-
-def _role(
-    attributes: Mapping[str, tuple[str, ...]],
-) -> tuple[SpssRole, Mapping[str, tuple[str, ...]]]:
-    """Take SPSS's own $@Role out of the attributes a person gave."""
-    rest = {name: values for name, values in attributes.items() if name != "$@Role"}
-    code = attributes.get("$@Role", ("0",))[0]
-    known = code.isdigit() and int(code) < len(ROLES)
-    return (ROLES[int(code)] if known else "input"), rest

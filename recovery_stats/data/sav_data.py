@@ -66,7 +66,7 @@ def _joined(parts: Sequence[Any], place: Place) -> Any:
 
 def _rows(blocks: Iterator[Any], elements: int) -> Iterator[Any]:
     """Cut a stream of cells into whole cases: words (rows, elements)."""
-    held = np.empty(0, dtype="V8")
+    held = np.empty(0, dtype="u8")
     for block in blocks:
         held = np.concatenate([held, block]) if len(held) else block
         whole = len(held) // elements * elements
@@ -99,7 +99,7 @@ def _bytes(block: Any, start: int, width: int) -> Any:
 def _cells(file: IO[bytes], dictionary: Dictionary, name: str) -> Iterator[Any]:
     if dictionary.compression == 0:
         for piece in _pieces(file):
-            yield np.frombuffer(piece[: len(piece) // 8 * 8], dtype="V8")
+            yield np.frombuffer(piece[: len(piece) // 8 * 8], dtype="u8")
         return
     zipped = dictionary.compression == 2
     pieces = _unzipped(file, dictionary.order, name) if zipped else _pieces(file)
@@ -136,7 +136,7 @@ def _decoded(pieces: Iterator[bytes], order: str, bias: float) -> Iterator[Any]:
     held = b""
     for piece in pieces:
         held += piece
-        words = np.frombuffer(held[: len(held) // 8 * 8], dtype="V8")
+        words = np.frombuffer(held[: len(held) // 8 * 8], dtype="u8")
         heads, used = _heads(words)
         held = held[8 * used :]
         cells, ended = _cells_of(words[:used], heads, meanings)
@@ -149,8 +149,8 @@ def _meanings(order: str, bias: float) -> Any:
     """The eight bytes that each code stands for."""
     numbers = np.arange(256, dtype=np.float64) - (bias if np.isfinite(bias) else 100.0)
     numbers[SYSMIS] = -sys.float_info.max
-    words = numbers.astype(order + "f8").view("V8").copy()
-    words[BLANKS] = np.frombuffer(b" " * 8, dtype="V8")[0]
+    words = numbers.astype(order + "f8").view("u8").copy()
+    words[BLANKS] = np.frombuffer(b" " * 8, dtype="u8")[0]
     return words
 
 
@@ -158,8 +158,8 @@ def _heads(words: Any) -> tuple[Any, int]:
     """Which words are codes, and how many words belong to groups that are here whole."""
     raw = (words.view(np.uint8).reshape(-1, 8) == RAW).sum(axis=1)
     following = (np.arange(1, len(words) + 1) + raw).tolist()
-    heads, at = [], 0
-    while at < len(following) and following[at] <= len(following):
+    heads, at, end = [], 0, len(words)
+    while at < end and following[at] <= end:
         heads.append(at)
         at = following[at]
     return np.array(heads, dtype=np.int64), at

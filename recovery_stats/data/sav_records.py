@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from recovery_stats.core.codebook import MultipleResponse, Variable
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.data import sav_format
-from recovery_stats.data.sav_codebook import ALIGNMENTS, MEASURES, ROLES
+from recovery_stats.data.sav_codebook import ALIGNMENTS, MEASURES
+from recovery_stats.data.sav_extension import ROLES
 from recovery_stats.data.sav_layout import Placed, Segment
 
 BIAS = 100.0
