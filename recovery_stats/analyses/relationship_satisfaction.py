@@ -284,24 +284,25 @@ class _Model:
         """Whether the within-person slope varies between people."""
         return self.within in self.slopes
 
-    def random(self, *, within_slope: bool = True) -> str:
+    def random(self, *, within_slope: bool = True, cluster: bool = True) -> str:
         """The random terms of people and of the cluster."""
         slopes = [c for c in self.slopes if within_slope or c != self.within]
         inside = " + ".join(["1", *map(quote, slopes)])
         terms = [f"({inside} | {quote(self.asked.person)})"]
-        if self.cluster:
+        if self.cluster and cluster:
             terms.append(f"(1 | {quote(self.cluster)})")
         return " + ".join(terms)
 
     def formula(
-        self, *satisfaction: str, adjust: bool = True, within_slope: bool = True, extra: str = ""
-    ) -> str:
+        self, *satisfaction: str, adjust: bool = True, within_slope: bool = True,
+        cluster: bool = True, extra: str = "",
+    ) -> str:  # fmt: skip
         """The outcome on time, the parts of satisfaction given, covariates and random terms."""
         predictors = [TIME, *(satisfaction or (self.within, self.between))]
         if adjust:
             predictors += [c for c in self.asked.adjust if c not in predictors]
         fixed = " + ".join(map(quote, predictors)) + extra
-        random = self.random(within_slope=within_slope)
+        random = self.random(within_slope=within_slope, cluster=cluster)
         return f"{quote(self.asked.outcome)} ~ {fixed} + {random}"
 
     def fit(self, formula: str | None = None, data: Dataset | None = None, **options: Any) -> Any:
@@ -433,7 +434,7 @@ def _pooled(model: _Model) -> Estimate:
 
 
 def _robust(model: _Model) -> Estimate:
-    fit = model.fit(model.formula(), cluster=model.asked.person)
+    fit = model.fit(model.formula(cluster=False), cluster=model.asked.person)
     return _sensitivity(fit, model.within, "robust", "Robust errors by person", model.asked)
 
 
