@@ -55,11 +55,11 @@ def derive(data: Dataset, columns: Sequence[Derived], table: str = "") -> Datase
 
 def _endpoint_faults(body: Mapping[str, Any]) -> list[str]:
     faults = []
-    if body["endpoint"] not in ENDPOINTS:
+    if str(body["endpoint"]) not in ENDPOINTS:
         faults.append(unknown("endpoint", str(body["endpoint"]), ENDPOINTS))
     if not isinstance(body.get("pattern"), str):
         faults.append("pattern names the column with the weekly symbols.")
-    if body.get("part") not in PARTS:
+    if str(body.get("part")) not in PARTS:
         faults.append(f"part is one of {', '.join(PARTS)}.")
     return faults
 
