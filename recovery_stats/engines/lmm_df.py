@@ -22,7 +22,9 @@ from scipy.stats import chi2
 from scipy.stats import f as f_distribution
 
 from recovery_stats.engines.linalg import Array, times, transposed
-from recovery_stats.engines.lmm import LmmFit, Problem, Solution
+from recovery_stats.engines.lmm import LmmFit
+from recovery_stats.engines.lmm_criterion import Moments, SecondMoments, first_blocks
+from recovery_stats.engines.lmm_groups import Problem, Second
 from recovery_stats.errors import NotEstimable
 
 
@@ -61,12 +63,12 @@ class FTest:
 
 def information(fit: LmmFit) -> Information:
     """All quantities that both approximations need; one pass over the groups' summaries."""
-    problem, at = fit.problem, fit.solution
+    problem, at = fit.problem, fit.solution.moments
     s2, p = at.r2 / problem.nu, problem.p
     directions = _directions(problem, at)
     P, Q, trace = _random_parts(problem, at, directions, s2)
     P, Q, trace = _with_residual(problem, at, directions, s2, P, Q, trace)
-    v = np.append(-at.beta, 1.0)
+    v = at.v
     Phi = s2 * at.S_inverse
     Px, Qx = P[:, :p, :p], Q[:, :, :p, :p]
     PhiP = Phi @ Px
@@ -99,7 +101,7 @@ def _inverse(matrix: Array) -> Array:
     return np.asarray(inverse / np.outer(size, size))
 
 
-def _directions(problem: Problem, at: Solution) -> list[tuple[int, Array]]:
+def _directions(problem: Problem, at: Moments) -> list[tuple[int, Array]]:
     """dPsi/dgamma for every parameter: (factor, symmetric E), within the range of Psi."""
     found = []
     for k, blocks in enumerate(problem.blocks):
@@ -117,7 +119,7 @@ def _directions(problem: Problem, at: Solution) -> list[tuple[int, Array]]:
 
 
 def _random_parts(
-    problem: Problem, at: Solution, directions: list[tuple[int, Array]], s2: float
+    problem: Problem, at: Moments, directions: list[tuple[int, Array]], s2: float
 ) -> tuple[Array, Array, Array]:
     """P (r, s, s), Q (r, r, s, s) and tr (r, r) of the random part, [X y] in place of X."""
     r, s = len(directions), problem.p + 1
@@ -136,46 +138,48 @@ def _random_parts(
     return P, Q, trace
 
 
-def _effects_of(problem: Problem, at: Solution, k: int) -> Array:
+def _effects_of(problem: Problem, at: Moments, k: int) -> Array:
     """H of factor k as (q, s, levels)."""
     if k == 0:
         return at.H1
+    second, moments = _second(problem, at)
+    return second.effects(k - 1, moments.H2).transpose(1, 2, 0)
+
+
+def _second(problem: Problem, at: Moments) -> tuple[Second, SecondMoments]:
     assert problem.second is not None
-    assert at.H2 is not None
-    return problem.second.effects(k - 1, at.H2).transpose(1, 2, 0)
+    assert at.second is not None
+    return problem.second, at.second
 
 
-def _times_effects(problem: Problem, at: Solution, k: int, E: Array) -> Array:
+def _times_effects(problem: Problem, at: Moments, k: int, E: Array) -> Array:
     """E H_l for every level, (q, s, levels)."""
     return np.tensordot(E, _effects_of(problem, at, k), (1, 0))
 
 
-def _second_vector(problem: Problem, k: int, values: Array) -> Array:
-    """(q, s, levels) of factor k ≥ 1 placed among all second-level effects, (M2, s)."""
-    second = problem.second
-    assert second is not None
+def _placed(second: Second, k: int, values: Array) -> Array:
+    """(q, s, levels) of factor k ≥ 1 among all second-level effects, (M2, s)."""
     at, m, q = second.offsets[k - 1], second.levels[k - 1], second.q[k - 1]
     out = np.zeros((second.size, values.shape[1]))
     out[at : at + m * q] = values.transpose(2, 0, 1).reshape(m * q, -1)
     return out
 
 
-def _lift(problem: Problem, at: Solution, k: int, values: Array) -> Array:
+def _lift(problem: Problem, at: Moments, k: int, values: Array) -> Array:
     """Z2'V1⁻¹ Z_k values: the part of T that reaches the second level, (M2, s)."""
-    second = problem.second
-    if second is None:
+    if problem.second is None:
         return np.zeros((0, values.shape[1]))
-    assert at.S22 is not None
+    second, moments = _second(problem, at)
     if k == 0:
         inner = times(transposed(at.RN), values)
         flat = inner.transpose(0, 2, 1).reshape(-1, inner.shape[1])
         return np.asarray(second.Ct @ flat)
-    return at.S22 @ _second_vector(problem, k, values)
+    return moments.S22 @ _placed(second, k, values)
 
 
 def _through(
     problem: Problem,
-    at: Solution,
+    at: Moments,
     directions: list[tuple[int, Array]],
     EH: list[Array],
     lifted: list[Array],
@@ -184,68 +188,62 @@ def _through(
 ) -> Array:
     """H'E_a T E_b H (s, s), T = Z'V0⁻¹Z over all factors."""
     ka, kb = directions[a][0], directions[b][0]
+    if problem.second is None:
+        return np.asarray(np.einsum("qsm,qtm->st", EH[a], times(at.T1, EH[b])))
+    second, moments = _second(problem, at)
     if ka == 0 and kb == 0:
         out = np.einsum("qsm,qtm->st", EH[a], times(at.T1, EH[b]))
     elif ka == 0:
-        out = lifted[a].T @ _second_vector(problem, kb, EH[b])
+        out = lifted[a].T @ _placed(second, kb, EH[b])
     else:
-        out = _second_vector(problem, ka, EH[a]).T @ lifted[b]
-    if problem.second is not None:
-        assert at.K2 is not None
-        out = out - lifted[a].T @ at.K2 @ lifted[b]
-    return np.asarray(out)
+        out = _placed(second, ka, EH[a]).T @ lifted[b]
+    return np.asarray(out - lifted[a].T @ moments.K2 @ lifted[b])
 
 
 def _trace(
-    problem: Problem, at: Solution, first: tuple[int, Array], other: tuple[int, Array]
+    problem: Problem, at: Moments, first: tuple[int, Array], other: tuple[int, Array]
 ) -> float:
     """tr(E_a T E_b T)."""
     (ka, Ea), (kb, Eb) = first, other
     if ka > kb:
         return _trace(problem, at, other, first)
-    second = problem.second
-    if kb > 0:
-        assert second is not None
-        assert at.S22 is not None
-        assert at.K2 is not None
-        if ka > 0:
-            T22 = at.S22 - at.S22 @ at.K2 @ at.S22
-            left, right = _spread(problem, ka, Ea, T22), _spread(problem, kb, Eb, T22)
-            return float(np.einsum("ij,ji->", left, right))
-        J = np.eye(second.size) - at.K2 @ at.S22
-        inner = J.T @ second.scatter(_lowered(at, Ea)) @ J
-        return float(np.einsum("ij,ji->", _spread(problem, kb, Eb, np.eye(second.size)), inner))
+    if kb == 0:
+        return _trace_first(problem, at, Ea, Eb)
+    second, moments = _second(problem, at)
+    if ka > 0:
+        left, right = (_spread(second, k, E, moments.T22) for k, E in (first, other))
+        return float(np.einsum("ij,ji->", left, right))
+    J = np.eye(second.size) - moments.K2 @ moments.S22
+    inner = J.T @ second.scatter(_lowered(at, _each(Ea, at))) @ J
+    return float(np.einsum("ij,ji->", _spread(second, kb, Eb, np.eye(second.size)), inner))
+
+
+def _trace_first(problem: Problem, at: Moments, Ea: Array, Eb: Array) -> float:
+    """tr(E_a T E_b T) for two directions of the first factor."""
     ET = np.tensordot(Ea, at.T1, (1, 0)), np.tensordot(Eb, at.T1, (1, 0))
     total = float(np.einsum("abm,bam->", *ET))
-    if second is None:
+    if problem.second is None:
         return total
-    assert at.K2 is not None
-    middle = times(times(_e(Ea, at.T1), at.T1), _e(Eb, at.T1))
-    middle = 0.5 * (middle + transposed(middle))
-    N = _lowered_values(at, middle)
-    KA = at.K2 @ second.scatter(_lowered(at, Ea))
-    KB = at.K2 @ second.scatter(_lowered(at, Eb))
-    total -= 2.0 * float(np.einsum("ij,ji->", at.K2, second.scatter(N)))
+    second, moments = _second(problem, at)
+    middle = times(times(_each(Ea, at), at.T1), _each(Eb, at))
+    middle = second.scatter(_lowered(at, 0.5 * (middle + transposed(middle))))
+    KA, KB = (moments.K2 @ second.scatter(_lowered(at, _each(E, at))) for E in (Ea, Eb))
+    total -= 2.0 * float(np.einsum("ij,ji->", moments.K2, middle))
     return total + float(np.einsum("ij,ji->", KA, KB))
 
 
-def _e(E: Array, like: Array) -> Array:
-    return np.broadcast_to(E[:, :, None], (*E.shape, like.shape[2]))
+def _each(E: Array, at: Moments) -> Array:
+    """E for every group, (q, q, m)."""
+    return np.broadcast_to(E[:, :, None], (*E.shape, at.T1.shape[2]))
 
 
-def _lowered(at: Solution, E: Array) -> Array:
-    """N R E R' N for every group: what U'E U is a scatter of."""
-    return _lowered_values(at, _e(E, at.T1))
-
-
-def _lowered_values(at: Solution, middle: Array) -> Array:
+def _lowered(at: Moments, middle: Array) -> Array:
+    """N R (middle) R'N for every group: what U'(middle) U is a scatter of, U = Z1'V1⁻¹Z2."""
     return times(times(transposed(at.RN), middle), at.RN)
 
 
-def _spread(problem: Problem, k: int, E: Array, M: Array) -> Array:
+def _spread(second: Second, k: int, E: Array, M: Array) -> Array:
     """(I x E) M for the rows of factor k ≥ 1, zero elsewhere."""
-    second = problem.second
-    assert second is not None
     at, m, q = second.offsets[k - 1], second.levels[k - 1], second.q[k - 1]
     out = np.zeros_like(M)
     out[at : at + m * q] = np.matmul(E, M[at : at + m * q].reshape(m, q, -1)).reshape(m * q, -1)
@@ -254,7 +252,7 @@ def _spread(problem: Problem, k: int, E: Array, M: Array) -> Array:
 
 def _with_residual(
     problem: Problem,
-    at: Solution,
+    at: Moments,
     directions: list[tuple[int, Array]],
     s2: float,
     P: Array,
@@ -298,19 +296,12 @@ def _with_residual(
     return bigger_P, bigger_Q, bigger_T
 
 
-def _trace_once(problem: Problem, at: Solution, k: int, E: Array) -> float:
+def _trace_once(problem: Problem, at: Moments, k: int, E: Array) -> float:
     """tr(E T_kk)."""
-    second = problem.second
     if k == 0:
-        total = float(np.sum(E * at.T1.sum(2)))
-        if second is not None:
-            assert at.K2 is not None
-            total -= float(np.einsum("ij,ji->", at.K2, second.scatter(_lowered(at, E))))
-        return total
-    assert at.S22 is not None
-    assert at.K2 is not None
-    T22 = at.S22 - at.S22 @ at.K2 @ at.S22
-    return float(np.trace(_spread(problem, k, E, T22)))
+        return float(np.sum(E * first_blocks(problem, at).sum(2)))
+    second, moments = _second(problem, at)
+    return float(np.trace(_spread(second, k, E, moments.T22)))
 
 
 # --- Satterthwaite -------------------------------------------------------------------------------

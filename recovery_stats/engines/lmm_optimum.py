@@ -1,0 +1,148 @@
+"""Find the minimum of the mixed model's criterion, and say honestly where the boundary is.
+
+The criterion is even in each column of L, so a zero variance or a correlation of ±1 is an
+ordinary stationary point: no constraint is needed, and the sign of the derivative in Psi tells
+whether the zero directions belong there.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from recovery_stats.engines.linalg import Array, lower_factor
+from recovery_stats.engines.lmm_criterion import Solution, evaluate
+from recovery_stats.engines.lmm_groups import Problem
+from recovery_stats.errors import ConvergenceError
+
+MAX_ITERATIONS = 200
+DECREMENT = 1e-18  # Newton decrement at which theta is known to 1e-9 of its standard error
+CLOSE = 1e-8  # decrement below which the criterion itself can no longer judge a step
+LARGEST = 1e9  # ratio of standard deviations taken for a residual variance of zero
+NEAR_ZERO = 1e-4  # ratio of standard deviations below which exact zero is tried
+
+
+def minimise(problem: Problem, start: Array | None = None) -> tuple[Solution, int]:
+    """Newton steps on |curvature| with backtracking; returns the solution and the evaluations.
+
+    Near the optimum the average information is corrected to satisfy the last secant equation,
+    which makes the end superlinear; there the gradient, not the criterion, is the judge, as the
+    criterion itself is known to 1e-16 of its size only.
+    """
+    at = evaluate(problem, starting_values(problem) if start is None else start)
+    evaluations, last, stalled = 1, np.inf, 0
+    before: Solution | None = None
+    for _ in range(MAX_ITERATIONS):
+        step, lowest, direction = _newton(at, before if 1e-12 < last < 1e-2 else None)
+        decrement = float(-at.gradient @ step)
+        stalled += decrement < CLOSE and decrement > 0.5 * last
+        if decrement < DECREMENT or stalled == 2:
+            if lowest > -1e-6 * problem.n:
+                return at, evaluations
+            step, decrement = 0.1 * direction, 1.0  # a saddle: leave it along its descent
+        new, used = _descend(problem, at, step, decrement)
+        evaluations += used
+        if new is None:
+            return at, evaluations
+        before, last, at = at, decrement, new
+        if float(np.abs(at.theta).max()) > LARGEST:
+            raise ConvergenceError(
+                "The residual variance runs to zero: the random effects explain every row."
+            )
+    raise ConvergenceError(f"The mixed model did not converge in {MAX_ITERATIONS} iterations.")
+
+
+def _descend(
+    problem: Problem, at: Solution, step: Array, decrement: float
+) -> tuple[Solution | None, int]:
+    """Take the step, or the largest share of it that lowers the criterion.
+
+    None when the step promises less than the rounding of the criterion and does not help.
+    """
+    largest = float(np.abs(at.theta).max())
+    size = min(1.0, (0.5 + 3.0 * largest) / max(float(np.abs(step).max()), 1e-300))
+    noise = 1e-13 * max(1.0, abs(at.criterion), problem.n) + 1e-16 * largest**2
+    used = 0
+    while size > 1e-10:
+        new = evaluate(problem, at.theta + size * step)
+        used += 1
+        allowed = 1e-7 if decrement < CLOSE else noise - 1e-4 * size * decrement
+        if new.criterion <= at.criterion + allowed:
+            return new, used
+        size *= 0.3
+        if decrement < CLOSE + 100 * noise:
+            return None, used
+    raise ConvergenceError("The mixed model's criterion could not be lowered further.")
+
+
+def _newton(at: Solution, before: Solution | None) -> tuple[Array, float, Array]:
+    """The step, the lowest curvature and its direction."""
+    hessian = at.hessian
+    if before is not None:
+        moved = at.theta - before.theta
+        missed = at.gradient - before.gradient - hessian @ moved
+        along = float(missed @ moved)
+        if abs(along) > 0.1 * float(np.linalg.norm(missed) * np.linalg.norm(moved)):
+            hessian = hessian + np.outer(missed, missed) / along
+    values, vectors = np.linalg.eigh(hessian)
+    size = np.maximum(np.abs(values), 1e-10 * max(float(np.abs(values).max()), 1e-300))
+    step = -vectors @ ((vectors.T @ at.gradient) / size)
+    return step, float(values[0]), vectors[:, 0]
+
+
+def starting_values(problem: Problem) -> Array:
+    """Moments of the first factor's group sums; a plain 0.5 for the others.
+
+    E c_i c_i' = s2 (I + R_i Psi R_i') for the outcome's column of c, s2 from within groups.
+    """
+    L = [0.5 * np.eye(q) for q in problem.q]
+    p, q = problem.p, problem.q[0]
+    ranks = int((np.stack([problem.R[a, a] for a in range(q)]) > 0).sum())
+    left = max(problem.n - ranks, 1)
+    s2 = float(problem.within[p, p]) / left
+    total = float(problem.within[p, p] + (problem.c[:, p] ** 2).sum()) / problem.n
+    s2 = max(s2, 1e-12 * total)
+    for a in range(q):
+        r = problem.R[a, a] ** 2
+        tail = problem.R[a, a:]
+        weight = float((tail**2).sum())
+        ratio = (float((problem.c[a, p] ** 2).sum()) / s2 - float((r > 0).sum())) / weight
+        L[0][a, a] = np.sqrt(min(max(ratio, 0.01 * r.size / weight), 1e12))
+    return problem.pack(L)
+
+
+def settle(problem: Problem, at: Solution) -> tuple[Solution, bool]:
+    """Put near-zero directions exactly at zero where that is no worse, and test that they belong.
+
+    Returns the solution and whether every zero direction has a non-negative derivative.
+    """
+    L, touched = [f.copy() for f in at.L], False
+    for k, blocks in enumerate(problem.blocks):
+        for block in blocks:
+            index = np.ix_(block, block)
+            U, sizes, _ = np.linalg.svd(L[k][index])
+            if (sizes < NEAR_ZERO).any():
+                touched = True
+                L[k][index] = lower_factor(U * np.where(sizes < NEAR_ZERO, 0.0, sizes))
+            else:
+                L[k][index] = lower_factor(L[k][index])
+    theta = problem.pack(L)
+    if not touched and np.array_equal(theta, at.theta):
+        return at, True
+    new = evaluate(problem, theta)
+    if touched and new.criterion > at.criterion + 1e-9 * max(1.0, abs(at.criterion) * 1e-4):
+        L = [lower_factor(f) for f in at.L]
+        new = evaluate(problem, problem.pack(L))
+    return new, _belongs(problem, new)
+
+
+def _belongs(problem: Problem, at: Solution) -> bool:
+    for k, blocks in enumerate(problem.blocks):
+        for block in blocks:
+            index = np.ix_(block, block)
+            U, sizes, _ = np.linalg.svd(at.L[k][index])
+            null = U[:, sizes == 0]
+            if null.size:
+                slope = null.T @ at.grad_psi[k][index] @ null
+                if float(np.linalg.eigvalsh(slope)[0]) < -1e-6 * problem.n:
+                    return False
+    return True
