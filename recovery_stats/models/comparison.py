@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import norm
 
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.estimate import Estimate, Level
@@ -27,6 +28,7 @@ from recovery_stats.engines.cluster import (
     Intraclass,
     Welch,
     intraclass,
+    two_sided,
     weighted_mean_t,
     welch,
 )
@@ -36,6 +38,7 @@ from recovery_stats.models.risk import Family, Sample, Standardised, estimate, s
 Array = NDArray[np.floating[Any]]
 Structure = Literal["none", "nested", "crossed"]
 Basis = Literal["clusters", "people", "strata"]
+Likeness = Intraclass
 
 MOST_LEFT_OUT = 200  # clusters that are left out one at a time; beyond, one hardly matters
 MOSTLY = 0.5  # share of people in clusters shared by the arms from which the arms "meet"
@@ -143,7 +146,7 @@ def _difference(fit: Standardised, level: float) -> Estimate:
     return fit.effect("difference", "d", "", level=level, rank="primary", method="")
 
 
-def likeness(sample: Sample, clusters: Clusters, *, level: float) -> Intraclass | None:
+def likeness(sample: Sample, clusters: Clusters, *, level: float) -> Likeness | None:
     """Intraclass correlation of the outcome among people who have a cluster; None without."""
     try:
         return intraclass(
@@ -241,3 +244,32 @@ def _of_differences(y: Array, arm: Array, codes: NDArray[np.intp]) -> Welch:
             d.append(b.mean() - a.mean())
             weights.append(len(a) * len(b) / (len(a) + len(b)))
     return weighted_mean_t(np.array(d), np.array(weights))
+
+
+# --- each cluster --------------------------------------------------------------------------
+
+
+def each_cluster(
+    y: Array, clusters: Clusters, *, level: float
+) -> tuple[tuple[float, float, float, int], ...]:
+    """Share (0/1 outcome, Wilson interval) or mean (t interval) of each cluster, in rising order.
+
+    Returns (value, low, high, people) of clusters with two people or more, none of them named.
+    """
+    rows = []
+    for code in range(clusters.named):
+        own = y[clusters.codes == code]
+        if len(own) >= 2:
+            rows.append((*_interval(own, set(np.unique(y)) <= {0.0, 1.0}, level), len(own)))
+    return tuple(sorted(rows))
+
+
+def _interval(y: Array, binary: bool, level: float) -> tuple[float, float, float]:
+    n, mean = len(y), float(y.mean())
+    if not binary:
+        low, high, _ = two_sided(mean, float(y.std(ddof=1) / np.sqrt(n)), n - 1.0, level)
+        return mean, low, high
+    z2 = float(norm.isf((1 - level) / 2)) ** 2
+    centre = (mean + z2 / (2 * n)) / (1 + z2 / n)
+    reach = np.sqrt(z2 * (mean * (1 - mean) / n + z2 / (4 * n**2))) / (1 + z2 / n)
+    return mean, float(centre - reach), float(centre + reach)

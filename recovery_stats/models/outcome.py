@@ -17,8 +17,8 @@ from recovery_stats.models.summary import level_label, levels_of
 
 Array = NDArray[np.floating[Any]]
 
-NO = frozenset({"no", "n", "none", "false", "absent", "never", "not", "0"})
-YES = frozenset({"yes", "y", "true", "present", "1"})
+NO = frozenset({"no", "n", "none", "false", "absent", "never", "not"})
+YES = frozenset({"yes", "y", "true", "present"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +112,10 @@ def _yes(column: str, levels: Sequence[Any], names: Sequence[str], variable: Var
     for at in (0, 1):
         if words[at] in YES or words[1 - at] in NO:
             return at
-    if set(levels) == {0.0, 1.0} or variable.values:
-        return 1
+    if set(words) == {"0", "1"}:
+        return words.index("1")
+    if variable.values:
+        return 1  # labelled otherwise: the higher code
     raise DataError(
         f"Outcome {column!r} has two levels and no label says which of them counts; "
         "say it with --outcome-level."

@@ -1,0 +1,175 @@
+"""What `collaborative_housing` has in hand: the question with its columns, and what was found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from recovery_stats.core.dataset import Dataset, Step
+from recovery_stats.core.estimate import Estimate, Level
+from recovery_stats.core.study import Study
+from recovery_stats.errors import UsageError
+from recovery_stats.models.balance import Balance
+from recovery_stats.models.comparison import Basis, Clusters, Likeness
+from recovery_stats.models.outcome import Reading
+from recovery_stats.models.residence import TimeColumns, Times
+
+if TYPE_CHECKING:
+    from recovery_stats.analyses.collaborative_housing import Question
+
+ARM, OUTCOME, STRATUM = "arm|", "outcome|", "stratum|"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The question, with every column it needs known to be named.
+
+    word: what a cluster is called in sentences ("house", "site", "cluster").
+    """
+
+    person: str | None
+    arm: str
+    outcome: str | None
+    outcome_level: str | None
+    time: str | None
+    event: str | None
+    entry: str | None
+    cluster: str | None
+    site: str | None
+    word: str
+    adjust: tuple[str, ...]
+    weights: str | None
+    reference: str | None
+    design: str
+    level: float
+    stays: tuple[str, str, str] | None
+
+    @classmethod
+    def of(cls, q: Question, study: Study) -> Asked:
+        if q.arm is None:
+            raise UsageError("collaborative_housing needs --arm COLUMN: the two groups compared.")
+        timed = q.time is not None and q.event is not None
+        if q.outcome is None and not timed:
+            raise UsageError(
+                "collaborative_housing needs --outcome COLUMN, or --time COLUMN with --event "
+                "COLUMN; in the study file: outcome, or time and event, under [roles.persons]."
+            )
+        house, site = study.role("persons", "house"), study.role("persons", "site")
+        cluster = q.cluster or house or site
+        taken = {q.arm, q.outcome, q.time, q.event, q.entry}
+        adjust = tuple(c for c in dict.fromkeys(q.adjust) if c not in taken)
+        return cls(
+            q.person, q.arm, q.outcome, q.outcome_level, q.time if timed else None,
+            q.event if timed else None, q.entry if timed else None, cluster, site,
+            _word(cluster, house, site), adjust, q.weights, q.reference, q.design, q.level,
+            _stays(q, study) if timed else None,
+        )  # fmt: skip
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Every column of the persons that the question names."""
+        single = (self.person, self.arm, self.outcome, self.time, self.event, self.entry,
+                  self.cluster, self.weights)  # fmt: skip
+        return (*(c for c in single if c), *self.adjust)
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        return ("persons", "stays") if self.stays else ("persons",)
+
+    def times(self, strata: str | None) -> TimeColumns:
+        """The columns of the comparison of times to relapse."""
+        assert self.time is not None
+        assert self.event is not None
+        return TimeColumns(
+            ARM, self.time, self.event, self.entry, self.adjust, self.weights, strata, self.person
+        )
+
+
+def _word(cluster: str | None, house: str | None, site: str | None) -> str:
+    """What a cluster is: by its role, else by its name."""
+    if cluster is None:
+        return "cluster"
+    for word, column in (("house", house), ("site", site)):
+        if cluster == column or word in cluster.casefold():
+            return word
+    return "cluster"
+
+
+def _stays(q: Question, study: Study) -> tuple[str, str, str] | None:
+    """Person, start and stop of the stays, where there is such a table of its own."""
+    if "stays" not in study or study["stays"] is study["persons"]:
+        return None
+    person = study.role("stays", "person") or q.person
+    if q.person is None or person is None or q.stay_start is None or q.stay_stop is None:
+        return None
+    return person, q.stay_start, q.stay_stop
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeAnswer:
+    """What was found on a yes/no outcome or a number.
+
+    eligible: people to whom the outcome applies; data: those analysed. basis and ratio: why the
+    errors are what they are (see `models.comparison.Primary`). alike: the likeness within
+    clusters.
+    """
+
+    reading: Reading
+    eligible: Dataset
+    data: Dataset
+    clusters: Clusters
+    basis: Basis
+    ratio: float
+    alike: Likeness | None
+    estimates: tuple[Estimate, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Everything that the report tells."""
+
+    asked: Asked
+    everyone: Dataset
+    arms: Reading
+    balance: tuple[Balance, ...]
+    outcome: OutcomeAnswer | None
+    times: Times | None
+    time_clusters: Clusters | None
+
+    @property
+    def estimates(self) -> tuple[Estimate, ...]:
+        outcome = self.outcome.estimates if self.outcome else ()
+        return (*outcome, *(self.times.estimates if self.times else ()))
+
+    @property
+    def named(self) -> dict[str, Estimate]:
+        return {e.name: e for e in self.estimates}
+
+    @property
+    def primary(self) -> Estimate:
+        """The one estimate that was declared before the others."""
+        return next(e for e in self.estimates if e.level == "primary")
+
+    @property
+    def data(self) -> Dataset:
+        """The people of the primary estimate."""
+        if self.outcome:
+            return self.outcome.data
+        assert self.times is not None
+        return self.times.data
+
+    @property
+    def clusters(self) -> Clusters:
+        """The clusters of the primary estimate."""
+        found = self.outcome.clusters if self.outcome else self.time_clusters
+        assert found is not None
+        return found
+
+    @property
+    def flow(self) -> tuple[Step, ...]:
+        return self.data.flow
+
+
+def rank_of_times(asked: Asked) -> Level:
+    """Time to relapse is the primary outcome where there is no other."""
+    return "secondary" if asked.outcome else "primary"

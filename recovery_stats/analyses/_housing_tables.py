@@ -1,0 +1,197 @@
+"""Tables and figures of `collaborative_housing`; they point at estimates, never embed them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from recovery_stats.analyses._housing_case import ARM, OUTCOME, Case, OutcomeAnswer
+from recovery_stats.core.document import (
+    CaterpillarFigure,
+    Cell,
+    Column,
+    Count,
+    CurveFigure,
+    Figure,
+    ForestFigure,
+    LineFigure,
+    Quantity,
+    Ref,
+    Row,
+    Series,
+    Share,
+    Spread,
+    Table,
+    Total,
+)
+from recovery_stats.core.estimate import Estimate
+from recovery_stats.models.balance import balance_table, love_figure
+from recovery_stats.models.comparison import each_cluster
+from recovery_stats.models.summary import missing_table, table_one
+
+PARTS = (("value", "Estimate"), ("interval", "CI"), ("df", "df"), ("p", "p"))
+RIVALS = ("crude", "naive", "by_cluster", "within", "summary", "mixed", "by_site", "left_out_low",
+          "left_out_high", "missing_yes", "missing_no")  # fmt: skip
+HAZARDS = ("hazard_ratio", "hazard_ratio_crude", "hazard_ratio_naive", "in_house",
+           "stayed_six_months")  # fmt: skip
+
+
+def tables(case: Case) -> Iterator[Table]:
+    """Every table, in the order of the report."""
+    asked = case.asked
+    yield table_one(case.everyone, asked.adjust, ARM)
+    if case.balance:
+        yield balance_table(case.balance)
+    if case.outcome:
+        yield _arms_table(case, case.outcome)
+        yield _estimates(
+            "effects", "Effect of the arm", case.outcome.estimates, _effect_names(case)
+        )
+        yield _estimates("sensitivity", "The same difference, asked in other ways",
+                         case.outcome.estimates, (case.primary.name, *RIVALS))  # fmt: skip
+    if case.clusters.structure != "none":
+        yield _clusters_table(case)
+    if case.times:
+        yield _estimates("hazards", "Time to relapse", case.times.estimates, (
+            *HAZARDS, "rmst_compared", "rmst_usual", "rmst_difference"))  # fmt: skip
+    wanted = (asked.outcome, asked.time, *asked.adjust)
+    yield missing_table(case.everyone, [c for c in wanted if c])
+
+
+def _effect_names(case: Case) -> tuple[str, ...]:
+    return (
+        "risk_compared", "risk_usual", "mean_compared", "mean_usual", "risk_difference",
+        "risk_ratio", "odds_ratio", "mean_difference", "hedges_g",
+    )  # fmt: skip
+
+
+def _estimates(name: str, caption: str, found: Sequence[Estimate], order: Sequence[str]) -> Table:
+    """Estimates as rows, those of `order` that exist."""
+    named = {e.name: e for e in found}
+    rows = tuple(
+        Row(n, named[n].label, tuple(Ref(n, part) for part, _ in PARTS))
+        for n in order
+        if n in named
+    )
+    return Table(name, caption, tuple(Column(p, label) for p, label in PARTS), rows)
+
+
+def _arms_table(case: Case, outcome: OutcomeAnswer) -> Table:
+    """The outcome as it was observed, by arm."""
+    reading = outcome.reading
+    rows = []
+    for key, label, arm in (("usual", case.arms.other, 0.0), ("compared", case.arms.counted, 1.0),
+                            ("all", "All", None)):  # fmt: skip
+        values = outcome.eligible.frame[OUTCOME]
+        if arm is not None:
+            values = values[outcome.eligible.frame[ARM] == arm]
+        seen = values.dropna()
+        cell: Cell = (
+            Share(int(seen.sum()), len(seen))
+            if reading.binary
+            else Spread(float(seen.mean()), float(seen.std()), len(seen))
+        )
+        missing = Count(len(values) - len(seen))
+        rows.append(Row(key, label, (Count(len(values)), cell, missing)))
+    head = f"{case.data.label(OUTCOME)}: {reading.counted}" if reading.binary else "Mean (SD)"
+    return Table(
+        "arms", "The outcome as observed",
+        (Column("people", "People"), Column("outcome", head), Column("missing", "Missing")),
+        tuple(rows), ("People to whom the outcome applies. Not adjusted.",),
+        (Total("all", ("usual", "compared")),),
+    )  # fmt: skip
+
+
+def _clusters_table(case: Case) -> Table:
+    clusters, word = case.clusters, case.asked.word
+    rows = [
+        Row("named", f"{word.capitalize()}s", (
+            Count(clusters.named, f"{word}s"),)),
+        Row("usual", f"with people of {case.arms.other}", (Count(clusters.by_arm[0], f"{word}s"),),
+            1),
+        Row("compared", f"with people of {case.arms.counted}",
+            (Count(clusters.by_arm[1], f"{word}s"),), 1),
+        Row("shared", "with both", (Count(clusters.shared, f"{word}s"),), 1),
+        Row("people", f"People in a {word}", (Count(int(clusters.real.sum())),)),
+        Row("alone", f"People without a {word} (each a cluster of one)",
+            (Count(sum(clusters.alone)),)),
+    ]  # fmt: skip
+    if clusters.named:
+        size = Quantity(float(clusters.real.sum()) / clusters.named)
+        rows.append(Row("size", f"Mean people a {word}", (size,)))
+    if case.outcome and case.outcome.alike:
+        alike = case.outcome.alike
+        rows += [
+            Row("icc", "Intraclass correlation", (Quantity(alike.icc),)),
+            Row("icc_low", "lower limit", (Quantity(alike.low),), 1),
+            Row("icc_high", "upper limit", (Quantity(alike.high),), 1),
+            Row("design_effect", "Design effect (unequal sizes)",
+                (Quantity(alike.design_effect, "ratio"),)),
+        ]  # fmt: skip
+    return Table("clusters", f"The {word}s", (Column("value", "Value"),), tuple(rows))
+
+
+# --- figures ---------------------------------------------------------------------------------
+
+
+def figures(case: Case) -> Iterator[Figure]:
+    """Every figure that the case has."""
+    if case.outcome:
+        yield _arms_figure(case, case.outcome)
+        yield _forest(case)
+        if caterpillar := _caterpillar(case, case.outcome):
+            yield caterpillar
+    if len(case.balance) > 1:
+        yield love_figure(case.balance)
+    if case.times:
+        yield _curves(case)
+
+
+def _arms_figure(case: Case, outcome: OutcomeAnswer) -> LineFigure:
+    """The two standardised risks or means with their intervals."""
+    kind = "risk" if outcome.reading.binary else "mean"
+    n = outcome.data.frame[ARM].value_counts()
+    series = []
+    for at, (name, label) in enumerate(
+        (("usual", case.arms.other), ("compared", case.arms.counted))
+    ):
+        e = case.named[f"{kind}_{name}"]
+        series.append(
+            Series(label, (float(at),), (e.value,), (e.low,), (e.high,), (int(n[float(at)]),))
+        )
+    what = case.data.label(OUTCOME)
+    return LineFigure(
+        "arms_figure", f"{what}, by arm", "", "Risk" if kind == "risk" else what, tuple(series),
+        points=True, x_ticks=((0.0, case.arms.other), (1.0, case.arms.counted)),
+        notes=("Standardised over the covariates of the people analysed, with intervals.",),
+    )  # fmt: skip
+
+
+def _forest(case: Case) -> ForestFigure:
+    names = [n for n in (case.primary.name, *RIVALS) if n in case.named]
+    return ForestFigure(
+        "forest", "The same difference, asked in other ways",
+        f"Difference, {case.arms.counted} minus {case.arms.other}", tuple(Ref(n) for n in names),
+    )  # fmt: skip
+
+
+def _caterpillar(case: Case, outcome: OutcomeAnswer) -> CaterpillarFigure | None:
+    y = outcome.data.frame[OUTCOME].to_numpy(float)
+    rows = each_cluster(y, outcome.clusters, level=case.asked.level)
+    if len(rows) < 3:
+        return None
+    value, low, high, n = zip(*rows, strict=True)
+    word = case.asked.word
+    return CaterpillarFigure(
+        "caterpillar", f"The outcome in each {word}", case.data.label(OUTCOME), value, low, high, n,
+        (f"One line a {word}, in order; not adjusted. The {word}s are not named.",),
+    )  # fmt: skip
+
+
+def _curves(case: Case) -> CurveFigure:
+    assert case.times is not None
+    end = case.times.horizon
+    step = end / 4
+    return CurveFigure(
+        "curves", "Share of people who have not relapsed", "Days since entry", "Relapse-free",
+        case.times.curves, tuple(float(round(step * k)) for k in range(5)),
+    )  # fmt: skip

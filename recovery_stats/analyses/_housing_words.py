@@ -1,0 +1,299 @@
+"""What `collaborative_housing` says: estimand, checks, facts, conditions of its sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from recovery_stats.analyses._housing_case import ARM, OUTCOME, Case, OutcomeAnswer
+from recovery_stats.core.check import Check
+from recovery_stats.core.document import Cell, Count, Quantity, Ref, Share
+from recovery_stats.core.estimate import Estimand, Estimate
+from recovery_stats.models.balance import ALIKE
+from recovery_stats.models.comparison import Clusters
+from recovery_stats.models.risk import e_value, e_value_limit, number_needed
+
+SOME_CLUSTERS, FEW_CLUSTERS = 40, 10
+FEW_DF = (
+    4.0  # below, a t interval with Satterthwaite df is not to be trusted (Pustejovsky & Tipton)
+)
+USUAL_RATIO = (0.5, 2.0)
+FEW_EVENTS = 10  # of the rarer outcome, for each coefficient
+SKEWED = 2.0
+
+
+def estimand(case: Case, population: str) -> Estimand:
+    """The five attributes, as sentences."""
+    asked, arms = case.asked, case.arms
+    how = {
+        "chosen": "as people came to it (chosen, not drawn by lot)",
+        "randomised": "as randomised, whatever happened after",
+        "houses-randomised": "as the house was randomised, whatever happened after",
+    }[asked.design]
+    adjusted = "adjusted for baseline covariates" if asked.adjust else "not adjusted"
+    if case.outcome:
+        endpoint = case.data.label(OUTCOME)
+        if case.outcome.reading.binary:
+            endpoint += f" ({case.outcome.reading.counted})"
+            summary = f"difference in risk, standardised over the people analysed, {adjusted}"
+        else:
+            summary = f"difference in means, {adjusted}"
+    else:
+        assert asked.time is not None
+        endpoint = case.data.label(asked.time)
+        summary = f"hazard ratio, {adjusted}"
+    return Estimand(
+        population=population,
+        treatment=f"{arms.counted} against {arms.other}, {how}",
+        endpoint=endpoint,
+        intercurrent="Moving in or out, eviction and change of house are part of what is compared "
+        "(treatment policy). People to whom the outcome cannot apply, as after death, are left "
+        "out and counted in the flow (while alive).",
+        summary=summary,
+    )
+
+
+# --- conditions ------------------------------------------------------------------------------
+
+
+def said(case: Case) -> Iterator[str]:
+    """Names that switch sentences of the report on."""
+    asked, outcome, named = case.asked, case.outcome, case.named
+    yield asked.design.replace("-", "_")
+    yield _direction(case.primary)
+    yield "adjusted" if asked.adjust else "unadjusted"
+    if outcome:
+        yield "binary" if outcome.reading.binary else "number"
+        yield f"by_{outcome.basis}"
+        if _lost(outcome):
+            yield "lost"
+        if outcome.alike:
+            yield "alike"
+    else:
+        yield "times_only"
+    yield from _said_of_clusters(case.clusters)
+    if case.outcome and case.outcome.reading.binary:
+        needed = number_needed(named["risk_difference"])
+        yield "nnt_infinite" if needed.crosses else "nnt"
+    if case.times:
+        yield "timed"
+        yield from (n for n in ("in_house", "stayed_six_months") if n in named)
+    yield from (n for n in ("missing_yes", "left_out_low", "mixed") if n in named)
+    if any(b.imbalanced for b in case.balance):
+        yield "imbalanced"
+
+
+def _direction(primary: Estimate) -> str:
+    null = 1.0 if primary.scale == "ratio" else 0.0
+    if primary.low > null:
+        return "higher"
+    return "lower" if primary.high < null else "not_shown"
+
+
+def _said_of_clusters(clusters: Clusters) -> Iterator[str]:
+    yield clusters.structure if clusters.structure != "none" else "no_clusters"
+    if clusters.structure == "none":
+        return
+    yield "clustered"
+    if clusters.partial:
+        yield "partial"
+    elif sum(clusters.alone):
+        yield "alone"
+    if 0 < clusters.shared < clusters.named:
+        yield "shared_some"
+    if clusters.named < SOME_CLUSTERS:
+        yield "few"
+
+
+# --- facts -----------------------------------------------------------------------------------
+
+
+def facts(case: Case) -> Mapping[str, Cell]:
+    """Typed numbers and names for the holes of the template."""
+    asked, arms, clusters = case.asked, case.arms, case.clusters
+    found: dict[str, Cell] = {
+        "usual": arms.other,
+        "compared": arms.counted,
+        "people": Count(len(case.data)),
+        "everyone": Count(len(case.everyone)),
+        "house": asked.word,
+        "houses": f"{asked.word}s",
+        "clusters": Count(clusters.named, f"{asked.word}s"),
+        "alone": Count(sum(clusters.alone)),
+        "shared": Count(clusters.shared, f"{asked.word}s"),
+        "confidence": Quantity(asked.level, "percent"),
+    }
+    if clusters.named:
+        found["mean_size"] = Quantity(float(clusters.real.sum()) / clusters.named)
+    if case.outcome:
+        found |= _outcome_facts(case, case.outcome)
+    if case.times:
+        found["horizon"] = Quantity(case.times.horizon, "days")
+        found["resident"] = Count(case.times.resident)
+        found["long_stay"] = Count(case.times.long_stay)
+    return found
+
+
+def _outcome_facts(case: Case, outcome: OutcomeAnswer) -> dict[str, Cell]:
+    reading, label = outcome.reading, case.data.label(OUTCOME)
+    yes = reading.counted.casefold() in ("yes", "1", "true", "y")
+    found: dict[str, Cell] = {
+        "outcome": label,
+        "had": label if yes or not reading.binary else f"{label}: {reading.counted}",
+        "lost": Share(_lost(outcome), len(outcome.eligible)),
+    }
+    if not np.isnan(outcome.ratio):
+        found["error_ratio"] = Quantity(outcome.ratio, "ratio")
+    if outcome.alike:
+        alike = outcome.alike
+        found |= {
+            "icc": Quantity(alike.icc), "icc_low": Quantity(alike.low),
+            "icc_high": Quantity(alike.high),
+            "design_effect": Quantity(alike.design_effect, "ratio"),
+        }  # fmt: skip
+    if reading.binary:
+        needed = number_needed(case.named["risk_difference"])
+        ratio = case.named["risk_ratio"]
+        found |= {
+            "nnt": Quantity(needed.value), "nnt_low": Quantity(needed.low),
+            "nnt_high": Quantity(needed.high), "nnt_other": Quantity(needed.other),
+            "e_value": Quantity(e_value(ratio.value), "ratio"),
+            "e_value_limit": Quantity(e_value_limit(ratio), "ratio"),
+        }  # fmt: skip
+    return found
+
+
+def _lost(outcome: OutcomeAnswer) -> int:
+    """People to whom the outcome applies and who have none."""
+    return int(outcome.eligible.frame[OUTCOME].isna().sum())
+
+
+# --- checks ----------------------------------------------------------------------------------
+
+
+def checks(case: Case) -> Iterator[Check]:
+    """Every condition that was looked at, in the order in which a reader should worry."""
+    yield _design_check(case)
+    yield from _balance_check(case)
+    yield from _cluster_checks(case)
+    if case.outcome:
+        yield from _outcome_checks(case, case.outcome)
+    if case.times:
+        p = case.times.proportional_p
+        yield Check(
+            "proportional hazards", "caution" if p < 0.05 else "ok",
+            ("Score test of Grambsch and Therneau for the arm: ", Quantity(p, "p"),
+             ". Where hazards are not proportional the hazard ratio is an average over the "
+             "follow-up; the difference in relapse-free days does not need it."),
+            case.asked.arm,
+        )  # fmt: skip
+
+
+def _design_check(case: Case) -> Check:
+    asked = case.asked
+    if asked.design != "chosen":
+        return Check("design", "ok", ("The study file says that chance decided the arm.",))
+    adjusted = "only on the covariates named" if asked.adjust else "on nothing: none was named"
+    return Check(
+        "design", "caution",
+        (f"The arm was chosen, not drawn by lot. The groups were made comparable {adjusted}; "
+         "what was not measured may explain the difference or hide one.",),
+        asked.arm,
+    )  # fmt: skip
+
+
+def _balance_check(case: Case) -> Iterator[Check]:
+    known = [b for b in case.balance if not np.isnan(b.difference)]
+    if not known:
+        return
+    worst = max(known, key=lambda b: abs(b.difference))
+    yield Check(
+        "balance at baseline", "caution" if worst.imbalanced else "ok",
+        ("Largest standardised difference: ", Quantity(worst.difference),
+         f" ({worst.label}); alike means within ", Quantity(ALIKE), " in either direction."),
+        worst.name,
+    )  # fmt: skip
+
+
+def _cluster_checks(case: Case) -> Iterator[Check]:
+    asked, clusters = case.asked, case.clusters
+    if clusters.structure == "none":
+        yield Check(
+            "clusters", "caution",
+            ("No house or site is named: people were taken to be independent, which makes "
+             "intervals too short if residents of a house are alike.",),
+        )  # fmt: skip
+        return
+    few, some = clusters.named < FEW_CLUSTERS, clusters.named < SOME_CLUSTERS
+    advice = " Under ten, every method is fragile; read the interval as the least there is." if (
+        few
+    ) else " Few enough to need a small-sample correction (CR2, Satterthwaite df)." if (
+        some
+    ) else ""  # fmt: skip
+    yield Check(
+        "clusters", "caution" if few else "ok",
+        (Count(clusters.named, f"{asked.word}s"), f" {asked.word}s among ", Count(len(case.data)),
+         " people.", advice),
+        asked.cluster or "",
+    )  # fmt: skip
+    if clusters.structure == "nested" and not clusters.partial and not clusters.shared:
+        yield Check(
+            "arms meet", "caution",
+            (f"No {asked.word} holds both arms: whatever else differs between the {asked.word}s "
+             "of the two arms is part of the difference.",),
+            asked.cluster or "",
+        )  # fmt: skip
+
+
+def _outcome_checks(case: Case, outcome: OutcomeAnswer) -> Iterator[Check]:
+    asked, primary = case.asked, case.primary
+    if not np.isnan(outcome.ratio):
+        low, high = USUAL_RATIO
+        usual = low <= outcome.ratio <= high and outcome.basis != "people"
+        tail = (
+            ". The error by cluster was the smaller one, as few clusters make it by chance; the "
+            "interval that ignores clusters is wider and is the one reported."
+            if outcome.basis == "people"
+            else "."
+        )
+        yield Check(
+            "error by cluster against error of independent people", "ok" if usual else "caution",
+            ("Ratio ", Quantity(outcome.ratio, "ratio"), tail), asked.cluster or "",
+        )  # fmt: skip
+    yield Check(
+        "degrees of freedom", "caution" if primary.df < FEW_DF else "ok",
+        ("The primary interval has ", Ref(primary.name, "df"), " degrees of freedom."),
+    )  # fmt: skip
+    yield _missing_check(case, outcome)
+    y = outcome.data.frame[OUTCOME].to_numpy(float)
+    if outcome.reading.binary:
+        rarer = int(min(y.sum(), len(y) - y.sum()))
+        per = rarer / (2 + len(asked.adjust))
+        yield Check(
+            "people for each coefficient", "caution" if per < FEW_EVENTS else "ok",
+            (Count(rarer), " people had the rarer outcome, about ", Quantity(per),
+             " for each coefficient."),
+        )  # fmt: skip
+    else:
+        skewness = float(np.mean((y - y.mean()) ** 3) / y.std() ** 3)
+        yield Check(
+            "shape of the outcome", "caution" if abs(skewness) > SKEWED else "ok",
+            ("Skewness ", Quantity(skewness), ". The difference in means holds whatever the "
+             "shape; its interval needs more people where the outcome is skewed."),
+            asked.outcome or "",
+        )  # fmt: skip
+
+
+def _missing_check(case: Case, outcome: OutcomeAnswer) -> Check:
+    frame = outcome.eligible.frame
+    empty = frame[OUTCOME].isna().groupby(frame[ARM])
+    n, share = empty.sum(), empty.mean()
+    apart = abs(float(share[1.0] - share[0.0])) > 0.05
+    return Check(
+        "missing outcomes", "caution" if apart or float(share.max()) > 0.2 else "ok",
+        (f"Missing in {case.arms.counted}: ", Share(int(n[1.0]), int(empty.size()[1.0])),
+         f"; in {case.arms.other}: ", Share(int(n[0.0]), int(empty.size()[0.0])),
+         ". Complete cases are unbiased when being missing depends only on arm and covariates."),
+        case.asked.outcome or "",
+    )  # fmt: skip

@@ -1,0 +1,361 @@
+"""Do people in collaborative housing fare better than people with usual after-care?
+
+Two arms are compared on a yes/no outcome (risk difference first), a number (mean difference) or
+time to relapse (hazard ratio), adjusted for baseline covariates and respecting that residents of
+a house are alike. Length of stay enters only as what is known on each day, never as a total
+known later: who stays long has, so far, not relapsed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from recovery_stats.analyses import _housing_tables as pages
+from recovery_stats.analyses import _housing_words as words
+from recovery_stats.analyses._housing_case import (
+    ARM,
+    OUTCOME,
+    STRATUM,
+    Asked,
+    Case,
+    OutcomeAnswer,
+    rank_of_times,
+)
+from recovery_stats.analyses._question import Common, column, option
+from recovery_stats.core.codebook import Variable
+from recovery_stats.core.dataset import Dataset, Step
+from recovery_stats.core.estimate import Estimate
+from recovery_stats.core.result import Result
+from recovery_stats.core.study import Study
+from recovery_stats.errors import DataError, NotEstimable
+from recovery_stats.models.balance import balance
+from recovery_stats.models.comparison import Clusters, Rivals, clusters_of, likeness, primary
+from recovery_stats.models.effect_size import hedges_g
+from recovery_stats.models.outcome import Reading, read_arms, read_outcome
+from recovery_stats.models.residence import Times, compare_residence, compare_times
+from recovery_stats.models.risk import Family, Sample, read_sample, standardise
+
+TABLES = {
+    "persons": "One row a person: arm, outcome or time to relapse, house or site, covariates.",
+    "stays": "One row a stay in a house: person, day in, day out (optional).",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question(Common):
+    """What is asked, of which columns."""
+
+    person: str | None = column("Person identifier.", table="persons", role="person", default="pid")
+    arm: str | None = column(
+        "The two groups: collaborative house, usual after-care.", table="persons", role="arm",
+        default="arm_house", required=True,
+    )  # fmt: skip
+    outcome: str | None = column("Outcome, yes/no or a number.", table="persons", role="outcome")
+    outcome_level: str | None = option(
+        "The level of the outcome that counts (default: yes, or the higher code).", default=None
+    )
+    time: str | None = column(
+        "Days to relapse or end of observation.", table="persons", role="time"
+    )
+    event: str | None = column("1 relapse seen, 0 censored.", table="persons", role="event")
+    entry: str | None = column(
+        "Day on which observation began (late entry).", table="persons", role="entry"
+    )
+    cluster: str | None = column(
+        "House or site: people of one resemble each other.", table="persons", role="cluster"
+    )
+    design: str = option(
+        "How people came into the arms.", default="chosen",
+        choices=("chosen", "randomised", "houses-randomised"),
+    )  # fmt: skip
+    stay_start: str | None = column("Day a stay began.", table="stays", role="start",
+                                    default="in_day")  # fmt: skip
+    stay_stop: str | None = column("Day a stay ended.", table="stays", role="stop",
+                                   default="out_day")  # fmt: skip
+
+
+def answer(question: Question, study: Study) -> Result:
+    """Effects of the compared arm against the usual one, with balance before and rivals after."""
+    asked = Asked.of(question, study)
+    everyone, arms = _read(asked, study)
+    outcome = _answer_outcome(asked, everyone, arms, study) if asked.outcome else None
+    times, clusters = _answer_times(asked, everyone) if asked.time else (None, None)
+    if times is not None and clusters is not None and asked.stays:
+        times = _answer_residence(asked, times, clusters, study["stays"])
+    rows = balance(everyone, asked.adjust, ARM, weights=asked.weights)
+    case = Case(asked, everyone, arms, rows, outcome, times, clusters)
+    return Result(
+        analysis="collaborative_housing",
+        estimand=words.estimand(case, study.protocol.population),
+        estimates=case.estimates,
+        checks=tuple(words.checks(case)),
+        flow=case.flow,
+        facts=words.facts(case),
+        said=frozenset(words.said(case)),
+        tables={t.name: t for t in pages.tables(case)},
+        figures={f.name: f for f in pages.figures(case)},
+        sources=tuple(study[name].source for name in asked.tables),
+        synthetic=study.protocol.synthetic,
+    )
+
+
+# --- people and arms -----------------------------------------------------------------------
+
+
+def _read(asked: Asked, study: Study) -> tuple[Dataset, Reading]:
+    """The persons with an arm as 0/1, and what the arms are called."""
+    data = study["persons"]
+    data.require(*asked.columns, table="persons")
+    if asked.person:
+        repeated = int(data.frame[asked.person].duplicated().sum())
+        if repeated:
+            raise DataError(
+                f"Table 'persons' has {repeated} rows whose {asked.person!r} occurred before; "
+                "this analysis needs one row a person."
+            )
+    arms = read_arms(data, asked.arm, asked.reference)
+    start = Step("People in the file", len(data), "people")
+    data = replace(data, flow=(start,)).with_column(
+        Variable(ARM, data.label(asked.arm), {0.0: arms.other, 1.0: arms.counted}), arms.values
+    )
+    known = data.frame[ARM].notna()
+    return (data if known.all() else _keep(data, known, f"{data.label(asked.arm)} known")), arms
+
+
+def _keep(data: Dataset, rows: Any, reason: str) -> Dataset:
+    """Keep rows and write the loss in people."""
+    frame = data.frame[rows]
+    return replace(data, frame=frame, flow=(*data.flow, Step(reason, len(frame), "people")))
+
+
+def _complete(data: Dataset, columns: tuple[str, ...]) -> Dataset:
+    for name in columns:
+        observed = data.frame[name].notna()
+        if not observed.all():
+            data = _keep(data, observed, f"{data.label(name)} observed")
+    return data
+
+
+def _both_arms(asked: Asked, data: Dataset, before: int) -> None:
+    """NotEstimable when an arm has nobody left, saying how many rows went."""
+    left = data.frame[ARM].nunique()
+    if left < 2:
+        raise NotEstimable(
+            f"Arm {asked.arm!r} has {left} level left: {before - len(data)} of {before} rows were "
+            "dropped for missing values, and with them one of the two groups. Look at the "
+            "columns named in 'outcome' and 'adjust'."
+        )
+
+
+# --- a yes/no outcome or a number ----------------------------------------------------------
+
+
+def _answer_outcome(asked: Asked, everyone: Dataset, arms: Reading, study: Study) -> OutcomeAnswer:
+    """Every estimate of the outcome, on the people who have it."""
+    assert asked.outcome is not None
+    reading = read_outcome(everyone, asked.outcome, asked.outcome_level)
+    label = everyone.label(asked.outcome)
+    data = everyone.with_column(Variable(OUTCOME, label), reading.values)
+    outside = _does_not_apply(asked, data, study)
+    if outside.any():
+        data = _keep(data, ~outside, f"{label} applies")
+    needed = tuple(c for c in (*asked.adjust, asked.weights) if c)
+    eligible = data
+    data = _complete(data, (OUTCOME, *needed))
+    _both_arms(asked, data, len(everyone))
+    clusters, sample = _sample(asked, data)
+    family: Family = "binomial" if reading.binary else "gaussian"
+    if reading.binary:
+        _both_outcomes(asked, data, reading, arms)
+    found = primary(sample, family, strata=_strata(asked, data, clusters), level=asked.level)
+    estimates = [
+        *_effects(asked, found.fit, reading, arms),
+        *_standardised(asked, data, reading, sample, clusters),
+        *Rivals(sample, clusters, family, asked.level, asked.word).all(),
+        *_by_site(asked, data, sample, family),
+        *_mixed(asked, data, clusters),
+        *_missing_as(asked, eligible, reading),
+    ]
+    alike = likeness(sample, clusters, level=asked.level)
+    return OutcomeAnswer(
+        reading, eligible, data, clusters, found.basis, found.ratio, alike, tuple(estimates)
+    )
+
+
+def _does_not_apply(asked: Asked, data: Dataset, study: Study) -> pd.Series[bool]:
+    """People whose outcome does not exist (dead): coded not applicable, or declared structural."""
+    assert asked.outcome is not None
+    variable = data.variable(asked.outcome)
+    codes = data.missing.get(asked.outcome, pd.Series(dtype=float))
+    structural = [
+        code
+        for code in codes.unique()
+        if code in study.protocol.structural or "not applicable" in variable.level(code).casefold()
+    ]
+    rows = codes.index[codes.isin(structural)]
+    return (
+        pd.Series(data.frame.index.isin(rows), index=data.frame.index) & data.frame[OUTCOME].isna()
+    )
+
+
+def _sample(asked: Asked, data: Dataset) -> tuple[Clusters, Sample]:
+    arm = data.frame[ARM].to_numpy(dtype=float)
+    clusters = clusters_of(data, asked.cluster, arm)
+    if clusters.named == 1 and asked.cluster:
+        raise NotEstimable(
+            f"Column {asked.cluster!r} has one level among {len(data)} complete rows: what that "
+            f"one {asked.word} does cannot be told from what the arm does. Leave 'cluster' out "
+            "only if the text says so."
+        )
+    codes = None if clusters.structure == "none" else clusters.codes
+    return clusters, read_sample(
+        data, OUTCOME, ARM, asked.adjust, cluster=codes, weights=asked.weights
+    )
+
+
+def _strata(asked: Asked, data: Dataset, clusters: Clusters) -> NDArray[Any] | None:
+    """What people were randomised within: the site, or the cluster where arms meet in it."""
+    if asked.design != "randomised":
+        return None
+    if asked.site and asked.site != asked.cluster:
+        codes, sites = pd.factorize(data.frame[asked.site], use_na_sentinel=False)
+        if len(sites) > 1:
+            return np.asarray(codes)
+    return clusters.codes if clusters.structure == "crossed" else None
+
+
+def _both_outcomes(asked: Asked, data: Dataset, reading: Reading, arms: Reading) -> None:
+    """NotEstimable when everybody or nobody of an arm had the outcome."""
+    for arm, name in ((0.0, arms.other), (1.0, arms.counted)):
+        share = data.frame.loc[data.frame[ARM] == arm, OUTCOME].mean()
+        if share in (0.0, 1.0):
+            who = "everybody" if share else "nobody"
+            raise NotEstimable(
+                f"Arm {asked.arm!r}: {who} in {name!r} had outcome {asked.outcome!r} "
+                f"({reading.counted!r}), so that ratios are 0 or infinite and no interval holds."
+            )
+
+
+def _effects(asked: Asked, fit: Any, reading: Reading, arms: Reading) -> Iterator[Estimate]:
+    """The declared effects: difference first."""
+    level = asked.level
+    method = "standardised, " + ("logistic" if reading.binary else "linear") + " model"
+    kind = "risk" if reading.binary else "mean"
+    yield fit.effect(
+        "difference", f"{kind}_difference", f"{kind.capitalize()} difference", level=level,
+        rank="primary", method=method,
+    )  # fmt: skip
+    if reading.binary:
+        for ratio, name, label in (("ratio", "risk_ratio", "Risk ratio"),
+                                   ("odds_ratio", "odds_ratio", "Odds ratio")):  # fmt: skip
+            yield fit.effect(ratio, name, label, level=level, rank="secondary", method=method)
+    for arm, name, who in ((1, "compared", arms.counted), (0, "usual", arms.other)):
+        label = f"{kind.capitalize()} in {who}"
+        yield fit.mean(arm, f"{kind}_{name}", label, level=level, method=method)
+
+
+def _standardised(
+    asked: Asked, data: Dataset, reading: Reading, sample: Sample, clusters: Clusters
+) -> Iterator[Estimate]:
+    """Hedges g of a number, its interval widened by the design effect."""
+    if reading.binary:
+        return
+    alike = likeness(sample, clusters, level=asked.level)
+    y, arm = data.frame[OUTCOME].to_numpy(float), data.frame[ARM].to_numpy(float)
+    yield hedges_g(
+        y[arm == 1], y[arm == 0], level=asked.level,
+        design_effect=alike.design_effect if alike else 1.0,
+    )  # fmt: skip
+
+
+def _by_site(asked: Asked, data: Dataset, sample: Sample, family: Family) -> Iterator[Estimate]:
+    """The difference with the other kind of cluster, where both house and site are known."""
+    if not asked.site or asked.site == asked.cluster or sample.cluster is None:
+        return
+    clusters = clusters_of(data, asked.site, sample.arm)
+    if clusters.named > 2:
+        fit = standardise(replace(sample, cluster=clusters.codes), family)
+        yield fit.effect(
+            "difference", "by_site", "By site instead (CR2, Satterthwaite df)", level=asked.level,
+            rank="sensitivity", method="CR2",
+        )  # fmt: skip
+
+
+def _mixed(asked: Asked, data: Dataset, clusters: Clusters) -> Iterator[Estimate]:
+    """A linear mixed model with a random intercept for each cluster; people alone have none."""
+    if clusters.structure == "none" or asked.weights:
+        return
+    from recovery_stats.models.formula import quote
+    from recovery_stats.models.mixed import lmm
+
+    frame = data.frame.assign(
+        **{"cluster|": np.where(clusters.real, clusters.codes, -1).astype(str),
+           "housed|": clusters.real.astype(float)}
+    )  # fmt: skip
+    predictors = " + ".join(map(quote, (ARM, *asked.adjust)))
+    random = f"(0 + {quote('housed|')} | {quote('cluster|')})"
+    try:
+        fit = lmm(f"{quote(OUTCOME)} ~ {predictors} + {random}", data.with_frame(frame))
+        yield fit.estimate(
+            {ARM: 1.0}, name="mixed", label=f"Mixed model, random {asked.word} (Satterthwaite df)",
+            level=asked.level, rank="sensitivity",
+        )  # fmt: skip
+    except NotEstimable:
+        return
+
+
+def _missing_as(asked: Asked, eligible: Dataset, reading: Reading) -> Iterator[Estimate]:
+    """Everyone without an outcome counted as having had it, then as not having had it."""
+    known = _complete(eligible, tuple(c for c in (*asked.adjust, asked.weights) if c))
+    if not reading.binary or not known.frame[OUTCOME].isna().any():
+        return
+    for value, name, level in ((1.0, "missing_yes", reading.counted),
+                               (0.0, "missing_no", reading.other)):  # fmt: skip
+        filled = known.with_column(Variable(OUTCOME), known.frame[OUTCOME].fillna(value))
+        clusters, sample = _sample(asked, filled)
+        found = primary(
+            sample, "binomial", strata=_strata(asked, filled, clusters), level=asked.level
+        )
+        yield found.fit.effect(
+            "difference", name, f"Missing outcomes counted as {level!r}", level=asked.level,
+            rank="sensitivity", method="single value",
+        )  # fmt: skip
+
+
+# --- time to relapse -----------------------------------------------------------------------
+
+
+def _answer_times(asked: Asked, everyone: Dataset) -> tuple[Times, Clusters]:
+    """Time to relapse by arm."""
+    assert asked.time is not None
+    assert asked.event is not None
+    needed = tuple(c for c in (asked.time, asked.event, asked.entry, *asked.adjust) if c)
+    data = _complete(everyone, needed)
+    _both_arms(asked, data, len(everyone))
+    clusters = clusters_of(data, asked.cluster, data.frame[ARM].to_numpy(dtype=float))
+    strata = _strata(asked, data, clusters)
+    if strata is not None:
+        data = data.with_column(Variable(STRATUM, "stratum"), strata.astype(float))
+    columns = asked.times(None if strata is None else STRATUM)
+    found = compare_times(data, columns, clusters, level=asked.level, rank=rank_of_times(asked))
+    return found, clusters
+
+
+def _answer_residence(asked: Asked, found: Times, clusters: Clusters, stays: Dataset) -> Times:
+    """Add residence on the day to the comparison of arms."""
+    assert asked.stays is not None
+    assert asked.person is not None
+    key, start, stop = asked.stays
+    if key != asked.person:
+        stays = stays.with_frame(stays.frame.rename(columns={key: asked.person}))
+    strata = STRATUM if STRATUM in found.data.frame.columns else None
+    return compare_residence(
+        found, asked.times(strata), clusters, stays, person=asked.person, start=start, stop=stop,
+        level=asked.level,
+    )  # fmt: skip
