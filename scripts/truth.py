@@ -1,6 +1,6 @@
 """Compute what is true in each preset where no closed form tells it, and store it.
 
-python scripts/truth.py [PRESET ...] [--people 1000000] [--seed 20250101]
+python scripts/truth.py [PRESET ...] [--people 1000000] [--seed 20250101] [--only PART ...]
 
 For every preset it writes recovery_stats/data/synthetic/truth/PRESET.toml with
 
@@ -9,7 +9,7 @@ For every preset it writes recovery_stats/data/synthetic/truth/PRESET.toml with
   and loss prevented: each person's risk is 1 - exp(-cumulative hazard), so only people are
   sampled, not events;
 * 24-month outcomes if everyone were in the collaborative-house arm, and if no one were: the
-  same people twice;
+  same people twice; and their marginal hazard ratio and restricted mean time;
 * what models without frailty converge to: a Cox model of the natural course with the true
   kernel, and one with the meetings of the last seven days;
 * the slope on the observed person mean of satisfaction.
@@ -22,7 +22,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from recovery_stats.data.synthetic import cohort, course, person, stay, toml, wave  # noqa: E402
+from recovery_stats.data.synthetic import cohort, course, person, sheet, stay, toml, wave  # noqa: E402
 from recovery_stats.data.synthetic.mess import NO_MESS, REALISTIC, Mess  # noqa: E402
 from recovery_stats.data.synthetic.preset import (  # noqa: E402
     HORIZON_DAYS,
@@ -44,11 +44,13 @@ from recovery_stats.data.synthetic.preset import (  # noqa: E402
 
 Array = NDArray[np.float64]
 Values = dict[str, float]
+Sections = Mapping[str, Mapping[str, Any]]
 STORE = ROOT / "recovery_stats" / "data" / "synthetic" / "truth"
 WEEKLY = np.arange(8)
 BLOCK = 10_000
 YEAR = 365
 RANDOM_SHARE = 5  # random spacing needs a draw a person-day: done on a fifth of the people
+SURVIVAL_SHARE = 4
 COX_PEOPLE = 20_000
 COX_BLOCKS = 10
 WAVE_BLOCKS = 20
@@ -207,12 +209,53 @@ def _arm_means(plan: cohort.Cohort, arm: int) -> Values:
     }
 
 
+def survival_of_arms(preset: Preset, people: int, seed: int) -> Estimates:
+    """Marginal hazard ratio and restricted mean time to relapse of the two forced arms."""
+    count = blocks(people // SURVIVAL_SHARE, BLOCK)
+    return collect(count, partial(_survival_block, preset, seed))
+
+
+def _survival_block(preset: Preset, seed: int, number: int) -> Values:
+    plan = place_anew(preset, NO_MESS, seed, number)
+    at_risk, relapsed = np.zeros((2, HORIZON_DAYS)), np.zeros((2, HORIZON_DAYS))
+    for arm in (0, 1):
+        c = cohort.draw_block(plan, 0, arm=arm, size=BLOCK).course
+        ends = np.bincount(c.first_day, minlength=HORIZON_DAYS + 1)[1:]
+        at_risk[arm] = ends[::-1].cumsum()[::-1]
+        relapse = c.first_day[c.first_cause == course.RELAPSE]
+        relapsed[arm] = np.bincount(relapse, minlength=HORIZON_DAYS + 1)[1:]
+    free = np.cumprod(1 - relapsed / at_risk, axis=1)
+    mean_days = 1 + free[:, :-1].sum(axis=1)
+    return {
+        "arm_log_hazard_ratio": _two_group_cox(at_risk, relapsed),
+        "arm_rmst_730_difference": float(mean_days[1] - mean_days[0]),
+        "arm_risk_730_difference": float(free[0, -1] - free[1, -1]),
+    }
+
+
+def _two_group_cox(at_risk: Array, relapsed: Array) -> float:
+    """Efron's log hazard ratio of group 1 from counts (2, days), by Newton's method."""
+    total = relapsed.sum(axis=0).astype(int)
+    day = np.repeat(np.arange(len(total)), total)
+    share = np.concatenate([np.arange(d) / d for d in total if d])
+    left = at_risk[:, day] - share * relapsed[:, day]
+    beta = 0.0
+    for _ in range(25):
+        p = left[1] * np.exp(beta) / (left[0] + left[1] * np.exp(beta))
+        step = (relapsed[1].sum() - p.sum()) / (p * (1 - p)).sum()
+        beta += float(step)
+        if abs(step) < 1e-9:
+            return beta
+    raise RuntimeError("Newton's method did not converge")
+
+
 # --- models of the natural course ----------------------------------------------------------
 
 
-def models(preset: Preset, seed: int) -> Estimates:
+def models(preset: Preset, people: int, seed: int) -> Estimates:
     """Limits of Cox models without frailty, and the share relapsed by 90 to 730 days."""
-    return collect(COX_BLOCKS, partial(_model_block, preset, seed))
+    count = min(COX_BLOCKS, blocks(people, COX_PEOPLE))
+    return collect(count, partial(_model_block, preset, seed))
 
 
 def _model_block(preset: Preset, seed: int, number: int) -> Values:
@@ -294,13 +337,14 @@ def _cox_derivatives(block: Any, exposure: Array, fixed: Array, beta: Array) -> 
 # --- waves ---------------------------------------------------------------------------------
 
 
-def slopes(preset: Preset, seed: int) -> Estimates:
+def slopes(preset: Preset, people: int, seed: int) -> Estimates:
     """Slopes of craving on the observed person mean and the deviation from it, and means at 24.
 
     Partnered waves that a realistic dropout leaves; generalised least squares with the
     variances of the generator: the limit of the mixed model with random intercept and slope.
     """
-    return collect(WAVE_BLOCKS, partial(_slope_block, preset, seed))
+    count = min(WAVE_BLOCKS, blocks(people, BLOCK))
+    return collect(count, partial(_slope_block, preset, seed))
 
 
 def _slope_block(preset: Preset, seed: int, number: int) -> Values:
@@ -353,26 +397,35 @@ def _split_slopes(preset: Preset, block: Any, use: NDArray[np.bool_]) -> tuple[f
 # --- store ---------------------------------------------------------------------------------
 
 
-def compute(name: str, people: int, seed: int) -> Mapping[str, Mapping[str, Any]]:
-    """All simulated truths of a preset and their Monte Carlo errors."""
-    preset = PRESETS[name]
+PARTS: Mapping[str, Callable[[Preset, int, int], Estimates]] = {
+    "even": strategies,
+    "random": random_strategies,
+    "arms": arms,
+    "models": models,
+    "slopes": slopes,
+    "survival": survival_of_arms,
+}
+
+
+def compute(preset: Preset, parts: Collection[str], people: int, seed: int) -> Sections:
+    """The simulated truths of `parts` and their Monte Carlo errors."""
     values: Values = {}
     errors: Values = {}
-    for part in (
-        strategies(preset, people, seed),
-        random_strategies(preset, people, seed + 1),
-        arms(preset, people, seed + 2),
-        models(preset, seed + 3),
-        slopes(preset, seed + 4),
-    ):
-        found, error = part.summary()
-        values |= found
-        errors |= error
+    for number, (part, estimate) in enumerate(PARTS.items()):
+        if part in parts:
+            found, error = estimate(preset, people, seed + number).summary()
+            values |= found
+            errors |= error
     made = {"people": people, "seed": seed}
     return {"made_with": made, "value": values, "monte_carlo_error": errors}
 
 
-def text(sections: Mapping[str, Mapping[str, Any]]) -> str:
+def merged(old: Sections, new: Sections) -> Sections:
+    """The stored sections with the new ones over them."""
+    return {name: {**old.get(name, {}), **section} for name, section in new.items()}
+
+
+def text(sections: Sections) -> str:
     """The stored file."""
     lines = ["# Written by scripts/truth.py; do not edit."]
     for section, entries in sections.items():
@@ -386,18 +439,21 @@ def main() -> None:
     parser.add_argument("presets", nargs="*", metavar="PRESET", help=", ".join(PRESETS))
     parser.add_argument("--people", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=20250101)
+    parser.add_argument("--only", nargs="+", choices=PARTS, help="add these to what is stored")
     parser.add_argument("-o", "--output", type=Path, default=STORE)
     options = parser.parse_args()
     options.output.mkdir(exist_ok=True)
-    done: dict[Preset, Mapping[str, Mapping[str, Any]]] = {}
+    done: dict[Preset, Sections] = {}
     for name in options.presets or PRESETS:
         began = time.perf_counter()
         process = replace(PRESETS[name], name="", says="")  # aliases share their results
         if process not in done:
-            done[process] = compute(name, options.people, options.seed)
-        sections = done[process]
-        (options.output / f"{name}.toml").write_text(text(sections), encoding="utf-8")
-        print(f"{name}: {time.perf_counter() - began:.0f} s")
+            done[process] = compute(process, options.only or PARTS, options.people, options.seed)
+        old = sheet.stored(name) if options.only else {}
+        (options.output / f"{name}.toml").write_text(
+            text(merged(old, done[process])), encoding="utf-8"
+        )
+        print(f"{name}: {time.perf_counter() - began:.0f} s", flush=True)
 
 
 if __name__ == "__main__":

@@ -259,17 +259,13 @@ class _Days:
         self.relapse_due[who] = NEVER
         self.left_to_relapse[who] = self.rng.standard_exponential(len(who))
         self._happened(who, day, RELAPSE)
-        evicted = np.zeros(self.n, dtype=bool)
-        evicted[who] = self.rng.random(len(who)) < EVICTION
-        after = np.full(self.n, NEVER)
-        after[who] = day + self.rng.integers(1, EVICTION_DAYS + 1, len(who))
-        stays = self.course.stays
-        stay.cut(stays, evicted & (stays.in_day < day), after, stay.EVICTED_RELAPSE)
+        evicted = self.rng.random(len(who)) < EVICTION
+        after = day + self.rng.integers(1, EVICTION_DAYS + 1, len(who))
+        evicted &= self.course.stays.in_day[who] < day
+        stay.cut(self.course.stays, who[evicted], after[evicted], stay.EVICTED_RELAPSE)
 
     def _leave_house(self, who: Index, day: int) -> None:
-        gone = np.zeros(self.n, dtype=bool)
-        gone[who] = True
-        stay.cut(self.course.stays, gone, np.full(self.n, day), stay.OTHER)
+        stay.cut(self.course.stays, who, np.full(len(who), day), stay.OTHER)
 
     def _happened(self, who: Index, day: int, kind: int) -> None:
         self.course.log(who, day, kind)

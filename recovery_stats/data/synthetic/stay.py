@@ -53,17 +53,19 @@ def plan(
     first = people.assigned_house
     second, move_day = _moves(mess, places, people, first, in_day, out_day, rng)
     stays = Stays(first, second, in_day, move_day, out_day, exit_code)
+    everybody = np.arange(n)
     last_house_closes = np.where(move_day < out_day, NEVER, places.closed_day[first])
-    cut(stays, moves_in, np.maximum(last_house_closes, in_day + 1), OTHER)
-    cut(stays, out_day > HORIZON_DAYS, np.full(n, HORIZON_DAYS), STILL_THERE)
+    cut(stays, everybody, np.maximum(last_house_closes, in_day + 1), OTHER)
+    cut(stays, everybody, np.full(n, HORIZON_DAYS), STILL_THERE)
     return stays
 
 
-def cut(stays: Stays, who: NDArray[np.bool_], day: Index, reason: int) -> None:
-    """End the stays of `who` on `day` for `reason`, where they would have lasted longer."""
-    sooner = who & (stays.in_day < NEVER) & (day < stays.out_day)
-    stays.out_day = np.where(sooner, np.maximum(day, stays.in_day), stays.out_day)
-    stays.exit = np.where(sooner, reason, stays.exit)
+def cut(stays: Stays, who: Index, day: Index, reason: int) -> None:
+    """End the stays of the people `who` on `day` (k,), where they would have lasted longer."""
+    sooner = (stays.in_day[who] < NEVER) & (day < stays.out_day[who])
+    who, day = who[sooner], day[sooner]
+    stays.out_day[who] = np.maximum(day, stays.in_day[who])
+    stays.exit[who] = reason
 
 
 def _moves(
