@@ -20,201 +20,41 @@ Checked: every rule above, hostile text and random names (tests/models/test_form
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 from itertools import combinations
 
 from recovery_stats.errors import FormulaError, unknown
+from recovery_stats.models.arithmetic import BASES, FUNCTIONS, SPECIAL, ArithmeticReader
+from recovery_stats.models.expression import (
+    INTERCEPT,
+    Arithmetic,
+    Call,
+    Cbind,
+    Column,
+    Event,
+    Expression,
+    Formula,
+    Frailty,
+    Number,
+    Random,
+    Response,
+    Surv,
+    Term,
+    Text,
+    Variable,
+    columns_of,
+)
+from recovery_stats.models.token import quote
+
+__all__ = [
+    "BASES", "FUNCTIONS", "INTERCEPT", "Arithmetic", "Call", "Cbind", "Column", "Event",
+    "Expression", "Formula", "Frailty", "Number", "Random", "Response", "Surv", "Term", "Text",
+    "Variable", "columns_of", "parse", "quote",
+]  # fmt: skip
 
 MAX_LENGTH = 20_000
-MAX_DEPTH = 40
 MAX_TERMS = 2_000
 MAX_POWER = 6
-
-NUMERIC = ("log", "sqrt", "exp", "I")
-BASES = ("poly", "ns", "rcs")
-SPECIAL = ("offset", "strata", "frailty", "cluster")
-FUNCTIONS = ("C", *NUMERIC, *BASES, *SPECIAL)
-OPTIONS = {
-    "C": ("ref",),
-    "poly": ("degree",),
-    "ns": ("df",),
-    "rcs": ("knots",),
-    "frailty": ("distribution",),
-    "Surv": ("type",),
-}
-
-# --- the values ---------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Variable:
-    """A column by its exact name."""
-
-    name: str
-
-    def __str__(self) -> str:
-        return self.name
-
-
-@dataclass(frozen=True, slots=True)
-class Number:
-    value: float
-
-    def __str__(self) -> str:
-        return f"{self.value:g}"
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    value: str
-
-    def __str__(self) -> str:
-        return repr(self.value)
-
-
-@dataclass(frozen=True, slots=True)
-class Arithmetic:
-    """`left operator right`; a sign is `0 - right`."""
-
-    operator: str
-    left: Expression
-    right: Expression
-
-    def __str__(self) -> str:
-        if self.operator == "-" and self.left == Number(0.0):
-            return f"-{_grouped(self.right, 2)}"
-        gap, rank = "" if self.operator in "/^" else " ", _RANK[self.operator]
-        right_first = self.operator == "^"
-        left = _grouped(self.left, rank + right_first)
-        right = _grouped(self.right, rank + (not right_first))
-        return f"{left}{gap}{self.operator}{gap}{right}"
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One of FUNCTIONS with its arguments; `options` are the named ones.
-
-    The reference level of C() is no part of the printed name.
-    """
-
-    function: str
-    arguments: tuple[Expression, ...]
-    options: tuple[tuple[str, Expression], ...] = ()
-
-    def __str__(self) -> str:
-        shown = () if self.function == "C" else self.options
-        inside = [str(a) for a in self.arguments] + [f"{k}={v}" for k, v in shown]
-        return f"{self.function}({', '.join(inside)})"
-
-    def option(self, name: str) -> Expression | None:
-        return dict(self.options).get(name)
-
-
-Expression = Variable | Number | Text | Arithmetic | Call
-
-
-@dataclass(frozen=True, slots=True)
-class Term:
-    """A product of factors; the intercept is the product of none."""
-
-    factors: tuple[Expression, ...] = ()
-
-    def __str__(self) -> str:
-        return ":".join(map(str, self.factors)) or "Intercept"
-
-
-INTERCEPT = Term()
-
-
-@dataclass(frozen=True, slots=True)
-class Random:
-    """`(terms | group)`: effects of `terms` (the intercept among them) that vary over levels.
-
-    group: the columns whose combinations are the levels. correlated: one bar.
-    """
-
-    terms: tuple[Term, ...]
-    group: tuple[str, ...]
-    correlated: bool = True
-
-    @property
-    def name(self) -> str:
-        return ":".join(self.group)
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A numeric response; `expression` is a column or arithmetic on columns."""
-
-    expression: Expression
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """The event column of `Surv`; `equals` is the constant it is compared with, if any."""
-
-    column: str
-    equals: float | str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Surv:
-    """Times and event: right-censored (start None), (start, stop], or interval (low, high)."""
-
-    start: Expression | None
-    stop: Expression
-    event: Event | None
-    kind: str = "right"
-
-
-@dataclass(frozen=True, slots=True)
-class Cbind:
-    """Successes and failures in each row."""
-
-    successes: Expression
-    failures: Expression
-
-
-Response = Column | Surv | Cbind
-
-
-@dataclass(frozen=True, slots=True)
-class Frailty:
-    column: str
-    distribution: str = "gamma"
-
-
-@dataclass(frozen=True, slots=True)
-class Formula:
-    """What was asked: `terms` in order of degree, the intercept among them when there is one."""
-
-    text: str
-    response: Response | None
-    terms: tuple[Term, ...]
-    random: tuple[Random, ...] = ()
-    offsets: tuple[Expression, ...] = ()
-    strata: tuple[str, ...] = ()
-    frailty: Frailty | None = None
-    cluster: str | None = None
-
-    @property
-    def intercept(self) -> bool:
-        return INTERCEPT in self.terms
-
-    def columns(self) -> tuple[str, ...]:
-        """Every column the formula names, once, response first."""
-        return tuple(dict.fromkeys(_formula_columns(self)))
-
-    def response_columns(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(_response_columns(self.response)))
-
-    def __str__(self) -> str:
-        return self.text
-
-
-# --- reading ------------------------------------------------------------------------------
 
 
 def parse(text: str) -> Formula:
@@ -230,138 +70,13 @@ def parse(text: str) -> Formula:
     return _Reader(text).formula()
 
 
-def quote(name: str) -> str:
-    """Write a column's name so that `parse` reads it back as that one column."""
-    return name if _PLAIN.fullmatch(name) else "`" + name.replace("`", "``") + "`"
-
-
-def columns_of(expression: Expression) -> Iterator[str]:
-    """The columns that `expression` names, from left to right."""
-    match expression:
-        case Variable(name):
-            yield name
-        case Arithmetic(_, left, right):
-            yield from columns_of(left)
-            yield from columns_of(right)
-        case Call(_, arguments, _):
-            for argument in arguments:
-                yield from columns_of(argument)
-
-
-def _response_columns(response: Response | None) -> Iterator[str]:
-    match response:
-        case Column(expression):
-            yield from columns_of(expression)
-        case Cbind(successes, failures):
-            yield from columns_of(successes)
-            yield from columns_of(failures)
-        case Surv(start, stop, event, _):
-            yield from columns_of(start) if start is not None else ()
-            yield from columns_of(stop)
-            yield from (event.column,) if event is not None else ()
-
-
-def _formula_columns(formula: Formula) -> Iterator[str]:
-    yield from _response_columns(formula.response)
-    inner = [t for r in formula.random for t in r.terms]
-    for term in (*formula.terms, *inner):
-        for factor in term.factors:
-            yield from columns_of(factor)
-    for offset in formula.offsets:
-        yield from columns_of(offset)
-    yield from formula.strata
-    yield from (formula.frailty.column,) if formula.frailty else ()
-    yield from (formula.cluster,) if formula.cluster else ()
-    for random in formula.random:
-        yield from random.group
-
-
-_NAME = r"(?:[^\W\d]|\.(?!\d))(?:[\w.])*"
-_PLAIN = re.compile(_NAME)
-_TOKEN = re.compile(
-    rf"""(?P<space>\s+)
-       | `(?P<quoted>(?:[^`]|``)+)`
-       | (?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)
-       | (?P<name>{_NAME})
-       | "(?P<double>[^"]*)" | '(?P<single>[^']*)'
-       | (?P<operator>\|\||\*\*|==|[~+\-*/:^()|,=])""",
-    re.VERBOSE,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class _Token:
-    kind: str  # name, quoted, number, text, operator, end
-    value: str
-    at: int
-
-
-def _tokens(text: str) -> tuple[_Token, ...]:
-    found, at = [], 0
-    while at < len(text):
-        match = _TOKEN.match(text, at)
-        if match is None:
-            raise FormulaError(_where(text, at, f"{text[at]!r} has no meaning here"))
-        kind = str(match.lastgroup)
-        if kind != "space":
-            found.append(_Token(*_spelled(kind, match[kind]), at))
-        at = match.end()
-    return (*found, _Token("end", "the end", len(text)))
-
-
-def _spelled(kind: str, value: str) -> tuple[str, str]:
-    if kind == "quoted":
-        return kind, value.replace("``", "`")
-    if kind in ("double", "single"):
-        return "text", value
-    return kind, "^" if value == "**" else value
-
-
-def _where(text: str, at: int, why: str) -> str:
-    start = max(0, at - 30)
-    shown = ("…" if start else "") + text[start : at + 30] + ("…" if at + 30 < len(text) else "")
-    return f"Formula, character {at + 1}: {why} (near {shown!r})."
-
-
-class _Reader:
-    """Recursive descent over the tokens; one method a rule of the grammar."""
+class _Reader(ArithmeticReader):
+    """Recursive descent over terms, random terms and response; one method a rule."""
 
     def __init__(self, text: str) -> None:
-        self.text, self.tokens, self.at, self.depth = text, _tokens(text), 0, 0
+        super().__init__(text)
         self.random: list[Random] = []
         self.specials: list[Call] = []
-
-    # moving through the tokens
-
-    @property
-    def next(self) -> _Token:
-        return self.tokens[self.at]
-
-    def take(self) -> _Token:
-        token = self.tokens[self.at]
-        self.at += token.kind != "end"
-        return token
-
-    def sees(self, *operators: str) -> bool:
-        return self.next.kind == "operator" and self.next.value in operators
-
-    def accept(self, *operators: str) -> str | None:
-        return self.take().value if self.sees(*operators) else None
-
-    def expect(self, operator: str) -> None:
-        if not self.accept(operator):
-            raise self.error(f"expected {operator!r}, found {self.found()}")
-
-    def found(self) -> str:
-        return "the end" if self.next.kind == "end" else repr(self.next.value)
-
-    def error(self, why: str) -> FormulaError:
-        return FormulaError(_where(self.text, self.next.at, why))
-
-    def deeper(self) -> None:
-        self.depth += 1
-        if self.depth > MAX_DEPTH:
-            raise self.error(f"more than {MAX_DEPTH} parentheses inside each other")
 
     # the formula and its response
 
@@ -399,11 +114,6 @@ class _Reader:
             frailty,
             cluster,
         )
-
-    def column_name(self, argument: Expression, function: str) -> str:
-        if not isinstance(argument, Variable):
-            raise FormulaError(f"{function}() takes columns by name, not {str(argument)!r}.")
-        return argument.name
 
     def response(self) -> Response:
         called = self.next.kind == "name" and self.tokens[self.at + 1].value == "("
@@ -623,133 +333,6 @@ class _Reader:
         if self.next.kind not in ("name", "quoted"):
             raise self.error(f"expected the name of a grouping column, found {self.found()}")
         return self.take().value
-
-    # atoms and arithmetic
-
-    def atom(self) -> Expression:
-        """A column or a call."""
-        token = self.next
-        if token.kind == "quoted":
-            return Variable(self.take().value)
-        if token.kind != "name":
-            raise self.error(f"expected a column, found {self.found()}")
-        self.take()
-        return self.call(token.value) if self.accept("(") else Variable(token.value)
-
-    def call(self, function: str) -> Call:
-        if function not in FUNCTIONS:
-            raise FormulaError(unknown("formula function", function, FUNCTIONS))
-        self.deeper()
-        arguments: list[Expression] = []
-        options: list[tuple[str, Expression]] = []
-        while not self.sees(")"):
-            if self.is_option():
-                options.append(self.named_option(function))
-            else:
-                arguments.append(self.arithmetic())
-            if not self.accept(","):
-                break
-        self.expect(")")
-        self.depth -= 1
-        return self.checked(Call(function, tuple(arguments), tuple(options)))
-
-    def is_option(self) -> bool:
-        follows = self.tokens[min(self.at + 1, len(self.tokens) - 1)]
-        return self.next.kind == "name" and follows.kind == "operator" and follows.value == "="
-
-    def named_option(self, function: str) -> tuple[str, Expression]:
-        name = self.take().value
-        known = OPTIONS.get(function, ())
-        if name not in known:
-            raise FormulaError(unknown(f"option of {function}()", name, known))
-        self.expect("=")
-        return name, self.constant()
-
-    def constant(self) -> Expression:
-        token = self.take()
-        if token.kind == "number":
-            return Number(float(token.value))
-        if token.kind == "text":
-            return Text(token.value)
-        raise self.error("an option takes a number or a text in quotes")
-
-    def checked(self, call: Call) -> Call:
-        """The call in its one spelling: poly(x, 2), ns(x, 3), rcs(x, 4), C(x, ref='b')."""
-        most = {"C": 2, "poly": 2, "ns": 2, "rcs": 2, "strata": MAX_TERMS}.get(call.function, 1)
-        if not 1 <= len(call.arguments) <= most:
-            raise self.error(f"{call.function}() does not take {len(call.arguments)} arguments")
-        named = OPTIONS.get(call.function, ("",))[0]
-        if call.function == "C":
-            if len(call.arguments) == 2:
-                call = Call("C", call.arguments[:1], (("ref", call.arguments[1]),))
-            self.column_name(call.arguments[0], "C")
-        elif call.function in BASES:
-            given = call.option(named)
-            if given is not None:
-                call = Call(call.function, (*call.arguments, given))
-            self.size_of(call)
-        return call
-
-    def size_of(self, call: Call) -> None:
-        low, high = {"poly": (1, 9), "ns": (1, 20), "rcs": (3, 7)}[call.function]
-        match call.arguments:
-            case (_, Number(size)) if size == int(size) and low <= size <= high:
-                return
-        raise self.error(f"{call.function}(x, k) needs a whole number k from {low} to {high}")
-
-    def arithmetic(self) -> Expression:
-        left = self.multiplied()
-        while operator := self.accept("+", "-"):
-            left = Arithmetic(operator, left, self.multiplied())
-        return left
-
-    def multiplied(self) -> Expression:
-        left = self.signed()
-        while operator := self.accept("*", "/"):
-            left = Arithmetic(operator, left, self.signed())
-        return left
-
-    def signed(self) -> Expression:
-        if not self.accept("-"):
-            return self.raised()
-        self.deeper()
-        value = Arithmetic("-", Number(0.0), self.signed())
-        self.depth -= 1
-        return value
-
-    def raised(self) -> Expression:
-        base = self.operand()
-        if not self.accept("^"):
-            return base
-        self.deeper()
-        value = Arithmetic("^", base, self.signed())
-        self.depth -= 1
-        return value
-
-    def operand(self) -> Expression:
-        if self.accept("("):
-            self.deeper()
-            inside = self.arithmetic()
-            self.expect(")")
-            self.depth -= 1
-            return inside
-        if self.next.kind == "number":
-            return Number(float(self.take().value))
-        if self.next.kind == "text":
-            return Text(self.take().value)
-        found = self.atom()
-        if isinstance(found, Call) and found.function not in NUMERIC:
-            raise self.error(f"{found.function}() cannot stand inside arithmetic")
-        return found
-
-
-_RANK = {"+": 1, "-": 1, "*": 2, "/": 2, "^": 3}
-
-
-def _grouped(expression: Expression, rank: int) -> str:
-    """The expression, in parentheses where it binds more loosely than `rank`."""
-    loose = isinstance(expression, Arithmetic) and _RANK[expression.operator] < rank
-    return f"({expression})" if loose else str(expression)
 
 
 def _unique(terms: Iterable[Term]) -> tuple[Term, ...]:

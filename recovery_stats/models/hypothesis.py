@@ -13,7 +13,7 @@ import pandas as pd
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.engines.linalg import Array, dependent_columns
 from recovery_stats.errors import UsageError
-from recovery_stats.models.design import Recipe
+from recovery_stats.models.coding import Recipe
 from recovery_stats.models.formula import INTERCEPT, Term
 
 

@@ -18,7 +18,7 @@ from scipy.stats import t as t_distribution
 
 from recovery_stats.core.estimate import Estimate, Level, Scale
 from recovery_stats.errors import UsageError, unknown
-from recovery_stats.models.design import Recipe
+from recovery_stats.models.coding import Recipe
 from recovery_stats.models.formula import columns_of
 
 Array = NDArray[np.float64]

@@ -20,8 +20,9 @@ from recovery_stats.engines.linalg import Array, dependent_columns
 from recovery_stats.engines.lmm_robust import Robust, cluster_robust
 from recovery_stats.errors import DataError, NotEstimable, UsageError, unknown
 from recovery_stats.models import margins
+from recovery_stats.models.coding import Recipe
 from recovery_stats.models.columns import Columns, Grouping
-from recovery_stats.models.design import Design, Outcome, RandomDesign, Recipe, build_design
+from recovery_stats.models.design import Design, Outcome, RandomDesign, build_design
 from recovery_stats.models.formula import Formula, parse
 from recovery_stats.models.hypothesis import contrasts
 from recovery_stats.models.margins import Combination, Grid, grid_of, numeric_columns

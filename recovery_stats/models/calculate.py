@@ -1,0 +1,68 @@
+"""Compute the expressions of a formula row by row, by our own table of operations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from recovery_stats.errors import DataError, UsageError
+from recovery_stats.models.columns import Array, Columns
+from recovery_stats.models.formula import (
+    Arithmetic,
+    Call,
+    Expression,
+    Number,
+    Variable,
+    columns_of,
+)
+
+
+def evaluate(expression: Expression, data: Columns) -> Array:
+    """The number that `expression` gives in each row; NaN where a column is missing.
+
+    Raises DataError where observed values have no result (log of 0, division by 0).
+    """
+    with np.errstate(all="ignore"):
+        value = np.broadcast_to(_value(expression, data), (len(data),))
+    if isinstance(expression, Variable):
+        return np.asarray(value, dtype=float)
+    observed = np.ones(len(data), dtype=bool)
+    for name in columns_of(expression):
+        observed &= ~np.isnan(data.numbers(name))
+    wrong = observed & ~np.isfinite(value)
+    if wrong.any():
+        raise DataError(
+            f"{expression} has no finite value in {int(wrong.sum())} rows, {data.rows(wrong)}."
+        )
+    return np.array(value, dtype=float)
+
+
+def _value(expression: Expression, data: Columns) -> Any:
+    match expression:
+        case Variable(name):
+            return data.numbers(name)
+        case Number(value):
+            return value
+        case Arithmetic(operator, left, right):
+            return _OPERATORS[operator](_value(left, data), _value(right, data))
+        case Call(function, arguments, _) if function in _FUNCTIONS:
+            return _FUNCTIONS[function](_value(arguments[0], data))
+    raise UsageError(f"{expression} is not a number that can be computed in each row.")
+
+
+_OPERATORS: Mapping[str, Any] = {
+    "+": np.add,
+    "-": np.subtract,
+    "*": np.multiply,
+    "/": np.divide,
+    "^": lambda a, b: np.power(np.asarray(a, dtype=float), b),
+}
+_FUNCTIONS: Mapping[str, Any] = {
+    "log": np.log,
+    "sqrt": np.sqrt,
+    "exp": np.exp,
+    "I": lambda x: x,
+    "offset": lambda x: x,
+}
