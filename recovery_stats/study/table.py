@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
 }
 SHARED = ("person", "wave")  # roles of one column name in every table that has it
 ONE_FILE = "data"
+TEXT_OPTIONS = ("codebook", "delimiter", "skip_rows")
 
 
 def read_study(path: str | Path, *, allow_outside: bool = False, prune: bool = False) -> Study:
@@ -47,16 +48,23 @@ def load_study(path: str | Path, *, allow_outside: bool = False, prune: bool = F
     """Read as `read_study` does, and leave the rules of the data unchecked."""
     from recovery_stats.data.protocol import read_protocol
     from recovery_stats.data.rules import recode_events
+    from recovery_stats.report import FORMATS
 
     path = Path(path)
-    protocol = read_protocol(path, analyses=kinds())
-    wanted = columns_used(protocol) if prune else None
-    tables: dict[str, Dataset] = {}
-    read = _Reader()
-    for name, spec in protocol.tables.items():
-        dataset = read(path.parent / spec.file, spec, wanted)
-        tables[name] = _prepared(dataset, spec)
+    _refuse_absent(path)
+    protocol = read_protocol(
+        path, analyses=kinds(), formats=tuple(FORMATS), allow_outside=allow_outside
+    )
+    read = _Reader(path.parent, columns_used(protocol) if prune else None)
+    tables = {name: _prepared(read(spec), spec) for name, spec in protocol.tables.items()}
     return recode_events(Study(tables, protocol))
+
+
+def _refuse_absent(path: Path) -> None:
+    """Say that there is no study file before the analyses load, which takes a second."""
+    from recovery_stats.data.protocol_text import read_bytes
+
+    read_bytes(path)
 
 
 def kinds() -> dict[str, dict[str, OptionSpec]]:
@@ -86,53 +94,75 @@ def uses_of(study: Study) -> tuple[Use, ...]:
 
 def columns_used(protocol: Protocol) -> frozenset[str]:
     """Every column name that the protocol or an option's default mentions, in any table."""
-    names: set[str] = set()
-    for spec in protocol.tables.values():
-        names.update(c for columns in spec.roles.values() for c in _several(columns))
-        names.update((*spec.key, *(column for column, _, _ in spec.where)))
-    given = {s.kind: s.options for s in protocol.analyses}
-    for kind, options in given.items():
-        for option in (o for o in options_of(analyses.get(kind).question) if o.column):
-            names.update(_several(options.get(option.name, ())))
-            names.update(_several(option.fallback or ()))
+    names = {c for spec in protocol.tables.values() for c in _declared(spec)}
+    for analysis in protocol.analyses:
+        for option in options_of(analyses.get(analysis.kind).question):
+            if option.column:
+                names.update(_several(analysis.options.get(option.name, ())))
+                names.update(_several(option.fallback or ()))
     return frozenset(names)
+
+
+def _declared(spec: TableSpec) -> frozenset[str]:
+    """The columns that a table of the protocol names: roles, key, filters, sources of others."""
+    made = {d.name for d in spec.derive}
+    roles = {c for columns in spec.roles.values() for c in _several(columns)}
+    sources = {c for d in spec.derive for c in d.columns}
+    filters = {column for column, _, _ in spec.where}
+    return frozenset(({*spec.key, *spec.missing} | roles | sources | filters) - made - {"*"})
 
 
 def _several(columns: str | Iterable[str]) -> tuple[str, ...]:
     return (columns,) if isinstance(columns, str) else tuple(columns)
 
 
+@dataclass(slots=True)
 class _Reader:
-    """Reads a file once, however many tables it serves."""
+    """Reads each file once, however many tables it serves; only `wanted` columns where given."""
 
-    def __init__(self) -> None:
-        self._read: dict[tuple[Path, str], Dataset] = {}
+    folder: Path
+    wanted: frozenset[str] | None = None
+    read: dict[tuple[Path, str], Dataset] = field(default_factory=dict)
 
-    def __call__(self, path: Path, spec: TableSpec, wanted: frozenset[str] | None) -> Dataset:
+    def __call__(self, spec: TableSpec) -> Dataset:
+        path = self.folder / spec.file
         key = (path.resolve(), repr(sorted(spec.options.items())))
-        if key not in self._read:
-            self._read[key] = _read(path, spec, wanted)
-        return self._read[key]
+        if key not in self.read:
+            self.read[key] = self._dataset(path, spec)
+        return self.read[key]
+
+    def _dataset(self, path: Path, spec: TableSpec) -> Dataset:
+        from recovery_stats.data.table import read_table
+        from recovery_stats.data.text import read_csv
+
+        how = {k: v for k, v in spec.options.items() if k in TEXT_OPTIONS}
+        if not how:
+            return read_table(path, _pruned(path, spec, self.wanted))
+        codebook = how.pop("codebook", None)
+        return read_csv(path, self.folder / codebook if codebook else None, **how)
 
 
-def _read(path: Path, spec: TableSpec, wanted: frozenset[str] | None) -> Dataset:
-    """Read the columns wanted, or all of them where one of those does not exist.
+def _pruned(path: Path, spec: TableSpec, wanted: frozenset[str] | None) -> list[str] | None:
+    """The wanted columns of a .sav; None (all) where the table declares one that is not there.
 
-    Then whoever names the missing one can list the columns there are.
+    Then whoever tells of the missing one can list those there are.
     """
-    from recovery_stats.data.table import read_table
+    if wanted is None or path.suffix.lower() not in (".sav", ".zsav") or not path.is_file():
+        return None
+    from recovery_stats.data.sav_codebook import read_dictionary
 
-    if wanted is None:
-        return read_table(path)
-    try:
-        return read_table(path, columns=sorted(wanted))
-    except DataError:
-        return read_table(path)
+    codebook = read_dictionary(path).codebook
+    if not _declared(spec) <= set(codebook.variables):
+        return None
+    return [name for name in codebook.variables if name in {*wanted, codebook.weight}] or None
 
 
 def _prepared(dataset: Dataset, spec: TableSpec) -> Dataset:
+    from recovery_stats.data.derive import derive
+
     for column, codes in spec.missing.items():
         dataset = _without_codes(dataset, column, codes, spec.name)
+    dataset = derive(dataset, spec.derive, spec.name)
     for column, sign, value in spec.where:
         dataset = _filtered(dataset, column, sign, value, spec)
     return dataset
@@ -206,8 +236,8 @@ def study_from_files(
     from recovery_stats.data.rules import enforce
 
     paths = _paths(analysis, files, options)
-    read = _Reader()
-    tables = {name: read(path, TableSpec(name), None) for name, path in paths.items()}
+    read = _Reader(Path())
+    tables = {name: read(TableSpec(name, str(path))) for name, path in paths.items()}
     one = len(set(paths.values())) < len(paths)
     specs = {
         name: TableSpec(name, path.name, roles=_roles(name, analysis, options, tables[name], one))
