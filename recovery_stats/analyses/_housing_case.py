@@ -10,7 +10,7 @@ from recovery_stats.core.estimate import Estimate, Level
 from recovery_stats.core.study import Study
 from recovery_stats.errors import UsageError
 from recovery_stats.models.balance import Balance
-from recovery_stats.models.comparison import Basis, Clusters, Likeness
+from recovery_stats.models.comparison import Clusters, Likeness, Primary
 from recovery_stats.models.outcome import Reading
 from recovery_stats.models.residence import TimeColumns, Times
 
@@ -109,17 +109,15 @@ def _stays(q: Question, study: Study) -> tuple[str, str, str] | None:
 class OutcomeAnswer:
     """What was found on a yes/no outcome or a number.
 
-    eligible: people to whom the outcome applies; data: those analysed. basis and ratio: why the
-    errors are what they are (see `models.comparison.Primary`). alike: the likeness within
-    clusters.
+    eligible: people to whom the outcome applies; data: those analysed. primary: the fit behind
+    the effects, and why its errors are what they are. alike: the likeness within clusters.
     """
 
     reading: Reading
     eligible: Dataset
     data: Dataset
     clusters: Clusters
-    basis: Basis
-    ratio: float
+    primary: Primary
     alike: Likeness | None
     estimates: tuple[Estimate, ...]
 

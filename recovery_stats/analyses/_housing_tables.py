@@ -28,9 +28,11 @@ from recovery_stats.models.balance import balance_table, love_figure
 from recovery_stats.models.comparison import each_cluster
 from recovery_stats.models.summary import missing_table, table_one
 
-PARTS = (("value", "Estimate"), ("interval", "CI"), ("df", "df"), ("p", "p"))
+PARTS = (("interval", "Estimate [CI]"), ("df", "df"), ("p", "p"))
 RIVALS = ("crude", "naive", "by_cluster", "within", "summary", "mixed", "by_site", "left_out_low",
           "left_out_high", "missing_yes", "missing_no")  # fmt: skip
+EFFECTS = ("risk_compared", "risk_usual", "mean_compared", "mean_usual", "risk_difference",
+           "risk_ratio", "odds_ratio", "mean_difference", "hedges_g")  # fmt: skip
 HAZARDS = ("hazard_ratio", "hazard_ratio_crude", "hazard_ratio_naive", "in_house",
            "stayed_six_months")  # fmt: skip
 
@@ -43,9 +45,7 @@ def tables(case: Case) -> Iterator[Table]:
         yield balance_table(case.balance)
     if case.outcome:
         yield _arms_table(case, case.outcome)
-        yield _estimates(
-            "effects", "Effect of the arm", case.outcome.estimates, _effect_names(case)
-        )
+        yield _estimates("effects", "Effect of the arm", case.outcome.estimates, EFFECTS)
         yield _estimates("sensitivity", "The same difference, asked in other ways",
                          case.outcome.estimates, (case.primary.name, *RIVALS))  # fmt: skip
     if case.clusters.structure != "none":
@@ -57,22 +57,20 @@ def tables(case: Case) -> Iterator[Table]:
     yield missing_table(case.everyone, [c for c in wanted if c])
 
 
-def _effect_names(case: Case) -> tuple[str, ...]:
-    return (
-        "risk_compared", "risk_usual", "mean_compared", "mean_usual", "risk_difference",
-        "risk_ratio", "odds_ratio", "mean_difference", "hedges_g",
-    )  # fmt: skip
-
-
 def _estimates(name: str, caption: str, found: Sequence[Estimate], order: Sequence[str]) -> Table:
     """Estimates as rows, those of `order` that exist."""
     named = {e.name: e for e in found}
     rows = tuple(
-        Row(n, named[n].label, tuple(Ref(n, part) for part, _ in PARTS))
+        Row(n, named[n].label, tuple(_cell(named[n], part) for part, _ in PARTS))
         for n in order
         if n in named
     )
     return Table(name, caption, tuple(Column(p, label) for p, label in PARTS), rows)
+
+
+def _cell(e: Estimate, part: str) -> Cell:
+    """A part of an estimate; a description has no test."""
+    return None if part == "p" and e.level == "descriptive" else Ref(e.name, part)
 
 
 def _arms_table(case: Case, outcome: OutcomeAnswer) -> Table:
@@ -160,8 +158,8 @@ def _arms_figure(case: Case, outcome: OutcomeAnswer) -> LineFigure:
         )
     what = case.data.label(OUTCOME)
     return LineFigure(
-        "arms_figure", f"{what}, by arm", "", "Risk" if kind == "risk" else what, tuple(series),
-        points=True, x_ticks=((0.0, case.arms.other), (1.0, case.arms.counted)),
+        "arms_figure", f"{what}, by arm", "Group", "Risk" if kind == "risk" else what,
+        tuple(series), points=True, x_ticks=((0.0, case.arms.other), (1.0, case.arms.counted)),
         notes=("Standardised over the covariates of the people analysed, with intervals.",),
     )  # fmt: skip
 

@@ -65,7 +65,9 @@ def said(case: Case) -> Iterator[str]:
     yield "adjusted" if asked.adjust else "unadjusted"
     if outcome:
         yield "binary" if outcome.reading.binary else "number"
-        yield f"by_{outcome.basis}"
+        yield f"by_{outcome.primary.basis}"
+        if outcome.primary.stratified:
+            yield "stratified"
         if _lost(outcome):
             yield "lost"
         if outcome.alike:
@@ -122,7 +124,7 @@ def facts(case: Case) -> Mapping[str, Cell]:
         "clusters": Count(clusters.named, f"{asked.word}s"),
         "alone": Count(sum(clusters.alone)),
         "shared": Count(clusters.shared, f"{asked.word}s"),
-        "confidence": Quantity(asked.level, "percent"),
+        "confidence": Quantity(100 * asked.level, "df"),
     }
     if clusters.named:
         found["mean_size"] = Quantity(float(clusters.real.sum()) / clusters.named)
@@ -143,8 +145,8 @@ def _outcome_facts(case: Case, outcome: OutcomeAnswer) -> dict[str, Cell]:
         "had": label if yes or not reading.binary else f"{label}: {reading.counted}",
         "lost": Share(_lost(outcome), len(outcome.eligible)),
     }
-    if not np.isnan(outcome.ratio):
-        found["error_ratio"] = Quantity(outcome.ratio, "ratio")
+    if not np.isnan(outcome.primary.ratio):
+        found["error_ratio"] = Quantity(outcome.primary.ratio, "ratio")
     if outcome.alike:
         alike = outcome.alike
         found |= {
@@ -208,10 +210,12 @@ def _balance_check(case: Case) -> Iterator[Check]:
     if not known:
         return
     worst = max(known, key=lambda b: abs(b.difference))
+    chosen = case.asked.design == "chosen"
+    tail = "." if chosen else ", which is chance where chance decided the arm."
     yield Check(
-        "balance at baseline", "caution" if worst.imbalanced else "ok",
+        "balance at baseline", "caution" if worst.imbalanced and chosen else "ok",
         ("Largest standardised difference: ", Quantity(worst.difference),
-         f" ({worst.label}); alike means within ", Quantity(ALIKE), " in either direction."),
+         f" ({worst.label}); alike means within ", Quantity(ALIKE), f" in either direction{tail}"),
         worst.name,
     )  # fmt: skip
 
@@ -248,18 +252,18 @@ def _cluster_checks(case: Case) -> Iterator[Check]:
 
 def _outcome_checks(case: Case, outcome: OutcomeAnswer) -> Iterator[Check]:
     asked, primary = case.asked, case.primary
-    if not np.isnan(outcome.ratio):
+    if not np.isnan(outcome.primary.ratio):
         low, high = USUAL_RATIO
-        usual = low <= outcome.ratio <= high and outcome.basis != "people"
+        usual = low <= outcome.primary.ratio <= high and outcome.primary.basis != "people"
         tail = (
             ". The error by cluster was the smaller one, as few clusters make it by chance; the "
             "interval that ignores clusters is wider and is the one reported."
-            if outcome.basis == "people"
+            if outcome.primary.basis == "people"
             else "."
         )
         yield Check(
             "error by cluster against error of independent people", "ok" if usual else "caution",
-            ("Ratio ", Quantity(outcome.ratio, "ratio"), tail), asked.cluster or "",
+            ("Ratio ", Quantity(outcome.primary.ratio, "ratio"), tail), asked.cluster or "",
         )  # fmt: skip
     yield Check(
         "degrees of freedom", "caution" if primary.df < FEW_DF else "ok",

@@ -183,9 +183,7 @@ def _answer_outcome(asked: Asked, everyone: Dataset, arms: Reading, study: Study
         *_missing_as(asked, eligible, reading),
     ]
     alike = likeness(sample, clusters, level=asked.level)
-    return OutcomeAnswer(
-        reading, eligible, data, clusters, found.basis, found.ratio, alike, tuple(estimates)
-    )
+    return OutcomeAnswer(reading, eligible, data, clusters, found, alike, tuple(estimates))
 
 
 def _does_not_apply(asked: Asked, data: Dataset, study: Study) -> pd.Series[bool]:

@@ -37,7 +37,7 @@ from recovery_stats.models.risk import Family, Sample, Standardised, estimate, s
 
 Array = NDArray[np.floating[Any]]
 Structure = Literal["none", "nested", "crossed"]
-Basis = Literal["clusters", "people", "strata"]
+Basis = Literal["clusters", "people"]
 Likeness = Intraclass
 
 MOST_LEFT_OUT = 200  # clusters that are left out one at a time; beyond, one hardly matters
@@ -108,13 +108,14 @@ def _meet(together: NDArray[np.bool_], real: NDArray[np.bool_]) -> bool:
 class Primary:
     """The fit on which every effect rests, and why its errors are what they are.
 
-    basis: by cluster; people within strata; or people alone because that interval is the wider
-    one. ratio: error by cluster over error of independent people (nan without clusters).
+    basis: errors by cluster, or of people alone because that interval is the wider one (or
+    there are no clusters). stratified: people were randomised within strata, which have a
+    coefficient each. ratio: error by cluster over error of people alone (nan without clusters).
     """
 
     fit: Standardised
-    sample: Sample
     basis: Basis
+    stratified: bool
     ratio: float
 
 
@@ -123,23 +124,22 @@ def primary(
 ) -> Primary:
     """Standardise with the inference that the design allows, never below independence.
 
-    sample: with its clusters. strata (n,): codes within which people were randomised.
+    sample: with its clusters. strata (n,): codes within which people were randomised; where
+    these are the clusters, people within one are independent given its coefficient.
     """
-    if strata is not None:
-        base = sample.stratified(strata)
-        if base.cluster is None:
-            return Primary(standardise(base, family), base, "strata", float("nan"))
-    else:
-        base = sample
+    base, stratified = sample, strata is not None
+    if stratified:
+        own = sample.cluster is None or np.array_equal(strata, sample.cluster)
+        base = (sample.alone() if own else sample).stratified(strata)
     alone = standardise(base.alone(), family)
     if base.cluster is None:
-        return Primary(alone, base, "people", float("nan"))
+        return Primary(alone, "people", stratified, float("nan"))
     clustered = standardise(base, family)
     wide, narrow = (_difference(f, level) for f in (clustered, alone))
     ratio = wide.se / narrow.se if narrow.se > 0 else float("nan")
     if wide.high - wide.low < narrow.high - narrow.low:
-        return Primary(alone, base.alone(), "people", ratio)
-    return Primary(clustered, base, "clusters" if strata is None else "strata", ratio)
+        return Primary(alone, "people", stratified, ratio)
+    return Primary(clustered, "clusters", stratified, ratio)
 
 
 def _difference(fit: Standardised, level: float) -> Estimate:

@@ -98,7 +98,7 @@ def compare_times(
             crude, columns.arm, clusters, name="hazard_ratio_crude",
             label="Hazard ratio without covariates", level=level, rank="sensitivity",
         ),
-        *_model_based(fit, columns.arm, level),
+        *_model_based(fit, columns.arm, main),
         *_restricted_means(curves, horizon, level),
     ]  # fmt: skip
     tests = fit.proportionality().set_index("term")["p_value"]
@@ -196,14 +196,15 @@ def hazard_ratio(
     return robust if robust.high / robust.low >= plain.high / plain.low else plain
 
 
-def _model_based(fit: CoxFit, term: str, level: float) -> Iterator[Estimate]:
-    """The same ratio with the model's own error, where another one was computed."""
+def _model_based(fit: CoxFit, term: str, main: Estimate) -> Iterator[Estimate]:
+    """The same ratio with the model's own error, where `main` has another."""
     row = fit.tidy().set_index("term").loc[term]
-    if "std_error_model" in row:
+    if "std_error_model" in row and float(row["std_error_model"]) != main.se:
         yield estimate(
             "hazard_ratio_naive", "Hazard ratio as if people were independent",
             float(row["estimate"]), float(row["std_error_model"]), np.inf, scale="ratio",
-            level=level, rank="naive", method="Cox, Efron ties",
+            level=main.confidence, rank="naive", method="Cox, Efron ties", n=main.n,
+            events=main.events,
         )  # fmt: skip
 
 
