@@ -7,12 +7,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from recovery_stats import analyses
 from recovery_stats.analyses import Analysis
 from recovery_stats.core.codebook import Codebook, MissingRule, Variable
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.study import AnalysisSpec, Protocol, TableSpec
 from recovery_stats.errors import DataError, UsageError
-from recovery_stats.study import table, workflow
+from recovery_stats.study import demo, table, workflow
 from recovery_stats.study.binding import bind, options_of
 from tests.toy import TOY, Question, study, toy
 
@@ -196,3 +197,28 @@ class TestFiles:
     def test_unknown_privacy_profile(self) -> None:
         with pytest.raises(UsageError, match="Did you mean 'cms'"):
             table.profile("cmss")
+
+
+class TestDemo:
+    @pytest.mark.skipif(not demo.COMMITTED.is_file(), reason="no committed study")
+    def test_without_a_checkout_the_same_study_is_made_again(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        committed = demo.demo_study()
+        monkeypatch.setattr(demo, "COMMITTED", tmp_path / "nowhere")
+        made = demo.demo_study()
+        assert set(made.tables) == set(committed.tables)
+        for name, data in committed.tables.items():
+            again = made[name].frame
+            pd.testing.assert_frame_equal(data.frame, again, check_dtype=False, check_names=False)
+        roles = {name: dict(spec.roles) for name, spec in made.protocol.tables.items()}
+        assert roles == {n: dict(s.roles) for n, s in committed.protocol.tables.items()}
+
+    @pytest.mark.skipif(not demo.COMMITTED.is_file(), reason="no committed study")
+    def test_pruned_reading_gives_the_same_bindings(self) -> None:
+        whole = table.read_study(demo.COMMITTED)
+        pruned = table.read_study(demo.COMMITTED, prune=True)
+        assert len(pruned["persons"].frame.columns) < len(whole["persons"].frame.columns)
+        for spec in whole.protocol.analyses:
+            analysis = analyses.get(spec.kind)
+            assert bind(analysis, pruned, spec.options) == bind(analysis, whole, spec.options)

@@ -6,6 +6,7 @@ import textwrap
 import tomllib
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -32,10 +33,18 @@ class Word:
 
 def words() -> tuple[Word, ...]:
     """All entries in the order of the file."""
-    entries = tomllib.loads(WORDS.read_text(encoding="utf-8"))["word"]
-    return tuple(
-        Word(**{k: tuple(v) if isinstance(v, list) else v.strip() for k, v in entry.items()})
-        for entry in entries
+    return tuple(map(_word, tomllib.loads(WORDS.read_text(encoding="utf-8"))["word"]))
+
+
+def _word(entry: dict[str, Any]) -> Word:
+    return Word(
+        name=entry["name"],
+        kind=entry["kind"],
+        means=entry["means"].strip(),
+        doubt=entry["doubt"].strip(),
+        also=tuple(entry.get("also", ())),
+        see=tuple(entry.get("see", ())),
+        source=entry.get("source", ""),
     )
 
 
