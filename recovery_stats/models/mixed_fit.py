@@ -1,0 +1,428 @@
+"""A fitted linear mixed model: coefficients, tests, means, variance parts, rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from recovery_stats.core.check import Check
+from recovery_stats.core.dataset import Dataset
+from recovery_stats.core.estimate import Estimate, Level
+from recovery_stats.engines import lmm as engine
+from recovery_stats.engines import lmm_df
+from recovery_stats.engines.linalg import Array
+from recovery_stats.engines.lmm_robust import Robust
+from recovery_stats.errors import UsageError, unknown
+from recovery_stats.models import margins
+from recovery_stats.models.coding import Recipe
+from recovery_stats.models.columns import Columns, Grouping
+from recovery_stats.models.design import Design, Outcome, RandomDesign
+from recovery_stats.models.formula import Formula
+from recovery_stats.models.hypothesis import contrasts
+from recovery_stats.models.margins import Combination, Grid
+from recovery_stats.models.mixed_check import examine
+
+Method = Literal["satterthwaite", "kenward-roger", "normal"]
+
+
+@dataclass(frozen=True)
+class MixedFit:
+    """A fitted linear mixed model; see `recovery_stats.models.mixed.lmm`.
+
+    kept: positions of the estimated columns in the design; dropped: names of collinear ones.
+    """
+
+    formula: Formula
+    design: Design = field(repr=False)
+    kept_columns: tuple[int, ...] = field(repr=False)
+    dropped: tuple[str, ...]
+    factors: tuple[engine.RandomFactor, ...] = field(repr=False)
+    engine: engine.LmmFit = field(repr=False)
+    df: Method
+    cluster: str | None
+    robust: Robust | None = field(repr=False)
+    offset: Array | None = field(repr=False)
+    weights: Array | None = field(repr=False)
+    grid: Grid = field(repr=False)
+    data: pd.DataFrame | Dataset = field(repr=False)
+
+    # --- the coefficients --------------------------------------------------------------------
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.design.recipe
+
+    @property
+    def kept(self) -> list[int]:
+        return list(self.kept_columns)
+
+    @property
+    def X(self) -> Array:
+        return self.design.X[:, self.kept]
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """The names of the coefficients."""
+        return tuple(self.design.names[j] for j in self.kept_columns)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What the coefficients are called in words."""
+        return tuple(self.design.labels[j] for j in self.kept_columns)
+
+    @property
+    def term_means(self) -> tuple[float, ...]:
+        """The mean of each column of the design: the combination that gives the mean outcome."""
+        return tuple(self.X.mean(0).tolist())
+
+    def coefficient(self, term: str) -> float:
+        """One coefficient by its name."""
+        return float(margins.row_of(self.terms, {term: 1.0}) @ self.engine.beta)
+
+    @cached_property
+    def information(self) -> lmm_df.Information:
+        """What the degrees of freedom are computed from."""
+        return lmm_df.information(self.engine)
+
+    @cached_property
+    def _covariance(self) -> Array:
+        if self.robust is not None:
+            return self.robust.covariance
+        if self.df == "kenward-roger":
+            return lmm_df.adjusted_covariance(self.information)
+        return self.engine.covariance
+
+    def combine(self, L: Array) -> Combination:
+        """Estimates, standard errors and degrees of freedom of L @ coefficients."""
+        variance = np.einsum("ki,ij,kj->k", L, self._covariance, L)
+        return Combination(L @ self.engine.beta, np.sqrt(np.maximum(variance, 0.0)), self._df(L))
+
+    def _df(self, L: Array) -> Array:
+        if self.robust is not None:
+            return self.robust.df(L)
+        if self.df == "satterthwaite":
+            return lmm_df.satterthwaite(self.information, L)
+        if self.df == "kenward-roger":
+            return lmm_df.kenward_roger(self.information, L)
+        return np.full(len(L), np.inf)
+
+    def tidy(self, level: float = 0.95, exponentiate: bool = False) -> pd.DataFrame:
+        """One row per coefficient; `exponentiate` changes estimate and limits."""
+        found = self.combine(np.eye(len(self.terms)))
+        table: dict[str, Any] = {"term": list(self.terms), **found.table(level)}
+        if exponentiate:
+            for name in ("estimate", "conf_low", "conf_high"):
+                table[name] = np.exp(table[name])
+        if self.robust is not None:
+            table["std_error_model"] = np.sqrt(np.diag(self.engine.covariance))
+        return pd.DataFrame(table)
+
+    def covariance(self) -> pd.DataFrame:
+        """Covariance of the coefficients, of the kind that `tidy` shows."""
+        return pd.DataFrame(self._covariance, list(self.terms), list(self.terms))
+
+    def confint(self, method: str = "wald", level: float = 0.95) -> pd.DataFrame:
+        """Intervals of the coefficients."""
+        if method != "wald":
+            raise UsageError(unknown("interval method", method, ("wald",)))
+        columns = ["term", "estimate", "conf_low", "conf_high"]
+        return self.tidy(level)[columns]
+
+    def estimate(
+        self,
+        weights: Mapping[str, float],
+        *,
+        name: str,
+        label: str,
+        level: float = 0.95,
+        rank: Level = "secondary",
+        n: int | None = None,
+    ) -> Estimate:
+        """A linear combination of coefficients, by term name, as an Estimate.
+
+        n: people behind it; by default the levels of the largest random factor.
+        """
+        people = self.n_groups if n is None else n
+        return margins.estimate(
+            self, weights, name=name, label=label, level=level, rank=rank,
+            method=self.method, n=people,
+        )  # fmt: skip
+
+    def anova(self, type: int = 3) -> pd.DataFrame:
+        """F tests of the terms: type 3 (default), 2 or 1."""
+        rows = contrasts(self.recipe, self.kept, self.X, self._frame, type)
+        tests = [self.test(L) for L in rows.values()]
+        return pd.DataFrame(
+            {
+                "term": list(rows),
+                "num_df": [t.num_df for t in tests],
+                "den_df": [t.den_df for t in tests],
+                "statistic": [t.statistic for t in tests],
+                "p_value": [t.p_value for t in tests],
+            }
+        )
+
+    def test(self, L: Array) -> lmm_df.FTest:
+        """F test of L @ coefficients = 0, by the fit's own kind of degrees of freedom."""
+        if self.robust is not None:
+            raise UsageError("F tests of terms have no cluster-robust form yet; leave out cluster.")
+        if self.df == "kenward-roger":
+            return lmm_df.kenward_roger_f(self.information, L, self.engine.beta)
+        if self.df == "satterthwaite":
+            return lmm_df.satterthwaite_f(self.information, L, self.engine.beta)
+        return lmm_df.normal_f(self.engine.covariance, L, self.engine.beta)
+
+    # --- contrasts and means --------------------------------------------------------------------
+
+    def contrast(
+        self, weights: Mapping[str, Mapping[str, float]], level: float = 0.95
+    ) -> pd.DataFrame:
+        """Named linear combinations: {"a over b": {"x": 1, "z": -1}}."""
+        return margins.contrast(self, weights, level=level)
+
+    def margins(
+        self,
+        by: str | Sequence[str],
+        at: Mapping[str, float | Sequence[float]] | None = None,
+        level: float = 0.95,
+    ) -> pd.DataFrame:
+        """Adjusted means over the levels of `by`, other numbers at their means or at `at`."""
+        return margins.marginal_means(self, by, at=at, level=level)
+
+    def pairwise(self, by: str, adjust: str = "holm", level: float = 0.95) -> pd.DataFrame:
+        """Differences between adjusted means."""
+        return margins.pairwise(self, by, adjust=adjust, level=level)
+
+    def slopes(self, of: str, by: str | Sequence[str] = (), level: float = 0.95) -> pd.DataFrame:
+        """Slopes in a number, by levels of factors."""
+        return margins.slopes(self, of, by, level=level)
+
+    # --- the fit as a whole -----------------------------------------------------------------------
+
+    @property
+    def n_obs(self) -> int:
+        return self.engine.n
+
+    @property
+    def n_groups(self) -> int:
+        """Levels of the largest random factor."""
+        return max(f.levels for f in self.factors)
+
+    @property
+    def groups(self) -> dict[str, int]:
+        """Levels of every random factor."""
+        return {f.name: f.levels for f in self.factors}
+
+    @property
+    def method(self) -> str:
+        """How it was estimated, for tables."""
+        kind = "REML" if self.engine.reml else "ML"
+        if self.robust is not None:
+            return f"linear mixed model, {kind}, cluster-robust errors (CR2)"
+        words = {
+            "satterthwaite": "Satterthwaite df",
+            "kenward-roger": "Kenward–Roger",
+            "normal": "normal reference",
+        }[self.df]
+        return f"linear mixed model, {kind}, {words}"
+
+    def glance(self) -> pd.DataFrame:
+        """The fit in one row."""
+        e = self.engine
+        k = e.n_parameters
+        return pd.DataFrame(
+            {
+                "n_obs": [e.n],
+                "n_groups": [self.n_groups],
+                "log_likelihood": [e.log_likelihood],
+                "aic": [2.0 * k - 2.0 * e.log_likelihood],
+                "bic": [k * np.log(e.n) - 2.0 * e.log_likelihood],
+                "converged": [True],
+                "criterion": [e.criterion],
+                "sigma": [float(np.sqrt(e.sigma2))],
+                "singular": [e.singular],
+                "method": ["REML" if e.reml else "ML"],
+            }
+        )
+
+    def variance_components(self) -> pd.DataFrame:
+        """Variances and covariances of the random effects, and the residual variance."""
+        rows: list[tuple[str, str, str, float, float]] = []
+        for factor, psi in zip(self.factors, self.engine.psi, strict=True):
+            for block in factor.blocks:
+                for i, a in enumerate(block):
+                    rows += [_component(factor, psi, b, a) for b in block[: i + 1]]
+        rows.append(("Residual", "", "", self.engine.sigma2, 1.0))
+        return pd.DataFrame(
+            rows, columns=["group", "term_1", "term_2", "covariance", "correlation"]
+        )
+
+    def random_effects(self) -> pd.DataFrame:
+        """Predicted effects with the standard error of prediction (coefficients unknown)."""
+        parts = []
+        for factor, grouping, mode, spread in zip(
+            self.factors, self._groupings, self.engine.effects, self.engine.effect_variance,
+            strict=True,
+        ):  # fmt: skip
+            se = np.sqrt(np.maximum(np.diagonal(spread, axis1=1, axis2=2), 0.0))
+            parts.append(
+                pd.DataFrame(
+                    {
+                        "group": factor.name,
+                        "level": np.repeat(np.array(grouping.levels, dtype=object), factor.q),
+                        "term": list(factor.effects) * factor.levels,
+                        "estimate": mode.ravel(),
+                        "std_error": se.ravel(),
+                    }
+                )
+            )
+        return pd.concat(parts, ignore_index=True)
+
+    @cached_property
+    def _groupings(self) -> tuple[Grouping, ...]:
+        named = {r.grouping.name: r.grouping for r in self.design.random}
+        return tuple(named[f.name] for f in self.factors)
+
+    @property
+    def _frame(self) -> pd.DataFrame | Dataset:
+        """The rows analysed."""
+        if bool(self.design.kept.all()):
+            return self.data
+        if isinstance(self.data, Dataset):
+            return self.data.with_frame(self.data.frame[self.design.kept])
+        return self.data[self.design.kept]
+
+    # --- rows ---------------------------------------------------------------------------------
+
+    def _series(self, values: Array) -> pd.Series[Any]:
+        return pd.Series(values, index=self.design.rows)
+
+    def fitted(self, random: bool = True) -> pd.Series[Any]:
+        """Fitted values of the rows analysed, with the predicted random effects or without."""
+        value = self.X @ self.engine.beta
+        if self.offset is not None:
+            value = value + self.offset
+        if random:
+            for factor, effects in zip(self.factors, self.engine.effects, strict=True):
+                value = value + np.einsum("nq,nq->n", factor.Z, effects[factor.codes])
+        return self._series(value)
+
+    def residuals(self, kind: str = "response") -> pd.Series[Any]:
+        """Outcome minus fitted; "pearson" divides by the residual standard deviation."""
+        known = ("response", "pearson")
+        if kind not in known:
+            raise UsageError(unknown("kind of residual", kind, known))
+        left = self._y - self.fitted().to_numpy()
+        if kind == "pearson":
+            root = 1.0 if self.weights is None else np.sqrt(self.weights)
+            left = left * root / np.sqrt(self.engine.sigma2)
+        return self._series(left)
+
+    @property
+    def _y(self) -> Array:
+        assert isinstance(self.design.response, Outcome)
+        return self.design.response.y
+
+    def predict(
+        self, new_data: pd.DataFrame | Dataset | None = None, random: bool = True
+    ) -> pd.Series[Any]:
+        """Predictions for new rows: an unseen level has effect 0, a missing value gives NaN.
+
+        random=False predicts for the average group.
+        """
+        if new_data is None:
+            return self.fitted(random)
+        columns = Columns.of(new_data)
+        value = self.recipe.matrix(columns)[:, self.kept] @ self.engine.beta
+        value = value + self.recipe.offset(columns)
+        if random:
+            for part, at, factor in self._random_parts():
+                value = value + self._contribution(part, at, factor, columns)
+        return pd.Series(value, index=columns.frame.index)
+
+    def _random_parts(self) -> list[tuple[RandomDesign, int, int]]:
+        """Each random term with its first column within its factor, and the factor's number."""
+        names = [f.name for f in self.factors]
+        seen = dict.fromkeys(names, 0)
+        found = []
+        for part in self.design.random:
+            name = part.grouping.name
+            found.append((part, seen[name], names.index(name)))
+            seen[name] += part.Z.shape[1]
+        return found
+
+    def _contribution(self, part: RandomDesign, at: int, which: int, columns: Columns) -> Array:
+        Z = part.recipe.matrix(columns)
+        known = {level: j for j, level in enumerate(part.grouping.levels)}
+        found = columns.grouping(tuple(_group_columns(self.formula, part.grouping.name)))
+        level = np.array([*(known.get(v, -1) for v in found.levels), -1], dtype=np.intp)
+        effects = self.engine.effects[which][:, at : at + Z.shape[1]]
+        effects = np.vstack([effects, np.zeros(Z.shape[1])])
+        return np.asarray(np.einsum("nq,nq->n", Z, effects[level[found.codes]]))
+
+    # --- summaries of variance --------------------------------------------------------------------
+
+    def _random_variance(self) -> list[float]:
+        """Mean over rows of z'Psi z for each factor (Johnson 2014)."""
+        return [
+            float(np.einsum("nq,qr,nr->n", f.Z, psi, f.Z).mean())
+            for f, psi in zip(self.factors, self.engine.psi, strict=True)
+        ]
+
+    def icc(self, group: str | None = None) -> float:
+        """Share of the variance around the fixed effects that lies between groups (or one factor).
+
+        Source: Nakagawa, Johnson & Schielzeth 2017.
+        """
+        parts = self._random_variance()
+        names = [f.name for f in self.factors]
+        if group is not None and group not in names:
+            raise UsageError(unknown("random factor", group, names))
+        wanted = sum(v for v, n in zip(parts, names, strict=True) if group in (None, n))
+        return wanted / (sum(parts) + self.engine.sigma2)
+
+    def r2(self) -> pd.Series[Any]:
+        """Marginal R² (fixed effects) and conditional R² (fixed and random effects).
+
+        Source: Nakagawa & Schielzeth 2013; Johnson 2014 for slopes.
+        """
+        fixed = float(np.var(self.X @ self.engine.beta, ddof=1))
+        random = sum(self._random_variance())
+        total = fixed + random + self.engine.sigma2
+        return pd.Series({"marginal": fixed / total, "conditional": (fixed + random) / total})
+
+    # --- checks -------------------------------------------------------------------------------
+
+    def checks(self) -> tuple[Check, ...]:
+        """What was examined about this fit."""
+        residuals = self.residuals("pearson").to_numpy()
+        return examine(
+            self.factors, self.engine, residuals, self.fitted().to_numpy(), self.dropped,
+            self.design.lost,
+        )  # fmt: skip
+
+    def __repr__(self) -> str:
+        e = self.engine
+        groups = ", ".join(f"{name} {m}" for name, m in self.groups.items())
+        note = ", singular" if e.singular else ""
+        return (
+            f"<MixedFit {self.formula.text!r}: {e.n} rows, groups {groups}, "
+            f"{'REML' if e.reml else 'ML'} log-likelihood {e.log_likelihood:.3f}{note}>"
+        )
+
+
+def _component(
+    factor: engine.RandomFactor, psi: Array, a: int, b: int
+) -> tuple[str, str, str, float, float]:
+    size = np.sqrt(psi[a, a] * psi[b, b])
+    correlation = 1.0 if a == b else float(psi[a, b] / size) if size > 0 else float("nan")
+    return factor.name, factor.effects[a], factor.effects[b], float(psi[a, b]), correlation
+
+
+def _group_columns(formula: Formula, name: str) -> tuple[str, ...]:
+    return next(r.group for r in formula.random if r.name == name)
