@@ -63,8 +63,9 @@ class ColumnsNotEstimable(NotEstimable):
 class Problem:
     """What an evaluation needs, rows sorted as in `risk`.
 
-    X (p, m) centred and scaled; X_late (p, L), X_died (p, D) its columns for those rows.
-    weight, offset (m,). mean_weight (K,) of the events. centre, scale (p,).
+    X (p, m) centred and scaled; X_late (p, L) its columns for late rows. weight, offset (m,);
+    observed (p,): the events' weighted sum of X. mean_weight (K,): of the events. centre,
+    scale (p,).
     share, share_at (E,): c and k of each element of the tied sets; empty when none is needed.
     """
 
@@ -72,7 +73,7 @@ class Problem:
     ties: Ties
     X: Array
     X_late: Array
-    X_died: Array
+    observed: Array
     weight: Array
     offset: Array
     mean_weight: Array
@@ -227,8 +228,8 @@ def prepare(
         risk=risk,
         ties=ties,
         X=Xs,
-        X_late=np.ascontiguousarray(Xs[:, risk.late]),
-        X_died=np.ascontiguousarray(Xs[:, risk.died]),
+        X_late=np.take(Xs, risk.late, axis=1),
+        observed=_sum_of_events(Xs, risk, sorted_weight),
         weight=sorted_weight,
         offset=np.zeros(len(risk.order)) if offset is None else np.asarray(offset)[risk.order],
         mean_weight=risk.deaths.sum(event_weight) / risk.n_events,
@@ -239,20 +240,28 @@ def prepare(
     )
 
 
+def _sum_of_events(X: Array, risk: RiskSets, weight: Array) -> Array:
+    """Weighted sum of X (p, m) over the rows that end with the event: (p,)."""
+    own = np.zeros(len(weight))
+    own[risk.died] = weight[risk.died]
+    return np.asarray(X @ own)
+
+
 def _standardise(X: Array, order: Ints) -> tuple[Array, Array, Array]:
     """Centre, scale and the sorted (p, m) copy; a constant column keeps scale 1 and becomes 0."""
     Xs = np.empty((X.shape[1], len(order)))
     centre, scale = np.zeros(X.shape[1]), np.ones(X.shape[1])
     for j in range(X.shape[1]):
-        column = np.ascontiguousarray(X[:, j], dtype=float)[order]
+        column = Xs[j]
+        np.take(np.ascontiguousarray(X[:, j], dtype=float), order, out=column, mode="clip")
         centre[j] = column.mean()
         column -= centre[j]
         spread = float(np.sqrt(column @ column / len(column)))
         if spread > 1e-13 * abs(centre[j]):
             scale[j] = spread
+            column /= spread
         else:
             column[:] = 0.0
-        np.divide(column, scale[j], out=Xs[j])
     return centre, scale, Xs
 
 
@@ -273,8 +282,9 @@ def evaluate_hazard(problem: Problem, beta: Array) -> Hazard | None:
     eta -= shift
     r = np.exp(eta)
     r *= problem.weight
-    S0, by_tree = _sum_at_risk(risk, r)
-    S0D = risk.deaths.sum(r[risk.died])
+    leaving = risk.leaving.sum(r)
+    S0, by_tree = _sum_at_risk(risk, r, leaving)
+    S0D = risk.with_event(leaving)
     if not (np.isfinite(shift) and np.all(S0 > 0)):
         return None
     sums = _sum_elements(problem, S0, S0D)
@@ -288,9 +298,8 @@ def evaluate_hazard(problem: Problem, beta: Array) -> Hazard | None:
     )
 
 
-def _sum_at_risk(risk: RiskSets, r: Array) -> tuple[Array, bool]:
+def _sum_at_risk(risk: RiskSets, r: Array, leaving: Array) -> tuple[Array, bool]:
     """S0, and whether subtraction would cost digits (then the tree did it)."""
-    leaving = risk.leaving.sum(r)
     r_late = r[risk.late]
     coming = risk.coming.sum(r_late)
     S0 = risk.at_risk(leaving, coming)
@@ -323,20 +332,16 @@ def evaluate_moments(problem: Problem, beta: Array) -> Moments | None:
     v = expected_events(problem, hazard, hazard.h, hazard.g)
     leaving, quadratic = _sweep(problem, hazard.r, v)
     S1 = _first_moments(problem, hazard, leaving)
-    S1D = risk.deaths.sum_products(problem.X_died, hazard.r[risk.died])
-    residual = -v
-    residual[risk.died] += problem.weight[risk.died]
+    S1D = risk.with_event(leaving)
     information = quadratic - _between(S1, S1D, hazard.A, hazard.B, hazard.C)
-    return Moments(hazard, problem.X @ residual, information, S1, S1D, v)
+    return Moments(hazard, problem.observed - problem.X @ v, information, S1, S1D, v)
 
 
 def expected_events(problem: Problem, hazard: Hazard, h: Array, g: Array) -> Array:
     """v (m,): each row's share of the hazard increments h (K,), tied events corrected by g."""
     risk = problem.risk
-    v = risk.accumulate(h, by_tree=hazard.by_tree)
+    v = risk.accumulate(h, g if len(problem.share) else None, by_tree=hazard.by_tree)
     v *= hazard.r
-    if len(problem.share):
-        v[risk.died] -= hazard.r[risk.died] * g[risk.died_at]
     return v
 
 

@@ -109,7 +109,7 @@ def schoenfeld(fit: CoxFit) -> tuple[Array, Ints, Array]:
     sorted by stratum and time.
     """
     risk = fit.problem.risk
-    residual = fit.problem.X_died - mean_covariates(fit)[:, risk.died_at]
+    residual = fit.problem.X[:, risk.died] - mean_covariates(fit)[:, risk.died_at]
     return residual.T * fit.problem.scale, risk.order[risk.died], risk.time[risk.died_at]
 
 
@@ -156,7 +156,7 @@ def proportionality(fit: CoxFit, g: Array, terms: tuple[tuple[int, ...], ...]) -
     moments = moments_of(fit)
     problem = fit.problem
     g = g - np.average(g, weights=problem.risk.n_events)
-    residual = problem.X_died - mean_covariates(fit)[:, problem.risk.died_at]
+    residual = problem.X[:, problem.risk.died] - mean_covariates(fit)[:, problem.risk.died_at]
     weight = problem.weight[problem.risk.died] * g[problem.risk.died_at]
     U = residual @ weight
     cross = information_at(problem, moments, g)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi2, norm
 
-from recovery_stats.engines.risk_set import Array, Ints, merge_close
+from recovery_stats.engines.risk_set import Array, Ints, merge_close, number_times, rank
 from recovery_stats.errors import NotEstimable
 
 Interval = Literal["log-log", "log", "plain"]
@@ -65,13 +65,13 @@ def tabulate(
     else:
         stop, start = merge_close(stop, start)
     weight = np.ones(len(stop)) if weights is None else weights
-    time, exit_ = np.unique(stop, return_inverse=True)
+    time, exit_ = number_times(stop)
     T = len(time)
     left: Array = np.bincount(exit_, weight, T).astype(float)
     entry = np.zeros(len(stop), np.int64)
     n_risk: Array = np.cumsum(left[::-1], dtype=float)[::-1]
     if start is not None:
-        entry = np.searchsorted(time, start, side="right")
+        entry = rank(start, time)
         n_risk = n_risk - _tail_after(np.bincount(entry, weight, T + 1)[:T].astype(float))
     events = np.stack(
         [
@@ -362,15 +362,15 @@ def _rows_by(codes: Ints) -> list[Ints]:
 def _logrank_sums(
     stop: Array, died: Array, group: Ints, start: Array | None, G: int, rho: float, gamma: float
 ) -> tuple[Array, Array, Array]:
-    time = np.unique(stop[died])
-    K = len(time)
-    if not K:
+    if not died.any():
         return np.zeros(G), np.zeros(G), np.zeros((G, G))
-    d = _count(np.searchsorted(time, stop[died]), group[died], K, G)
-    left = _count(np.searchsorted(time, stop, side="right"), group, K + 1, G)
+    time, place = number_times(stop[died])
+    K = len(time)
+    d = _count(place, group[died], K, G)
+    left = _count(rank(stop, time), group, K + 1, G)
     at_risk = np.cumsum(left[:, ::-1], axis=1)[:, ::-1][:, 1:]
     if start is not None:
-        come = _count(np.searchsorted(time, start, side="right"), group, K + 1, G)
+        come = _count(rank(start, time), group, K + 1, G)
         at_risk = at_risk - np.cumsum(come[:, ::-1], axis=1)[:, ::-1][:, 1:]
     n, deaths = at_risk.sum(axis=0), d.sum(axis=0)
     survival = np.concatenate(([1.0], np.cumprod(1 - deaths / n)[:-1]))

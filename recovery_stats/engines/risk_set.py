@@ -96,7 +96,8 @@ class RiskSets:
     """Risk sets of n rows; `order` lists the rows ever at risk, sorted by exit and class.
 
     time, stratum (K,): of each event time. spans: first and one-past-last number of each
-    stratum's event times. entry, exit (m,): of the sorted rows. leaving: runs of 3*exit + class.
+    stratum's event times. entry, exit (m,): of the sorted rows. leaving: runs of rows with the
+    same exit, class and end, numbered 6*exit + 2*class + (1 if they end with the event).
     died (D,): sorted positions of event rows; died_at (D,): their time. late (L,): sorted
     positions of class 2, by entry; coming: runs of the time before their entry.
     """
@@ -153,10 +154,19 @@ class RiskSets:
         split = []
         for kind in range(3):
             bins = np.zeros((*sums.shape[:-1], self.K))
-            here = self.leaving.value % 3 == kind
-            bins[..., self.leaving.value[here] // 3] = sums[..., here]
+            for end in (0, 1):
+                here = self.leaving.value % 6 == 2 * kind + end
+                bins[..., self.leaving.value[here] // 6] += sums[..., here]
             split.append(bins)
         return split[0], split[1], split[2]
+
+    def with_event(self, sums: Array) -> Array:
+        """Of sums by run of `leaving` (…, C), those of the events, by time (…, K)."""
+        out = np.zeros((*sums.shape[:-1], self.K))
+        for kind in range(3):
+            here = self.leaving.value % 6 == 2 * kind + 1
+            out[..., self.leaving.value[here] // 6] += sums[..., here]
+        return out
 
     def not_yet(self, coming: Array) -> Array:
         """Sums by run of `coming` (…, C) to sums over late rows that enter after each time."""
@@ -176,12 +186,17 @@ class RiskSets:
         always, once, _ = self.by_class(leaving)
         return self.tail(always) + once + self.tree.sum_over_rows(late_values)
 
-    def accumulate(self, h: Array, *, by_tree: bool) -> Array:
-        """Sum h (K,) over the times each sorted row is at risk: (m,)."""
-        H, at = self.head(h), self.leaving.value // 3
-        out = self.leaving.spread(np.where(self.leaving.value % 3 == 1, h[at], H[at]))
+    def accumulate(self, h: Array, g: Array | None = None, *, by_tree: bool) -> Array:
+        """Sum h (K,) over the times each sorted row is at risk, less g (K,) at its event: (m,)."""
+        H, at = self.head(h), self.leaving.value // 6
+        kind, ended = self.leaving.value % 6 // 2, self.leaving.value % 2 == 1
+        own = np.zeros(len(at)) if g is None else np.where(ended, g[at], 0.0)
+        out = self.leaving.spread(np.where(kind == 1, h[at], H[at]) - own)
         if len(self.late) and by_tree:
-            out[self.late] = self.tree.sum_over_times(h)
+            late = self.tree.sum_over_times(h)
+            if g is not None:
+                late -= self.leaving.spread(own)[self.late]
+            out[self.late] = late
         elif len(self.late):
             out[self.late] -= H[self.entry[self.late] - 1]
         return out
@@ -262,16 +277,35 @@ def merge_close(*times: Array) -> tuple[Array, ...]:
     return tuple(kept[np.searchsorted(kept, t, side="right") - 1] for t in times)
 
 
-def rank(values: Array, distinct: Array) -> Ints:
-    """Count the sorted `distinct` values that are <= each value; a table where all are days."""
-    if len(distinct) and len(values) > 1000:
-        low, high = distinct[0], distinct[-1]
-        width = high - low
-        if width < 4 * len(values) and np.array_equal(distinct, np.rint(distinct)):
-            table = np.cumsum(np.bincount((distinct - low).astype(np.int64)))
-            whole = np.clip(np.floor(values) - low, -1, width).astype(np.int64)
-            return np.where(whole < 0, 0, table[np.maximum(whole, 0)])
-    return np.searchsorted(distinct, values, side="right")
+def are_days(distinct: Array, n: int) -> bool:
+    """Say whether sorted values are whole and so dense that a table over their range is short."""
+    if not len(distinct) or distinct[-1] - distinct[0] > 4 * n + 1000:
+        return False
+    return bool(np.array_equal(distinct, np.rint(distinct)))
+
+
+def rank(values: NDArray[Any], distinct: NDArray[Any]) -> Ints:
+    """Count the sorted `distinct` values that are <= each value; by a table where all are days."""
+    if len(values) < 1000 or not are_days(distinct, len(values)):
+        return np.searchsorted(distinct, values, side="right")
+    low = distinct[0] - 1
+    width = int(distinct[-1] - low)
+    table = np.cumsum(np.bincount((distinct - low).astype(np.int64)))
+    # values below `low` truncate upwards to 0 at most, which counts none
+    place = np.subtract(values, low)
+    np.clip(place, 0, width, out=place)
+    return np.asarray(table[place.astype(np.int64)])
+
+
+def number_times(values: Array) -> tuple[Array, Ints]:
+    """The distinct values, sorted, and the position of each among them."""
+    low, high = values.min(), values.max()
+    if high - low <= 4 * len(values) + 1000 and np.array_equal(values, np.rint(values)):
+        place = (values - low).astype(np.int64)
+        seen = np.bincount(place) > 0
+        return np.flatnonzero(seen) + low, (np.cumsum(seen) - 1)[place]
+    distinct, place = np.unique(values, return_inverse=True)
+    return distinct, place.reshape(-1)
 
 
 def smallest_unsigned(values: Ints) -> NDArray[Any]:
@@ -292,50 +326,55 @@ def number(
         (stop,) = merge_close(stop)
     else:
         stop, start = merge_close(stop, start)
-    distinct = np.unique(stop[event])
-    strata = np.zeros(len(stop), np.int64) if strata is None else strata
+    distinct, place = number_times(stop[event])
+    if strata is None:
+        entry = None if start is None else rank(start, distinct)
+        zero = np.zeros(len(distinct), np.int64)
+        return _sort(distinct, zero, entry, rank(stop, distinct) - 1, None, event)
     base = strata * (len(distinct) + 1)
-    key = base + rank(stop, distinct)
-    pairs = np.unique(key[event])
-    exit_ = rank(key.astype(float), pairs.astype(float)) - 1
-    opening = rank(base.astype(float), pairs.astype(float))
-    if start is None:
-        entry = opening
-    else:
-        entry = rank((base + rank(start, distinct)).astype(float), pairs.astype(float))
-    times = distinct[pairs % (len(distinct) + 1) - 1]
-    return _sort(times, pairs // (len(distinct) + 1), entry, exit_, opening, event)
+    pairs = number_times((base[event] + place + 1).astype(float))[0].astype(np.int64)
+    exit_ = rank(base + rank(stop, distinct), pairs) - 1
+    opening = rank(np.arange(int(strata.max()) + 1) * (len(distinct) + 1), pairs)[strata]
+    entry = None if start is None else rank(base + rank(start, distinct), pairs)
+    stratum, at = np.divmod(pairs, len(distinct) + 1)
+    return _sort(distinct[at - 1], stratum, entry, exit_, opening, event)
 
 
 def _sort(
     time: Array,
     stratum: Ints,
-    entry: Ints,
+    entry: Ints | None,
     exit_: Ints,
-    opening: Ints,
+    opening: Ints | None,
     event: NDArray[np.bool_],
 ) -> RiskSets:
-    """Sort the rows that are ever at risk by exit and class."""
-    K = len(time)
+    """Sort the rows that are ever at risk by exit and class.
+
+    entry None: everyone is at risk from the opening; opening None: the number 0 for all.
+    """
+    K, n = len(time), len(exit_)
+    opening = np.zeros(n, np.int64) if opening is None else opening
+    entry = opening if entry is None else entry
     ever = np.flatnonzero(entry <= exit_)
-    entry, exit_, event = entry[ever], exit_[ever], event[ever]
-    kind = np.where(entry == exit_, 1, np.where(entry == opening[ever], 0, 2))
-    run = 3 * exit_ + kind
+    if len(ever) < n:
+        entry, exit_, event, opening = entry[ever], exit_[ever], event[ever], opening[ever]
+    kind = np.where(entry == exit_, 1, np.where(entry == opening, 0, 2))
+    run = 6 * exit_ + 2 * kind + event
     order = np.argsort(smallest_unsigned(run), kind="stable")
     run, entry, exit_ = run[order], entry[order], exit_[order]
     died = np.flatnonzero(event[order])
-    late = np.flatnonzero(run % 3 == 2)
+    late = np.flatnonzero(run % 6 // 2 == 2)
     late = late[np.argsort(smallest_unsigned(entry[late]), kind="stable")]
     begins = np.flatnonzero(np.diff(stratum, prepend=-1))
     return RiskSets(
-        n=len(opening),
+        n=n,
         time=time,
         stratum=stratum,
         spans=tuple(pairwise([*begins.tolist(), K])),
         order=ever[order],
         entry=entry,
         exit=exit_,
-        leaving=Runs.of(run, 3 * K),
+        leaving=Runs.of(run, 6 * K),
         died=died,
         died_at=exit_[died],
         late=late,

@@ -543,15 +543,15 @@ def _joined(
     kept = list(persons.frame.columns if keep is None else keep)
     persons.require(*kept)
     kept = [c for c in kept if c not in columns and c != PERSON]
-    frame = persons.frame[kept].take(who)
-    frame.index = pd.RangeIndex(1, len(who) + 1)
-    added = pd.DataFrame(columns, index=frame.index)
-    added.insert(0, PERSON, persons.frame[person].take(who).to_numpy())
+    made = {PERSON: persons.frame[person].array.take(who)}
+    made |= {c: persons.frame[c].array.take(who) for c in kept}
+    # column by column and uncopied: a consolidated frame of this length costs more than all else
+    frame = pd.DataFrame(made | columns, index=pd.RangeIndex(1, len(who) + 1), copy=False)
     variables = [Variable(name, _label(name), unit=_unit(name)) for name in columns]
     variables.append(replace(persons.variable(person), name=PERSON))
     step = Step("Intervals of follow-up", len(who), "rows", len(persons))
     return Dataset(
-        pd.concat([frame, added], axis=1),
+        frame,
         persons.codebook.with_variables(*variables),
         {},
         persons.source,
