@@ -181,36 +181,42 @@ class _Reader(ArithmeticReader):
     # terms
 
     def sum(self, start: tuple[Term, ...], *, top: bool = False) -> tuple[Term, ...]:
-        terms = dict.fromkeys(start)
+        terms = {frozenset(t.factors): t for t in start}
         sign = self.accept("+", "-") or "+"
-        while True:
+        while sign:
             if top and self.has_bar():
                 self.random_term(sign)
             else:
-                terms = self.joined(terms, sign, self.product(), nested=not start)
-            self.bounded(terms)
+                self.join(terms, sign, self.product(), nested=not start)
+            self.bounded(len(terms))
             sign = self.accept("+", "-") or ""
-            if not sign:
-                return tuple(terms)
+        return tuple(terms.values())
 
-    def joined(
-        self, terms: dict[Term, None], sign: str, new: tuple[Term, ...] | None, *, nested: bool
-    ) -> dict[Term, None]:
-        if new is None or (sign == "-" and INTERCEPT in new):  # + 0, - 1
-            if nested:
-                raise self.error("0 and -1 remove the intercept only outside parentheses")
-            new, sign = (INTERCEPT,) if new is None or len(new) == 1 else new, "-"
-        if sign == "-":
-            out = {frozenset(t.factors) for t in new}
-            return {t: None for t in terms if frozenset(t.factors) not in out}
-        return dict.fromkeys(_unique((*terms, *new)))
+    def join(
+        self,
+        terms: dict[frozenset[Expression], Term],
+        sign: str,
+        new: tuple[Term, ...] | None,
+        *,
+        nested: bool,
+    ) -> None:
+        """Add or remove `new`; a:b and b:a are one term, and + 0 is - 1."""
+        if new is None:
+            sign, new = "-", (INTERCEPT,)
+        if sign == "-" and nested and INTERCEPT in new:
+            raise self.error("0 and -1 remove the intercept only outside parentheses")
+        for term in new:
+            if sign == "-":
+                terms.pop(frozenset(term.factors), None)
+            else:
+                terms.setdefault(frozenset(term.factors), term)
 
     def product(self) -> tuple[Term, ...] | None:
         left = self.nesting()
         while self.accept("*"):
             left, right = self.both(left, self.nesting(), "*")
             left = _unique((*left, *right, *_crossed(left, right)))
-            self.bounded(left)
+            self.bounded(len(left))
         return self.set_aside(left)
 
     def nesting(self) -> tuple[Term, ...] | None:
@@ -226,7 +232,7 @@ class _Reader(ArithmeticReader):
         while self.accept(":"):
             left, right = self.both(left, self.power(), ":")
             left = _unique(_crossed(left, right))
-            self.bounded(left)
+            self.bounded(len(left))
         return left
 
     def power(self) -> tuple[Term, ...] | None:
@@ -241,7 +247,7 @@ class _Reader(ArithmeticReader):
         for size in range(1, int(token.value) + 1):
             for some in combinations(base, size):
                 chosen.append(Term(tuple(dict.fromkeys(f for t in some for f in t.factors))))
-                self.bounded(chosen)
+                self.bounded(len(chosen))
         return _unique(chosen)
 
     def both(
@@ -280,8 +286,8 @@ class _Reader(ArithmeticReader):
                 kept.append(term)
         return None if terms is None else tuple(kept)
 
-    def bounded(self, terms: Iterable[Term]) -> None:
-        if len(list(terms)) > MAX_TERMS:
+    def bounded(self, count: int) -> None:
+        if count > MAX_TERMS:
             raise self.error(f"the formula unfolds to more than {MAX_TERMS} terms")
 
     # random terms
