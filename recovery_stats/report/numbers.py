@@ -196,7 +196,7 @@ def statistic(estimate: Estimate) -> float:
     return estimate.value / estimate.se
 
 
-def shown(
+def shown(  # noqa: PLR0911 (one case for each part)
     estimate: Estimate, part: EstimatePart, setting: Setting, decimals: int | None = None
 ) -> str:
     """One aspect of an estimate."""

@@ -44,20 +44,21 @@ class _Telling:
 
     values: frozenset[Value]
     shares: frozenset[tuple[int, int]]
+    withheld: frozenset[Value]
 
 
 def withhold_counts(document: Document, withheld: frozenset[Value], privacy: Privacy) -> Document:
     """Hide until nothing changes; `withheld` are numbers that the flow no longer tells."""
     counts = _read(document)
     small = frozenset(p for p in counts.numbers if is_small(counts.cells[p], privacy))
-    telling = _Telling(withheld, frozenset())
-    linked = _where(counts, telling) | _nearly_all(document, counts, privacy)
+    telling = _Telling(withheld, frozenset(), withheld)
+    linked = _where(document, counts, telling) | _nearly_all(document, counts, privacy)
     problem = Problem(counts.numbers, counts.sums, privacy.minimum, small, linked - small)
     for _ in range(ROUNDS):
         sums = counts.sums + _sums_known(document, counts, problem)
         problem = protect(replace(problem, sums=sums))
         telling = _telling(counts, problem, withheld)
-        found = _where(counts, telling) - problem.small
+        found = _where(document, counts, telling) - problem.small
         if found <= problem.linked:
             break
         problem = replace(problem, linked=problem.linked | found)
@@ -100,10 +101,13 @@ def _nearly_all(document: Document, counts: _Counts, privacy: Privacy) -> frozen
 
 
 def _sums_known(document: Document, counts: _Counts, problem: Problem) -> tuple[Sum, ...]:
-    """Rows and runs of tables with something hidden in them whose sum is printed somewhere."""
-    shares = {c.of for c in counts.cells.values() if isinstance(c, Share)}
-    printed = {p: c for p, c in counts.cells.items() if p not in problem.hidden}
-    visible = shares | {v[0] for c in printed.values() if (v := said(c))}
+    """Rows and runs of tables with something hidden in them whose sum is printed elsewhere."""
+    bases = {c.of for c in counts.cells.values() if isinstance(c, Share)}
+    printed: dict[int, set[Place]] = {}
+    for place, cell in counts.cells.items():
+        if place not in problem.hidden and (value := said(cell)):
+            printed.setdefault(value[0], set()).add(place)
+    wholes = {s.parts: s.whole for s in counts.sums}
     found = []
     for b, block in enumerate(document.blocks):
         for places in runs(block, b) if isinstance(block, Table) else ():
@@ -111,7 +115,8 @@ def _sums_known(document: Document, counts: _Counts, problem: Problem) -> tuple[
             if not known or problem.hidden.isdisjoint(places):
                 continue
             total = sum(counts.numbers[p] for p in places)
-            if total in visible:
+            elsewhere = printed.get(total, set()) - {wholes.get(places), *places}
+            if total in bases or elsewhere:
                 found.append(Sum(places, total=total))
     return tuple(found)
 
@@ -122,19 +127,26 @@ def _telling(counts: _Counts, problem: Problem, withheld: frozenset[Value]) -> _
     shares = {s for c in hidden if isinstance(c, Share) for s in ((c.n, c.of), (c.of - c.n, c.of))}
     plain = {v for c in hidden if isinstance(c, Count) and (v := said(c))}
     values = plain | {(n, "people") for n, _ in shares} | withheld
-    return _Telling(frozenset(v for v in values if v[0] >= problem.minimum), frozenset(shares))
+    large = frozenset(v for v in values if v[0] >= problem.minimum)
+    return _Telling(large, frozenset(shares), withheld - plain)
 
 
-def _where(counts: _Counts, telling: _Telling) -> frozenset[Place]:
+def _where(document: Document, counts: _Counts, telling: _Telling) -> frozenset[Place]:
     """The places that print a number that must not stand there.
 
     A share is the same number only on the same base: equal counts of other people are chance.
+    The flow was made safe by itself, what it lost at a step is no number of a table, and it
+    yields only to what tables hide.
     """
-    return frozenset(
-        p
-        for p, c in counts.cells.items()
-        if ((c.n, c.of) in telling.shares if isinstance(c, Share) else said(c) in telling.values)
-    )
+
+    def tells(place: Place, cell: Cell) -> bool:
+        if isinstance(cell, Share):
+            return (cell.n, cell.of) in telling.shares
+        if isinstance(document.blocks[place[0]], Flow):
+            return place[2] != 1 and said(cell) in telling.values - telling.withheld
+        return said(cell) in telling.values
+
+    return frozenset(p for p, c in counts.cells.items() if tells(p, c))
 
 
 # --- printing what is left ---------------------------------------------------------------

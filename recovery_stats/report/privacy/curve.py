@@ -153,7 +153,9 @@ def _steps(marks: list[_Mark], stops: list[int], privacy: Privacy) -> list[_Mark
                 last = i
         steps.append(stop)
         last = stop
-    return [marks[i] for i in steps]
+    ends = [marks[i] for i in steps]
+    same = len(ends) > 1 and ends[-1].time == ends[-2].time and ends[-1].events == ends[-2].events
+    return ends[:-1] if same else ends
 
 
 def _risk_cell(series: Series, time: float, exact: bool, privacy: Privacy) -> Cell:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import groupby
 
 from recovery_stats.core.document import Cell, Count, Flow, Share, Spread, Table, Total
 from recovery_stats.report.privacy.suppress import Sum
@@ -93,18 +94,27 @@ def _count_columns(table: Table) -> list[int]:
 
 
 def _stretches(table: Table, j: int) -> Iterator[list[int]]:
-    stretch: list[int] = []
-    depth = None
-    for i, row in enumerate(table.rows):
-        if not _is_count(_cell(table, i, j)) or row.depth != depth:
-            if len(stretch) > 1:
-                yield stretch
-            stretch = []
-        if _is_count(_cell(table, i, j)):
-            stretch.append(i)
-            depth = row.depth
-    if len(stretch) > 1:
-        yield stretch
+    """Neighbouring rows of one depth and one kind of cell, shares on one base.
+
+    Counts may hold their own total in the first or last row: each is tried as left out.
+    """
+    for kind, run in groupby(range(len(table.rows)), key=lambda i: _kind(table, i, j)):
+        stretch = list(run)
+        if kind is not None:
+            yield stretch
+        if kind is not None and kind[1] is None:
+            yield stretch[1:]
+            yield stretch[:-1]
+
+
+def _kind(table: Table, i: int, j: int) -> tuple[int, int | None] | None:
+    match _cell(table, i, j):
+        case Share(of=of):
+            return (table.rows[i].depth, of)
+        case Count():
+            return (table.rows[i].depth, None)
+        case _:
+            return None
 
 
 def _cell(table: Table, i: int, j: int) -> Cell:

@@ -67,15 +67,17 @@ def protect(problem: Problem) -> Problem:
     instead of "< 11"), which widens what it may be.
     """
     helpless: set[Place] = set()
+    spent: set[Sum] = set()
     while found := exposed(problem) - helpless:
-        target = _weakest(problem, found)
-        partner = _partner(problem, target)
-        if partner is not None:
-            problem = replace(problem, blurred=problem.blurred | {partner})
-        elif bounded := problem.small.intersection(target.places) - problem.unbounded:
+        target = _weakest(problem, found, spent)
+        if target is None:
+            bounded = _around(problem, found) - problem.unbounded
             problem = replace(problem, unbounded=problem.unbounded | bounded)
+            helpless |= found if not bounded else set()
+        elif (partner := _partner(problem, target)) is None:
+            spent.add(target)
         else:
-            helpless |= found.intersection(target.places)
+            problem = replace(problem, blurred=problem.blurred | {partner})
     return _pruned(problem, helpless)
 
 
@@ -84,23 +86,34 @@ def exposed(problem: Problem) -> set[Place]:
     return (_solved(problem) | _squeezed(problem)) & problem.secret
 
 
-def _weakest(problem: Problem, found: set[Place]) -> Sum:
+def _around(problem: Problem, found: set[Place]) -> frozenset[Place]:
+    """The small counts that share a sum with one of `found`."""
+    sums = [s for s in problem.sums if not found.isdisjoint(s.places)]
+    return problem.small.intersection(p for s in sums for p in s.places)
+
+
+def _weakest(problem: Problem, found: set[Place], spent: set[Sum]) -> Sum | None:
     """The sum to mend first: the one with fewest hidden terms, with an exposed one if it can be."""
     hidden = problem.hidden
 
     def weakness(s: Sum) -> tuple[int, bool, str]:
         return len(hidden.intersection(s.places)), found.isdisjoint(s.places), repr(s.places)
 
-    return min((s for s in problem.sums if not hidden.isdisjoint(s.places)), key=weakness)
+    open_ = (s for s in problem.sums if s not in spent and not hidden.isdisjoint(s.places))
+    return min(open_, key=weakness, default=None)
 
 
 def _partner(problem: Problem, s: Sum) -> Place | None:
-    """What to hide in `s`: the smallest visible part, else the whole unless it is known anyway."""
+    """What to hide in `s`: the smallest visible part, else the whole unless it is known anyway.
+
+    A part that is zero comes last.
+    """
     known = any(set(t.parts) == set(s.parts) and t.whole is None for t in problem.sums)
     whole = [s.whole] if s.whole is not None and not known else []
-    for candidates in (s.parts, whole):
-        visible = [p for p in candidates if p not in problem.hidden and problem.counts[p] > 0]
-        if visible:
+    parts = [p for p in s.parts if problem.counts[p] > 0]
+    zeros = [p for p in s.parts if problem.counts[p] == 0]
+    for candidates in (parts, whole, zeros):
+        if visible := [p for p in candidates if p not in problem.hidden]:
             return min(visible, key=lambda p: (problem.counts[p], p))
     return None
 

@@ -1,0 +1,370 @@
+"""Attacks on disclosed documents: what was hidden must not come back.
+
+The attacker has everything printed and the rule itself. Tables are attacked by integer programs
+(the least and the largest value of every hidden count under all sums that hold), flows by
+subtraction, shares by percentages, curves by reading their steps.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from scipy.optimize import Bounds, LinearConstraint, milp
+
+from recovery_stats.core.dataset import Step
+from recovery_stats.core.document import (
+    Cell,
+    Column,
+    Count,
+    CurveFigure,
+    Document,
+    Flow,
+    Hidden,
+    Paragraph,
+    Quantity,
+    Row,
+    Share,
+    Shown,
+    Spread,
+    Table,
+    Total,
+)
+from recovery_stats.core.estimate import Estimate
+from recovery_stats.core.study import PROFILES, Privacy
+from recovery_stats.report import render
+from recovery_stats.report.compose import compose
+from recovery_stats.report.disclose import disclose
+from recovery_stats.report.privacy.visit import cells
+from tests.report import example
+
+CMS = PROFILES["cms"]
+LEAST_POSSIBLE = 3
+
+
+def document(*blocks: object, estimates: tuple[Estimate, ...] = ()) -> Document:
+    return Document("attack", "Attack", "SYNTHETIC", tuple(blocks), estimates)  # type: ignore[arg-type]
+
+
+# --- tables ------------------------------------------------------------------------------
+
+
+def random_counts(draw: random.Random) -> np.ndarray:
+    """Categories by groups with small cells, an empty one now and then."""
+    shape = (draw.randint(2, 5), draw.randint(2, 4))
+    sizes = [0, 2, 5, 9, 10, 11, 14, 30, 80, 240]
+    counts = [[draw.choice(sizes) for _ in range(shape[1])] for _ in range(shape[0])]
+    return np.array(counts)
+
+
+def table_of(counts: np.ndarray, *, shares: bool, whole_row: bool, whole_column: bool) -> Table:
+    full = counts
+    if whole_column:
+        full = np.column_stack([full, full.sum(axis=1)])
+    bases = full.sum(axis=0)
+
+    def cell(n: int, of: int) -> Cell:
+        return Share(int(n), int(of)) if shares else Count(int(n))
+
+    rows = [
+        Row(f"r{i}", f"Category {i}", tuple(cell(n, of) for n, of in zip(line, bases, strict=True)))
+        for i, line in enumerate(full)
+    ]
+    if whole_row:
+        rows.append(Row("n", "People", tuple(Count(int(n)) for n in bases)))
+    names = [f"g{j}" for j in range(counts.shape[1])]
+    columns = [Column(name, name) for name in names] + [Column("all", "All")] * whole_column
+    totals = [Total("n", tuple(f"r{i}" for i in range(len(counts))))] * whole_row
+    totals += [Total("all", tuple(names), "columns")] * whole_column
+    return Table("t", "Counts", tuple(columns), tuple(rows), totals=tuple(totals))
+
+
+def attack(table: Table, counts: np.ndarray, *, known: bool, total: bool) -> None:
+    """Bound every hidden inner count by integer programs over the sums that are known.
+
+    known: the row below holds the column sums; total: the column at the right the row sums.
+    """
+    low, high = bounds_of(table, counts)
+    matrix, ends = sums_of(table, counts, known=known, total=total)
+    for k, (i, j) in enumerate(np.ndindex(*counts.shape)):
+        if 0 < counts[i, j] < CMS.minimum:
+            assert isinstance(table.rows[i].cells[j], Hidden)
+            least, most = (extreme(k, sign, matrix, ends, low, high) for sign in (1, -1))
+            assert most - least + 1 >= LEAST_POSSIBLE
+
+
+def bounds_of(table: Table, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    low, high = np.zeros(counts.size), np.full(counts.size, np.inf)
+    for k, (i, j) in enumerate(np.ndindex(*counts.shape)):
+        cell = table.rows[i].cells[j]
+        if isinstance(cell, Hidden):
+            low[k], high[k] = (1, cell.below - 1) if cell.below else (0, np.inf)
+        else:
+            low[k] = high[k] = cell.n  # type: ignore[union-attr]
+    return low, high
+
+
+def sums_of(
+    table: Table, counts: np.ndarray, *, known: bool, total: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Column sums from the row of totals or the base of any printed share; row sums."""
+    rows, columns = counts.shape
+    places = np.arange(counts.size).reshape(rows, columns)
+    found = []
+    for j in range(columns):
+        cells_here = [table.rows[i].cells[j] for i in range(rows)]
+        told = any(isinstance(cell, Share) for cell in cells_here)
+        if told or (known and isinstance(table.rows[rows].cells[j], Count)):
+            found.append((places[:, j], counts[:, j].sum()))
+    found += [
+        (places[i], counts[i].sum())
+        for i in range(rows)
+        if total and not isinstance(table.rows[i].cells[columns], Hidden)
+    ]
+    matrix = np.zeros((len(found), counts.size))
+    for line, (where, _) in zip(matrix, found, strict=True):
+        line[where] = 1
+    return matrix, np.array([n for _, n in found], float)
+
+
+def extreme(  # type: ignore[no-untyped-def]
+    k: int, sign: int, matrix: np.ndarray, ends: np.ndarray, low: np.ndarray, high: np.ndarray
+):
+    """The least (sign 1) or largest (−1) value of count `k`; ∞ when nothing bounds it."""
+    goal = sign * np.eye(low.size)[k]
+    rules = [LinearConstraint(matrix, ends, ends)] if len(matrix) else []
+    found = milp(goal, constraints=rules, bounds=Bounds(low, high), integrality=np.ones(low.size))
+    return sign * found.fun if found.fun is not None else -sign * math.inf
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_hidden_counts_of_a_table_keep_several_possible_values(seed: int) -> None:
+    draw = random.Random(seed)  # noqa: S311
+    counts = random_counts(draw)
+    shares, whole_row, whole_column = (draw.random() < 0.5 for _ in range(3))
+    table = table_of(counts, shares=shares, whole_row=whole_row, whole_column=whole_column)
+    (safe,) = disclose(document(table), CMS).blocks
+    assert isinstance(safe, Table)
+    attack(safe, counts, known=whole_row, total=whole_column)
+
+
+def test_undeclared_sums_are_found_too() -> None:
+    counts = np.array([[7, 40, 60], [50, 45, 70], [90, 80, 99]])
+    declared = table_of(counts, shares=True, whole_row=True, whole_column=True)
+    bare = Table("t", "c", declared.columns, declared.rows)
+    (safe,) = disclose(document(bare), CMS).blocks
+    assert isinstance(safe, Table)
+    attack(safe, counts, known=True, total=True)
+
+
+def test_a_total_printed_in_prose_closes_the_sum() -> None:
+    columns = (Column("a", "A"), Column("b", "B"), Column("c", "C"))
+    table = Table("t", "Events", columns, (Row("e", "Events", (Count(7), Count(60), Count(80))),))
+    said = Paragraph((Count(147), " relapsed."))
+    safe = disclose(document(said, table), CMS)
+    hidden = [c for c in cells(safe).values() if isinstance(c, Hidden)]
+    assert len(hidden) >= 2
+
+
+def test_means_of_a_small_group_do_not_follow_from_the_others() -> None:
+    columns = (Column("a", "A"), Column("b", "B"), Column("all", "All"))
+    rows = (
+        Row("n", "People", (Count(7), Count(93), Count(100))),
+        Row("age", "Age", (Spread(50.0, 9.0, 7), Spread(40.0, 9.0, 93), Spread(40.7, 9.0, 100))),
+    )
+    totals = (Total("all", ("a", "b"), "columns"),)
+    (safe,) = disclose(document(Table("t", "c", columns, rows, totals=totals)), CMS).blocks
+    assert isinstance(safe, Table)
+    assert sum(isinstance(cell, Hidden) for cell in safe.rows[1].cells) >= 2
+
+
+# --- the same number elsewhere -------------------------------------------------------------
+
+
+def test_a_number_hidden_in_a_table_is_hidden_in_words_and_complements() -> None:
+    counts = np.array([[7, 60], [112, 80]])
+    table = table_of(counts, shares=True, whole_row=True, whole_column=True)
+    said = Paragraph((Count(7), Count(112), Share(112, 119), Count(19, "sites")))
+    safe = disclose(document(said, table), CMS)
+    words = safe.blocks[0]
+    assert isinstance(words, Paragraph)
+    assert [type(part) for part in words.parts] == [Hidden, Hidden, Hidden, Count]
+
+
+def test_shares_with_a_small_complement_or_base_are_hidden() -> None:
+    said = Paragraph((Share(392, 400), Share(3, 9), Share(0, 400), Share(0, 9), Share(30, 400)))
+    (safe,) = disclose(document(said), CMS).blocks
+    assert isinstance(safe, Paragraph)
+    assert [type(part) for part in safe.parts] == [Hidden, Hidden, Share, Hidden, Share]
+
+
+def test_tests_beside_hidden_counts_and_their_love_plot_go_too() -> None:
+    columns = (Column("a", "A"), Column("b", "B"), Column("smd", "SMD"))
+    row = Row("x", "Rare", (Share(4, 200), Share(40, 200), Quantity(0.58)))
+    (safe,) = disclose(document(Table("t", "c", columns, (row,))), CMS).blocks
+    assert isinstance(safe, Table)
+    assert isinstance(safe.rows[0].cells[2], Hidden)
+
+
+def test_raw_contrasts_of_a_hidden_share_are_hidden_and_model_estimates_stay() -> None:
+    columns = (Column("a", "A"), Column("b", "B"))
+    table = Table("t", "c", columns, (Row("x", "Relapse", (Share(5, 100), Share(30, 100))),))
+    raw = Estimate("rd", "RD", -0.25, -0.35, -0.15)
+    ratio = Estimate("rr", "RR", 5 / 30, 0.07, 0.4, scale="ratio")
+    model = Estimate("adjusted", "adjusted", -0.21, -0.3, -0.1, n=200, events=35)
+    kept = disclose(document(table, Paragraph((Shown(raw),)), estimates=(raw, ratio, model)), CMS)
+    assert [e.name for e in kept.estimates] == ["adjusted"]
+    assert kept.estimates[0].n is None  # 200 stands nowhere on the page
+
+
+def test_raw_proportions_that_are_small_counts_are_hidden() -> None:
+    few = Estimate("p", "", 0.05, 0.02, 0.1, scale="probability", n=100)
+    survival = Estimate(
+        "s", "", 0.93, 0.9, 0.97, scale="probability", level="descriptive", n=120, events=8
+    )
+    many = Estimate("q", "", 0.583, 0.5, 0.66, scale="probability", n=261, events=104)
+    assert [e.name for e in disclose(document(estimates=(few, survival, many)), CMS).estimates] == [
+        "q"
+    ]
+
+
+# --- flow --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_step_of_the_flow_gives_a_small_loss(seed: int) -> None:
+    draw = random.Random(seed)  # noqa: S311
+    n, people, steps = 900, 300, []
+    for i in range(6):
+        steps.append(Step(f"step {i}", n, "rows", people))
+        n -= draw.choice([0, 3, 8, 11, 40])
+        people -= draw.choice([0, 0, 2, 12])
+    result = example.result(flow=tuple(steps), facts={}, tables={}, figures={}, checks=())
+    facts = Paragraph(tuple(Count(step.kept, "rows") for step in steps))
+    draft = compose(result, "T", "# T\n\n[[flow]]")
+    safe = disclose(Document("a", "T", "REAL", (*draft.blocks, facts)), CMS)
+    flow, said = safe.blocks
+    assert isinstance(flow, Flow)
+    assert isinstance(said, Paragraph)
+    kept = [cell.n for _, cell, _ in flow.steps if isinstance(cell, Count)]
+    lost = [cell.n for _, _, cell in flow.steps if isinstance(cell, Count)]
+    who = [cell.n for cell in flow.people if isinstance(cell, Count)]
+    words = [cell.n for cell in said.parts if isinstance(cell, Count)]
+    printed = sorted({*kept, *words}, reverse=True)
+    for numbers in (printed, sorted(set(who), reverse=True)):
+        assert all(a - b >= CMS.minimum for a, b in pairwise(numbers))
+    assert all(not 0 < n < CMS.minimum for n in lost)
+    assert flow.steps[-1][1] == Count(steps[-1].kept, "rows")
+
+
+def test_a_sample_a_few_short_of_the_flow_is_hidden() -> None:
+    flow = Flow((("in", Count(840), None), ("kept", Count(812), Count(28))))
+    (_, said) = disclose(document(flow, Paragraph((Count(805), Count(700)))), CMS).blocks
+    assert isinstance(said, Paragraph)
+    assert [type(part) for part in said.parts] == [Hidden, Count]
+
+
+# --- curves ------------------------------------------------------------------------------
+
+
+def curve(people: int, seed: int, privacy: Privacy = CMS) -> tuple[CurveFigure, CurveFigure]:
+    """One figure before and after disclosure."""
+    series = example.curve("A", people, 0.002, seed)
+    raw = CurveFigure("c", "c", "Days", "S", (series,), (0.0, 90.0, 180.0, 365.0))
+    draft = compose(example.result(figures={"c": raw}), "T", "# T\n\n[[c]]")
+    (safe,) = disclose(draft, privacy).blocks
+    assert isinstance(safe, CurveFigure)
+    return raw, safe
+
+
+@pytest.mark.parametrize("people", [8, 15, 40, 120, 400])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_curve_gives_back_no_small_number_of_events(people: int, seed: int) -> None:
+    raw, safe = curve(people, seed)
+    (before,), (after,) = raw.series, safe.series
+    assert after.n_at == after.events_at == after.censored_at == ()
+    if not after.x:  # nothing is drawn of so few
+        return
+    total = sum(before.events_at)
+    told = [0]
+    for time, y in zip(after.x[1:], after.y[1:], strict=True):
+        # the attacker finds the points of the true curve that print alike, and counts events
+        alike = [i for i, s in enumerate(before.y) if abs(round(s, 3) - y) < 1e-9]
+        reach = [i for i in alike if before.x[i] <= time]
+        told.append(sum(before.events_at[: reach[-1] + 1]) if reach else 0)
+    steps = [b - a for a, b in pairwise([*told, total])]
+    assert all(d == 0 or d >= CMS.grid_events for d in steps)
+    days = {x for x, d in zip(before.x, before.events_at, strict=True) if d} - {before.x[-1]}
+    regular = {t for t in after.x if t % 1 == 0 and (t % 5 == 0 or t in raw.risk_times)}
+    assert set(after.x) <= regular | {before.x[-1]} | {t for t in after.x if t not in days}
+
+
+@pytest.mark.parametrize("people", [40, 120, 400])
+@pytest.mark.parametrize("seed", range(4))
+def test_the_risk_table_gives_back_no_small_number_of_exits(people: int, seed: int) -> None:
+    _, safe = curve(people, seed)
+    (after,), (risk,) = safe.series, safe.risk
+    rounded = any("rounded" in note for note in safe.notes)
+    half = 5 if rounded else 0
+    for (t, a), (u, b) in pairwise(zip(safe.risk_times, risk, strict=True)):
+        if not (isinstance(a, Count) and isinstance(b, Count) and t in after.x and u in after.x):
+            continue
+        s, z = (after.y[after.x.index(x)] for x in (t, u))
+        events = a.n * (1 - z / s)
+        left = a.n - b.n - events
+        assert half or abs(left) < 0.7 or left > CMS.minimum - 2
+    assert all(not isinstance(c, Count) or c.n == 0 or c.n >= 10 for c in risk)
+
+
+def test_nothing_rests_on_few_people_in_other_figures() -> None:
+    safe = disclose(compose(example.result(), "T", example.TEMPLATE), CMS)
+    line = next(b for b in safe.blocks if getattr(b, "name", "") == "curve_by_dose")
+    sites = next(b for b in safe.blocks if getattr(b, "name", "") == "sites")
+    assert len(line.series[0].x) == 7  # type: ignore[union-attr]
+    assert line.series[0].n_at == ()  # type: ignore[union-attr]
+    assert len(sites.value) == 4  # type: ignore[union-attr]
+
+
+# --- whole documents ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("profile", ["cms", "acro", "opensafely", "ohdsi"])
+def test_no_small_count_is_printed_in_any_format(profile: str) -> None:
+    privacy = PROFILES[profile]
+    safe = disclose(compose(example.result(), "T", example.TEMPLATE), privacy)
+    rows = json.loads(render(safe, "json"))
+    counts = [r["value"] for r in rows if r["statistic"] in ("count", "events")]
+    sizes = [r["n"] for r in rows if r["n"] is not None]
+    public = {14}  # the number of sites
+    small = range(1, privacy.minimum)
+    assert not [n for n in (*counts, *sizes) if n in small and n not in public]
+    if privacy.round_to > 1:
+        assert not [n for n in counts if n % privacy.round_to and n not in public]
+
+
+def test_ages_above_89_are_one_category() -> None:
+    columns = (Column("v", "Value"),)
+    row = Row("age_max", "Age, oldest decile", (Quantity(93.0),))
+    (safe,) = disclose(document(Table("t", "c", columns, (row,))), CMS).blocks
+    assert isinstance(safe, Table)
+    assert safe.rows[0].cells == ("90 or over",)
+
+
+def test_no_privacy_changes_nothing() -> None:
+    draft = compose(example.result(), "T", example.TEMPLATE)
+    assert disclose(draft, PROFILES["none"]).blocks == draft.blocks
+
+
+def test_disclosure_is_idempotent_on_tables() -> None:
+    counts = np.array([[7, 60], [112, 80]])
+    draft = document(table_of(counts, shares=True, whole_row=True, whole_column=True))
+    once = disclose(draft, CMS)
+    again = disclose(once, CMS)
+    assert [row.cells for row in once.blocks[0].rows] == [  # type: ignore[union-attr]
+        row.cells
+        for row in again.blocks[0].rows  # type: ignore[union-attr]
+    ]
