@@ -129,7 +129,7 @@ def primary(
     """
     base, stratified = sample, strata is not None
     if stratified:
-        own = sample.cluster is None or np.array_equal(strata, sample.cluster)
+        own = sample.cluster is None or bool(np.all(strata == sample.cluster))
         base = (sample.alone() if own else sample).stratified(strata)
     alone = standardise(base.alone(), family)
     if base.cluster is None:
