@@ -36,6 +36,7 @@ from recovery_stats.core.document import (
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.report import figure_data
 from recovery_stats.report.numbers import statistic
+from recovery_stats.report.words import clean
 
 Value = float | int | str | None
 _FIGURES = (CurveFigure, LineFigure, ForestFigure, LoveFigure, CaterpillarFigure)
@@ -92,8 +93,8 @@ def _record(row: Statistic) -> dict[str, Value]:
     return {
         "analysis": row.analysis,
         "group": row.group,
-        "variable": row.variable,
-        "level": row.level,
+        "variable": clean(row.variable),
+        "level": clean(row.level),
         "statistic": row.statistic,
         "value": row.value,
         "method": row.method,

@@ -39,14 +39,15 @@ def table(value: Table, number: str = "", width: int = WIDTH) -> str:
     titles = [f"{c.group}: {c.label}" if c.group else c.label for c in value.columns]
     body = [[clean(text) for text in row] for row in words.printed(value)]
     labels = ["  " * row.depth + clean(row.label) for row in value.rows]
-    stub = min(max(map(_width, [value.stub, *labels]), default=0), LABEL_WIDTH)
+    head = clean(value.stub)
+    stub = min(max(map(_width, [head, *labels]), default=0), LABEL_WIDTH)
     widths = [
         max([_width(clean(title)), *(_width(row[j]) for row in body)])
         for j, title in enumerate(titles)
     ]
     rule = "-" * min(stub + sum(w + len(GAP) for w in widths), width)
     caption = fill(f"{number} {clean(value.caption)}".strip(), width)
-    lines = [caption, rule, _line(value.stub, list(map(clean, titles)), stub, widths), rule]
+    lines = [caption, rule, _line(head, list(map(clean, titles)), stub, widths), rule]
     for label, row in zip(labels, body, strict=True):
         lines += _line(label, row, stub, widths).split("\n")
     notes = [fill(f"Note. {clean(note)}", width) for note in value.notes]

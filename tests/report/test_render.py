@@ -1,0 +1,223 @@
+"""Documents as bytes: well formed, safe with hostile labels, the same in every process."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from recovery_stats.core.document import Column, Count, Document, Paragraph, Row, Table
+from recovery_stats.core.study import PROFILES
+from recovery_stats.errors import UsageError
+from recovery_stats.report import FORMATS, render
+from recovery_stats.report.compose import compose
+from recovery_stats.report.disclose import disclose
+from recovery_stats.report.numbers import cell
+from recovery_stats.report.privacy.visit import cells
+from tests.report import example
+
+ROOT = Path(__file__).parents[2]
+VOID = {"meta", "br", "link", "img", "hr"}
+
+
+def report() -> Document:
+    draft = compose(example.result(), "A question <b>?</b>", example.TEMPLATE)
+    return disclose(draft, PROFILES["cms"])
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return render(report(), "html").decode()
+
+
+class Reader(HTMLParser):
+    """Collects tags, ids and references, and checks that every tag is closed in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+        self.ids += [value or "" for name, value in attrs if name == "id"]
+        self.links += [
+            (value or "")[1:]
+            for name, value in attrs
+            if name == "href" and (value or "").startswith("#")
+        ]
+        self.links += [
+            i for name, value in attrs if name == "aria-labelledby" for i in (value or "").split()
+        ]
+        self.links += [i for _, value in attrs for i in re.findall(r"url\(#([^)]+)\)", value or "")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open
+        assert self.open.pop() == tag
+
+
+def read(page: str) -> Reader:
+    reader = Reader()
+    reader.feed(page)
+    reader.close()
+    return reader
+
+
+def test_the_page_is_well_formed_and_its_ids_are_unique(page: str) -> None:
+    reader = read(page)
+    assert reader.open == []
+    assert len(reader.ids) == len(set(reader.ids))
+    assert set(reader.links) <= set(reader.ids)
+
+
+def test_the_page_needs_nothing_and_runs_nothing(page: str) -> None:
+    reader = read(page)
+    assert "default-src 'none'; style-src 'unsafe-inline'; img-src data:" in page
+    assert not {"script", "iframe", "object", "link", "img", "form"} & set(reader.tags)
+    assert not [name for name, _ in reader.attributes if name.startswith("on")]
+    outside = re.findall(r"(?:src|href)=\"(?!#)[^\"]*|@import|url\((?!#)", page)
+    assert outside == []
+
+
+def test_the_page_is_accessible_in_structure(page: str) -> None:
+    reader = read(page)
+    assert page.startswith('<!doctype html>\n<html lang="en">')
+    for tag in ("main", "header", "nav", "h1", "caption", "title", "desc", "figcaption"):
+        assert tag in reader.tags
+    assert reader.tags.count("h1") == reader.tags.count("main") == 1
+    assert reader.tags.count("svg") == page.count('role="img"') == 5
+    assert reader.tags.count("details") == 5
+    assert page.count("<th ") == page.count("<th scope=")
+    assert 'class="skip"' in page
+    assert "SYNTHETIC DATA" in page
+
+
+@pytest.mark.parametrize("format", ["html", "md", "txt"])
+def test_hostile_labels_stay_text(format: str) -> None:
+    hostile = example.HOSTILE + " | ](javascript:alert(1)) `x` $\\frac{1}{0}$ &lt; -->"
+    table = Table(
+        hostile,
+        hostile,
+        (Column("a", hostile, hostile),),
+        (Row("r", hostile, (hostile,)), Row("s", hostile)),
+        (hostile,),
+        stub=hostile,
+    )
+    figures = example.figures()
+    love = next(b for b in report().blocks if getattr(b, "name", "") == "love")
+    changed = type(figures["survival"])(
+        hostile,
+        hostile,
+        hostile,
+        hostile,
+        (example.curve(hostile, 40, 0.01, 1),),
+        (0.0, 100.0),
+        ((50.0, hostile),),
+        (hostile,),
+    )
+    text = Document("x", hostile, "REAL", (Paragraph((hostile,)), table, love, changed))  # type: ignore[arg-type]
+    out = render(text, format).decode()
+    assert "\x00" not in out
+    assert "\x1b" not in out
+    assert "\u202e" not in out
+    if format != "txt":
+        assert "<script" not in out.lower()
+    if format == "md":
+        rows = [line for line in out.splitlines() if line.startswith("|")]
+        bars = {len(re.findall(r"(?<!\\)\|", row)) for row in rows[:2]}
+        assert len(bars) == 1
+    if format == "html":
+        assert read(out).open == []
+        assert "👩‍⚕️" in out
+
+
+def test_hostile_labels_stay_strings_in_json() -> None:
+    rows = json.loads(render(report(), "json"))
+    assert all(isinstance(row["level"], str) for row in rows)
+
+
+@pytest.mark.parametrize("format", sorted(FORMATS))
+def test_two_processes_give_the_same_bytes(format: str) -> None:
+    code = (
+        "import sys; from tests.report.test_render import report; "
+        "from recovery_stats.report import render; "
+        f"sys.stdout.buffer.write(render(report(), {format!r}))"
+    )
+    outputs = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": seed, "TZ": zone},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed, zone in (("1", "UTC"), ("77", "Asia/Tokyo"))
+    ]
+    assert outputs[0] == outputs[1]
+    assert outputs[0]
+
+
+def test_everything_printed_is_in_the_results() -> None:
+    document = report()
+    rows = json.loads(render(document, "json"))
+    numbers = [row["value"] for row in rows if isinstance(row["value"], int | float)]
+    assert len(rows) > 100
+    for value in cells(document).values():
+        if isinstance(value, Count):
+            assert value.n in numbers
+    assert rows == sorted(
+        rows,
+        key=lambda r: tuple(r[k] for k in ("analysis", "group", "variable", "level", "statistic")),
+    )
+    assert len(
+        {tuple(map(str, (r["group"], r["variable"], r["level"], r["statistic"]))) for r in rows}
+    ) == len(rows)
+
+
+def test_printed_cells_appear_in_the_page(page: str) -> None:
+    for row in next(b for b in report().blocks if isinstance(b, Table)).rows:
+        for value in row.cells:
+            assert cell(value) is not None
+    for text in ("296 (36.5%)", "&lt; 11", "0.84 [0.77, 0.92]", "p &lt; .001", "1,204"):
+        assert text in page
+
+
+def test_a_report_renders_fast() -> None:
+    document = report()
+    render(document, "html")
+    start = time.perf_counter()
+    render(disclose(compose(example.result(), "T", example.TEMPLATE), PROFILES["cms"]), "html")
+    assert time.perf_counter() - start < 1.5
+    assert document.blocks
+
+
+def test_the_page_is_small(page: str) -> None:
+    assert len(page.encode()) < 1_000_000
+
+
+def test_unknown_formats_name_the_nearest() -> None:
+    with pytest.raises(UsageError, match="Did you mean 'html'"):
+        render(report(), "htm")
+
+
+def test_an_empty_document_renders_in_every_format() -> None:
+    empty = Document("x", "Nothing", "REAL", ())
+    assert all(render(empty, format) for format in FORMATS)
