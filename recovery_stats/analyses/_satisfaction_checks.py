@@ -1,0 +1,200 @@
+"""What was examined before believing the slope within people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from recovery_stats.analyses._satisfaction_model import WAVES_FOR_WITHIN_SLOPE, Model
+from recovery_stats.analyses._satisfaction_rows import TIME, Waves
+from recovery_stats.analyses._wording import short
+from recovery_stats.core.check import Check, Verdict
+from recovery_stats.core.document import Cell, Count, Quantity, Ref, Share
+from recovery_stats.core.estimate import Estimate
+from recovery_stats.models.mixed import MixedFit
+
+FEW_CLUSTERS = 10
+FEW_RESIDUAL_DF = 10
+MUCH_MISSING = 0.2
+PILED_UP = 0.15  # share of answers on one end of the scale from which a normal model misleads
+
+
+def checks(
+    model: Model, fit: MixedFit, waves: Waves, named: Mapping[str, Estimate]
+) -> Iterator[Check]:
+    """Those of the question first, then those of the fit."""
+    yield from _exogeneity(named)
+    yield _missing(model, waves)
+    yield _scale_ends(model)
+    yield from _recorded(model)
+    yield from _known_once(model)
+    yield _degrees_of_freedom(named["within"])
+    yield from _random_slopes(model)
+    yield from _clusters(model)
+    # How many sites there are is told above, in words that say what follows from it.
+    yield from (c for c in fit.checks() if (c.name, c.about) != ("groups", model.cluster))
+
+
+def _verdict(caution: bool) -> Verdict:
+    return "caution" if caution else "ok"
+
+
+def rejects(estimate: Estimate) -> bool:
+    """Whether the interval of an estimate leaves out no difference."""
+    return estimate.p < 1 - estimate.confidence
+
+
+def _exogeneity(named: Mapping[str, Estimate]) -> Iterator[Check]:
+    lead = named.get("lead")
+    if lead is None:
+        words = "Could not be examined: too few people have two waves in a row."
+        yield Check("strict exogeneity", "caution", (words,))
+        return
+    words = (
+        "Satisfaction at the wave after goes with the outcome now: the outcome may change what "
+        "comes later. A person's mean holds later waves, so the slope within people then mixes "
+        "both directions and is not to be read as an effect ("
+        if rejects(lead)
+        else "No sign that the outcome changes later satisfaction, which is no proof that it "
+        "does not (slope of the wave after: "
+    )
+    found = (Ref("lead", "interval"), ", ", Ref("lead", "p"), ").")
+    yield Check("strict exogeneity", _verdict(rejects(lead)), (words, *found))
+
+
+def _missing(model: Model, waves: Waves) -> Check:
+    share = waves.lost / len(waves.applies)
+    return Check(
+        "missing values",
+        _verdict(share > MUCH_MISSING),
+        (
+            Share(waves.lost, len(waves.applies)),
+            " of the waves to which the question applies lacked a value. The model is right if, "
+            "given what is observed, the loss does not depend on the missing value.",
+        ),
+        model.asked.outcome,
+    )
+
+
+def _ends(model: Model) -> tuple[float, float]:
+    """Shares of the answers at the lowest and at the highest value."""
+    values = model.data.frame[model.asked.outcome]
+    return float((values == values.min()).mean()), float((values == values.max()).mean())
+
+
+def bounded(model: Model) -> bool:
+    """Whether the outcome is a whole number piled up on an end of its scale."""
+    values = model.data.frame[model.asked.outcome]
+    return bool((values % 1 == 0).all()) and max(_ends(model)) >= PILED_UP
+
+
+def _scale_ends(model: Model) -> Check:
+    low, high = _ends(model)
+    shares: tuple[Cell, ...] = (
+        Quantity(low, "percent"),
+        " of the answers are the lowest value and ",
+        Quantity(high, "percent"),
+        " the highest. ",
+    )
+    words = (
+        "So bounded a count is not normal about its mean: read the slope as an average tendency, "
+        "and look at the robust errors. A model for bounded counts is not in this package yet."
+        if bounded(model)
+        else "Few enough for a model of its mean."
+    )
+    return Check("bounded outcome", _verdict(bounded(model)), (*shares, words), model.asked.outcome)
+
+
+def _recorded(model: Model) -> Iterator[Check]:
+    """An outcome that is 0 whenever the predictor is 0 may be unknown there, not 0."""
+    frame = model.data.frame
+    none = frame[model.asked.satisfaction] == 0
+    if not none.any() or none.all():
+        return
+    zero = frame[model.asked.outcome] == 0
+    if zero[none].mean() >= 0.95 > zero[~none].mean():
+        yield Check(
+            "zero where nothing was recorded",
+            "caution",
+            (
+                "The outcome is 0 in ",
+                Quantity(float(zero[none].mean()), "percent"),
+                " of the waves at which the predictor is 0: is it unknown there? If so, leave "
+                "those waves out with a `where` in the study file.",
+            ),
+            model.asked.outcome,
+        )
+
+
+def _known_once(model: Model) -> Iterator[Check]:
+    """Covariates that never change within a person compare people only."""
+    grouped = model.data.frame.groupby(model.asked.person)
+    fixed = [c for c in model.asked.adjust if grouped[c].nunique().max() <= 1]
+    if fixed:
+        names = "; ".join(short(model.data.label(c)) for c in fixed)
+        words = (
+            f"{names}: the same at every wave of a person, known once. Such a coefficient "
+            "compares people with each other, never a person with themselves."
+        )
+        yield Check("known once a person", "ok", (words,))
+
+
+def _degrees_of_freedom(main: Estimate) -> Check:
+    few = main.df < FEW_RESIDUAL_DF
+    end = ": few, and the interval leans on normal errors." if few else "."
+    words: tuple[Cell, ...] = ("The slope within people has ", Quantity(main.df, "df"))
+    return Check("degrees of freedom", _verdict(few), (*words, " degrees of freedom" + end))
+
+
+def _random_slopes(model: Model) -> Iterator[Check]:
+    """Say when the rows are too few for the slopes that the design calls for."""
+    left_out = [c for c in model.wished if c not in model.slopes]
+    if left_out:
+        names = "; ".join(_slope_in_words(model, c) for c in left_out)
+        yield Check(
+            "random slopes",
+            "caution",
+            (
+                Count(len(model.data), "rows"),
+                " waves of ",
+                Count(model.people),
+                f" people are too few for every slope to vary between people; left out: {names}. "
+                "If such a slope does vary, the interval that ignores it is too short: compare "
+                "the robust errors, which do not need it.",
+            ),
+        )
+    elif model.waves < WAVES_FOR_WITHIN_SLOPE:
+        words = "Fewer than four waves cannot tell a slope of one's own from noise; it is shared."
+        yield Check("random slopes", "ok", (words,))
+
+
+def _slope_in_words(model: Model, column: str) -> str:
+    if column == TIME:
+        return "time"
+    return "satisfaction within people" if column == model.asked.within else model.label(column)
+
+
+def _clusters(model: Model) -> Iterator[Check]:
+    name = model.asked.cluster
+    if name is None:
+        return
+    values = model.data.frame[name]
+    if model.cluster is None:
+        yield Check(
+            "clusters",
+            "caution",
+            (
+                f"Column {name!r} is empty in ",
+                Count(int(values.isna().sum()), "rows"),
+                " rows used; it was left out of the model rather than losing them.",
+            ),
+            name,
+        )
+        return
+    few = values.nunique() < FEW_CLUSTERS
+    words = (
+        " clusters are too few to learn their variance. The slope within people compares each "
+        "person with themselves and hardly depends on it; the slope between people does."
+        if few
+        else " clusters carry a variance of their own in the model."
+    )
+    yield Check("clusters", _verdict(few), (Count(values.nunique(), "clusters"), words), name)

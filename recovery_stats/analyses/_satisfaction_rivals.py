@@ -1,0 +1,103 @@
+"""The question about satisfaction asked in other ways, each under its own name.
+
+A lagged outcome is never among the predictors: next to a random intercept it is correlated with
+the intercept by construction and biases every slope (Nickell 1981, Econometrica 49:1417).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from recovery_stats.analyses._satisfaction_model import WAVES_FOR_SLOPE, Model
+from recovery_stats.analyses._satisfaction_rows import TIME, Waves
+from recovery_stats.core.codebook import Variable
+from recovery_stats.core.estimate import Estimate
+from recovery_stats.errors import DataError, NotEstimable
+from recovery_stats.models.formula import quote
+from recovery_stats.models.linear import ols
+from recovery_stats.models.mixed import MixedFit
+from recovery_stats.models.split import AFTER, BEFORE, DETRENDED, detrend, part_name, shift
+
+
+def rivals(model: Model, waves: Waves, occasion: str) -> Iterator[Estimate]:
+    """Robust errors, other random terms, covariates and predictors; the naive regression last."""
+    asked = model.asked
+    yield _robust(model)
+    if model.varying:
+        same = model.fit(model.formula(within_slope=False))
+        yield _slope(model, same, asked.within, "fixed_slope", "The same slope for everyone")
+    if asked.adjust:
+        crude = model.fit(model.formula(adjust=False))
+        yield _slope(model, crude, asked.within, "unadjusted", "Without covariates")
+    if model.waves >= WAVES_FOR_SLOPE:
+        yield from _detrended(model)
+    yield from _neighbours(model, waves, occasion)
+    yield from _pooled(model)
+
+
+def _slope(model: Model, fit: MixedFit, term: str, name: str, label: str) -> Estimate:
+    return fit.estimate(
+        {term: 1.0}, name=name, label=label, level=model.asked.level, rank="sensitivity"
+    )
+
+
+def _robust(model: Model) -> Estimate:
+    """CR2 errors by person, from a model in which rows of different people are independent."""
+    fit = model.fit(model.formula(cluster=False), cluster=model.asked.person)
+    return _slope(model, fit, model.asked.within, "robust", "Robust errors by person (CR2)")
+
+
+def _pooled(model: Model) -> Iterator[Estimate]:
+    """The naive answer: one regression over all rows, as if each were another person."""
+    asked = model.asked
+    terms = " + ".join(map(quote, (TIME, asked.satisfaction, *asked.adjust)))
+    try:
+        fit = ols(f"{quote(asked.outcome)} ~ {terms}", model.data)
+    except NotEstimable:  # covariates that are combinations of others; the main model drops them
+        return
+    yield fit.estimate(
+        {asked.satisfaction: 1.0},
+        name="pooled",
+        label="Naive: every row as if another person",
+        level=asked.level,
+        rank="naive",
+    )
+
+
+def _detrended(model: Model) -> Iterator[Estimate]:
+    """Deviations from the person's own line over time, so that shared drift cannot make a slope."""
+    asked = model.asked
+    name = part_name(asked.satisfaction, DETRENDED)
+    data = detrend(model.data, asked.satisfaction, asked.person, TIME).complete(name)
+    try:
+        fit = model.fit(model.formula((name, asked.between), within_slope=False), data)
+    except NotEstimable:
+        return
+    yield _slope(model, fit, name, "detrended", "Deviation from the person's own trend")
+
+
+def _neighbours(model: Model, waves: Waves, occasion: str) -> Iterator[Estimate]:
+    """Satisfaction the wave before; the wave after beside this wave's (strict exogeneity).
+
+    Both count from the person's own mean. A neighbour's value may come from a wave without an
+    outcome; a wave that does not apply has none.
+    """
+    asked = model.asked
+    known = waves.applies.with_frame(
+        waves.applies.frame[waves.applies.frame[asked.satisfaction].notna()]
+    )
+    around = shift(known, asked.satisfaction, asked.person, asked.wave).frame
+    usual = model.data.frame[asked.satisfaction] - model.data.frame[asked.within]
+    before, after = (part_name(asked.satisfaction, part) for part in (BEFORE, AFTER))
+    for short, name, beside, label in (
+        ("lagged", before, (), f"Its value at the {occasion} before"),
+        ("lead", after, (asked.within,), f"Its value at the {occasion} after (a test)"),
+    ):
+        deviation = around[name].reindex(model.data.frame.index) - usual
+        data = model.data.with_column(Variable(name, label, measure="scale"), deviation)
+        try:
+            formula = model.formula((*beside, name, asked.between), within_slope=False)
+            fit = model.fit(formula, data.complete(name))
+            yield _slope(model, fit, name, short, label)
+        except (NotEstimable, DataError):
+            continue

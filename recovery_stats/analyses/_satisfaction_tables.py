@@ -1,0 +1,267 @@
+"""The tables of the report on satisfaction; numbers are referred to by the estimate's name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from recovery_stats.analyses._satisfaction_model import STEPS, Model
+from recovery_stats.analyses._satisfaction_rows import TIME, Waves
+from recovery_stats.analyses._wording import short
+from recovery_stats.core.document import (
+    Cell,
+    Column,
+    Count,
+    Quantity,
+    Ref,
+    Row,
+    Spread,
+    Table,
+    Total,
+)
+from recovery_stats.core.estimate import Estimate
+from recovery_stats.errors import NotEstimable
+from recovery_stats.models.mixed import MixedFit
+from recovery_stats.models.summary import levels_of, missing_table, table_one
+
+RIVALS = (
+    "within",
+    "robust",
+    "fixed_slope",
+    "unadjusted",
+    "detrended",
+    "lagged",
+    "lead",
+    "between",
+    "pooled",
+)
+
+
+def tables(
+    model: Model, fit: MixedFit, waves: Waves, named: Mapping[str, Estimate], occasion: str
+) -> Iterator[Table]:
+    """Every table the template may place."""
+    yield _people(model)
+    yield _waves(model, waves, occasion)
+    yield _effects(model, fit)
+    yield _variance(model, fit)
+    yield _means(named)
+    if "interaction" in named:
+        names = [f"simple[{step}]" for step, _ in STEPS]
+        yield _estimates(
+            "slopes",
+            "Slope within a person, by usual level",
+            [*names, "interaction"],
+            named,
+            ("From the main model with an interaction of both parts; a secondary question.",),
+        )
+    if "robust" in named:
+        yield _estimates(
+            "rivals",
+            "The same question asked in other ways",
+            [n for n in RIVALS if n in named],
+            named,
+            (
+                f"The {occasion} before asks whether satisfaction precedes the outcome. The "
+                f"{occasion} after is a test, not an effect. The naive row mixes people with "
+                "waves and counts every row as another person.",
+            ),
+        )
+        yield _comparison(model)
+    asked = model.asked
+    yield missing_table(waves.read, [asked.outcome, asked.satisfaction, *asked.adjust])
+
+
+def _people(model: Model) -> Table:
+    asked = model.asked
+    first = model.data.frame.sort_values([asked.person, asked.wave]).drop_duplicates(asked.person)
+    described = dict.fromkeys([*asked.adjust, asked.satisfaction, asked.outcome])
+    return table_one(
+        model.data.with_frame(first),
+        list(described),
+        caption="The people analysed, at the first wave they contribute",
+    )
+
+
+def _waves(model: Model, waves: Waves, occasion: str) -> Table:
+    """By wave: held, to which the question applies, used, and what was observed there."""
+    asked, read = model.asked, waves.read
+    rows = []
+    for wave in levels_of(read, asked.wave):
+        held, applies, used = (
+            part.frame[part.frame[asked.wave] == wave] for part in (read, waves.applies, waves.used)
+        )
+        cells: tuple[Cell, ...] = (
+            Count(len(held)),
+            Count(len(held) - len(applies)),
+            Count(len(applies) - len(used)),
+            Count(len(used)),
+            _spread(used[asked.satisfaction]),
+            _spread(used[asked.outcome]),
+        )
+        rows.append(Row(f"wave_{wave:g}", read.variable(asked.wave).level(float(wave)), cells))
+    spread = "Mean (SD), analysed"
+    return Table(
+        "waves",
+        f"What became of every {occasion}",
+        (
+            Column("held", "Held"),
+            Column("outside", "Does not apply"),
+            Column("missing", "Value missing"),
+            Column("used", "Analysed"),
+            Column("satisfaction", short(read.label(asked.satisfaction)), spread),
+            Column("outcome", short(read.label(asked.outcome)), spread),
+        ),
+        tuple(rows),
+        (
+            "Does not apply: the person had no partner then, or the item was coded as not "
+            "applicable. That is not a missing value.",
+        ),
+        (Total("held", ("outside", "missing", "used"), "columns"),),
+        read.label(asked.wave),
+    )
+
+
+def _spread(values: pd.Series[float]) -> Spread:
+    sd = float(values.std()) if len(values) > 1 else float("nan")
+    return Spread(float(values.mean()) if len(values) else float("nan"), sd, len(values))
+
+
+def _effects(model: Model, fit: MixedFit) -> Table:
+    """Fixed effects, grouped by what they compare."""
+    asked = model.asked
+    known = (asked.within, asked.between, TIME, "Intercept")
+    sections = (
+        ("Within a person", [asked.within]),
+        ("Between people", [asked.between]),
+        ("Time", [TIME]),
+        ("Covariates", [t for t in fit.terms if t not in known]),
+        ("", ["Intercept"]),
+    )
+    rows: list[Row] = []
+    for title, terms in sections:
+        if title and terms:
+            rows.append(Row(f"head[{title}]", title))
+        rows += [_effect(model, fit, t, depth=int(bool(title))) for t in terms if t in fit.terms]
+    heads = ("b", "SE", "df", "t", "p", "CI", "Std. b")
+    return Table(
+        "effects",
+        "Fixed effects of the mixed model",
+        tuple(Column(k, h) for k, h in zip((*PARTS, "standardised"), heads, strict=True)),
+        tuple(rows),
+        (
+            "b: difference in the outcome per unit. Std. b: in standard deviations of the outcome "
+            "per standard deviation of the predictor. df: Satterthwaite.",
+        ),
+    )
+
+
+PARTS = ("value", "se", "df", "statistic", "p", "range")
+
+
+def _effect(model: Model, fit: MixedFit, term: str, depth: int) -> Row:
+    name = f"fixed[{term}]"
+    standard: Cell = None
+    if term in model.data.frame.columns:
+        ratio = model.sd(term) / model.sd(model.asked.outcome)
+        standard = Quantity(fit.coefficient(term) * ratio)
+    cells = (*(Ref(name, part) for part in PARTS), standard)
+    return Row(name, model.label(term), cells, depth)
+
+
+def _variance(model: Model, fit: MixedFit) -> Table:
+    """Standard deviations and correlations of the random effects, and the residual."""
+    rows = []
+    for i, part in enumerate(fit.variance_components().itertuples(index=False)):
+        same = part.term_1 == part.term_2
+        sd = Quantity(float(np.sqrt(part.covariance))) if same else None
+        correlation = None if same else Quantity(float(part.correlation))
+        rows.append(Row(f"component_{i}", _component(model, part), (sd, correlation)))
+    return Table(
+        "variance",
+        "Random effects",
+        (Column("sd", "SD"), Column("correlation", "Correlation")),
+        tuple(rows),
+        ("Restricted maximum likelihood. SDs are in units of the outcome.",),
+    )
+
+
+def _component(model: Model, part: Any) -> str:
+    if part.group == "Residual":
+        return "Residual"
+    person = part.group == model.asked.person
+    group = "Person" if person else short(model.data.label(part.group))
+    one, two = (_random_term(model, t) for t in (part.term_1, part.term_2))
+    return f"{group}: {one}" if part.term_1 == part.term_2 else f"{group}: {one} with {two}"
+
+
+def _random_term(model: Model, term: str) -> str:
+    if term == "Intercept":
+        return "intercept"
+    if term == TIME:
+        return "slope of time"
+    if term == model.asked.within:
+        return "slope of satisfaction"
+    return f"slope of {short(model.label(term))}"
+
+
+def _means(named: Mapping[str, Estimate]) -> Table:
+    rows: list[Row] = []
+    for part, title in (("within", "Within a person"), ("between", "Between people")):
+        rows.append(Row(f"head[{part}]", title))
+        for step, _ in STEPS:
+            name = f"mean_{part}[{step}]"
+            rows.append(Row(name, named[name].label, (Ref(name, "value"), Ref(name, "range")), 1))
+    return Table(
+        "means",
+        "Adjusted means of the outcome, by satisfaction",
+        (Column("value", "Mean"), Column("range", "CI")),
+        tuple(rows),
+        ("Covariates and time at their means.",),
+    )
+
+
+def _comparison(model: Model) -> Table:
+    """Maximum likelihood fits of the same rows, from a person's mean to the main model."""
+    steps = {
+        "null": ("Random intercepts only", model.null),
+        "growth": ("and time, with covariates", model.formula((), within_slope=False)),
+        "satisfaction": ("and satisfaction", model.formula(within_slope=False)),
+    }
+    if model.varying:
+        steps["slope"] = ("and a slope of satisfaction of one's own", model.formula())
+    rows = []
+    for name, (label, formula) in steps.items():
+        try:
+            seen = model.fit(formula, reml=False).glance().iloc[0]
+        except NotEstimable:
+            continue
+        numbers = (-2.0 * seen["log_likelihood"], seen["aic"], seen["bic"])
+        rows.append(Row(name, label, tuple(Quantity(float(x)) for x in numbers)))
+    return Table(
+        "comparison",
+        "Models compared",
+        (Column("deviance", "Deviance"), Column("aic", "AIC"), Column("bic", "BIC")),
+        tuple(rows),
+        ("Maximum likelihood on the same rows; smaller is better.",),
+    )
+
+
+def _estimates(
+    name: str,
+    caption: str,
+    names: Sequence[str],
+    named: Mapping[str, Estimate],
+    notes: tuple[str, ...] = (),
+) -> Table:
+    parts, heads = ("value", "range", "df", "p"), ("b", "CI", "df", "p")
+    return Table(
+        name,
+        caption,
+        tuple(Column(p, h) for p, h in zip(parts, heads, strict=True)),
+        tuple(Row(n, named[n].label, tuple(Ref(n, p) for p in parts)) for n in names),
+        notes,
+    )

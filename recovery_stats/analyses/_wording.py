@@ -1,0 +1,35 @@
+"""Labels of columns as words: inside a sentence, at its start, on an axis.
+
+A label is written for a codebook: capitalised, with its instrument in brackets. Sentences take
+the words without either; tables keep the label whole.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+_REMARK = re.compile(r"\s*\([^()]*\)\s*$")
+
+
+def short(label: str) -> str:
+    """The label without the bracketed remark at its end: 'Craving (PACS total)' is 'Craving'."""
+    return _REMARK.sub("", label) or label
+
+
+def phrase(label: str) -> str:
+    """The short label as it reads inside a sentence; abbreviations and names of columns stay."""
+    words = short(label)
+    first = words.split(" ", 1)[0]
+    ordinary = first[1:].islower() or (len(first) == 1 and " " in words)
+    return words[:1].lower() + words[1:] if ordinary else words
+
+
+def plural(unit: str) -> str:
+    """'point' to 'points'; a unit that ends in s stays."""
+    return unit if unit.endswith("s") else f"{unit}s"
+
+
+def holding(conditions: Mapping[str, bool]) -> frozenset[str]:
+    """The names of the conditions that hold: what a report may say."""
+    return frozenset(name for name, holds in conditions.items() if holds)
