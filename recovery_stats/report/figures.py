@@ -458,7 +458,11 @@ def _log_axis(axis: Any, view: tuple[float, float]) -> None:
 def _log_ticks(low: float, high: float) -> list[float]:
     """Round numbers between `low` and `high`: evenly spaced ones where the span is short."""
     if high / low < 2.5:
-        return [float(v) for v in MaxNLocator(6).tick_values(low, high) if low <= v <= high]
+        return [
+            float(v)
+            for v in MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+            if low <= v <= high
+        ]
     steps = LOG_TICKS if high / low > 12 else FINE_LOG_TICKS
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     values = [s * 10.0**d for d in decades for s in steps if low <= s * 10.0**d <= high]

@@ -136,12 +136,11 @@ def table(value: Table, number: str = "") -> str:
     head = f"<caption>{label}{_text(value.caption)}</caption>\n<thead>\n{_head(value)}\n</thead>"
     lines = zip(value.rows, _aligned(words.printed(value)), strict=True)
     body = "\n".join(_row(row, cells, len(value.columns)) for row, cells in lines)
-    notes = "".join(f'<p class="note"><i>Note.</i> {_text(note)}</p>' for note in value.notes)
     grid = f"<table>\n{head}\n<tbody>\n{body}\n</tbody>\n</table>"
     name = _text(number or value.caption)
     return (
         f'<div class="table">\n<div class="scroll" tabindex="0" role="region" '
-        f'aria-label="{name}">\n{grid}\n</div>\n{notes}</div>'
+        f'aria-label="{name}">\n{grid}\n</div>\n{_notes(value.notes)}</div>'
     )
 
 
@@ -204,14 +203,23 @@ def _data(text: str, pad: str, value: Cell) -> str:
 
 
 def _figure(figure: Figure, number: int) -> str:
-    drawing = f'<div class="scroll">\n{figures.svg(figure, f"f{number}")}\n</div>'
-    notes = "".join(f'<p class="note"><i>Note.</i> {_text(note)}</p>' for note in figure.notes)
+    drawing = (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="Figure {number}">\n'
+        f"{figures.svg(figure, f'f{number}')}\n</div>"
+    )
     caption = f'<span class="number">Figure {number}</span> {_text(figure.caption)}'
     return (
-        f'<figure id="figure-{number}">\n<figcaption>{caption}</figcaption>\n{drawing}\n{notes}'
+        f'<figure id="figure-{number}">\n<figcaption>{caption}</figcaption>\n{drawing}\n'
+        f"{_notes(figure.notes)}"
         f"<details><summary>Numbers of figure {number}</summary>\n"
         f"{table(figure_data.table(figure))}\n</details>\n</figure>"
     )
+
+
+def _notes(notes: Sequence[str]) -> str:
+    """All notes in one paragraph, as APA sets them."""
+    text = " ".join(_text(note) for note in notes)
+    return f'<p class="note"><i>Note.</i> {text}</p>\n' if text else ""
 
 
 def _flow(flow: Flow) -> str:

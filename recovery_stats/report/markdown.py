@@ -61,7 +61,7 @@ def _block(block: Block, number: int) -> str:  # noqa: C901, PLR0911 (one case f
 def _table(table: Table, number: str) -> str:
     head = [f"**{number}** {_escape(table.caption)}", ""] if number else []
     lines = [*head, *_grid(table)]
-    lines += ["", *(f"*Note.* {_escape(note)}  " for note in table.notes)] if table.notes else []
+    lines += ["", _notes(table.notes)] if table.notes else []
     return "\n".join(lines)
 
 
@@ -79,11 +79,15 @@ def _grid(table: Table) -> list[str]:
 
 def _figure(figure: Figure, number: str) -> str:
     summary = f"**{number}** {_escape(figure.caption)}"
-    notes = [f"*Note.* {_escape(note)}" for note in figure.notes]
+    notes = [_notes(figure.notes)] if figure.notes else []
     opened = "<details><summary>Numbers of the figure</summary>"
     grid = "\n".join(_grid(figure_data.table(figure)))
     alt = _escape(figure_data.alt_text(figure))
     return "\n\n".join([summary, alt, *notes, opened, grid, "</details>"])
+
+
+def _notes(notes: Sequence[str]) -> str:
+    return f"*Note.* {' '.join(map(_escape, notes))}"
 
 
 def _flow(flow: Flow) -> str:
