@@ -416,7 +416,7 @@ def compute(preset: Preset, parts: Collection[str], people: int, seed: int) -> S
             found, error = estimate(preset, people, seed + number).summary()
             values |= found
             errors |= error
-    made = {"people": people, "seed": seed}
+    made = {"seed": seed, **{f"people_{part}": people for part in PARTS if part in parts}}
     return {"made_with": made, "value": values, "monte_carlo_error": errors}
 
 

@@ -437,6 +437,24 @@ def test_stored_truths_of_null_are_zero() -> None:
         assert abs(value[name]) <= MONTE_CARLO_SES * error[name]
 
 
+def test_models_of_plain_without_frailty_converge_to_the_parameters() -> None:
+    preset = PRESETS["plain-without-frailty"]
+    value, error = stored(preset.name)["value"], stored(preset.name)["monte_carlo_error"]
+    for name, truth in {
+        "cox_kernel_P": -preset.theta,
+        "cox_kernel_house": preset.b_house,
+        "cox_kernel_sev_z": preset.b_severity,
+        "cox_kernel_motiv": preset.b_motivation,
+        "pacs_within_observed": preset.craving.within,
+    }.items():
+        assert abs(value[name] - truth) < MONTE_CARLO_SES * error[name]
+
+
+def test_the_slope_on_the_observed_mean_lies_between_the_two_slopes() -> None:
+    value, slopes = stored("plain")["value"], PRESETS["plain"].craving
+    assert slopes.between < value["pacs_between_observed"] < slopes.within
+
+
 def test_stored_risks_of_null_are_an_integral_over_one_normal() -> None:
     """Without effects the log hazard of people is normal around the baseline."""
     preset = PRESETS["null"]
