@@ -30,8 +30,9 @@ def checks(
     yield _degrees_of_freedom(named["within"])
     yield from _random_slopes(model)
     yield from _clusters(model)
-    # How many sites there are is told above, in words that say what follows from it.
-    yield from (c for c in fit.checks() if (c.name, c.about) != ("groups", model.cluster))
+    yield from _few_people(model)
+    # Sizes of the groups are told above, as counts that disclosure control sees.
+    yield from (c for c in fit.checks() if c.name != "groups")
 
 
 def _verdict(caution: bool) -> Verdict:
@@ -171,6 +172,12 @@ def _slope_in_words(model: Model, column: str) -> str:
     if column == TIME:
         return "time"
     return "satisfaction within people" if column == model.asked.within else model.label(column)
+
+
+def _few_people(model: Model) -> Iterator[Check]:
+    if model.people < FEW_CLUSTERS:
+        words = " people are too few to learn how people differ; intervals rest on normality."
+        yield Check("people", "caution", (Count(model.people), words))
 
 
 def _clusters(model: Model) -> Iterator[Check]:

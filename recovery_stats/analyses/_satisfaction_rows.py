@@ -115,7 +115,16 @@ def read_waves(asked: Asked, study: Study, occasion: str) -> Waves:
             "covariates together; `recovery-stats inspect` shows which of them is empty."
         )
     _refuse_still_slopes(asked, used)
+    used = replace(used, flow=_people_at_the_ends(used.flow))
     return Waves(data, applies, split(used, asked.satisfaction, asked.person))
+
+
+def _people_at_the_ends(flow: tuple[Step, ...]) -> tuple[Step, ...]:
+    """People at the first and the last step only: a few lost in between would hide both counts."""
+    return tuple(
+        step if i in (0, len(flow) - 1) else replace(step, people=None)
+        for i, step in enumerate(flow)
+    )
 
 
 def _read(asked: Asked, study: Study) -> Dataset:

@@ -228,11 +228,14 @@ def _comparison(model: Model) -> Table:
     """Maximum likelihood fits of the same rows, from a person's mean to the main model."""
     steps = {
         "null": ("Random intercepts only", model.null),
-        "growth": ("and time, with covariates", model.formula((), within_slope=False)),
-        "satisfaction": ("and satisfaction", model.formula(within_slope=False)),
+        "growth": ("With time and covariates", model.formula((), within_slope=False)),
+        "satisfaction": (
+            "With satisfaction, same slope for everyone",
+            model.formula(within_slope=False),
+        ),
     }
     if model.varying:
-        steps["slope"] = ("and a slope of satisfaction of one's own", model.formula())
+        steps["slope"] = ("With a slope of satisfaction that varies", model.formula())
     rows = []
     for name, (label, formula) in steps.items():
         try:
