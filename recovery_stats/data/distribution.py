@@ -51,7 +51,7 @@ def distribution(
         rows += [Row(name, dataset.label(name)), *found.counts()]
         totals.append(Total("rows", (f"{name}.valid", f"{name}.missing")))
         if name in identifiers:
-            rows.append(Row(f"{name}.note", "identifier: not tabulated", depth=1))
+            rows.append(found.note("identifier: not tabulated"))
             continue
         rows += list(found.rows())
         totals += found.totals
@@ -80,11 +80,14 @@ class _Summary:
         yield Row(f"{self.name}.valid", "valid", self.cells(present), 1)
         yield Row(f"{self.name}.missing", "missing", self.cells(~present), 1)
 
+    def note(self, text: str) -> Row:
+        return Row(f"{self.name}.note", text, (None,) * len(self.split.groups), 1)
+
     def rows(self) -> Iterator[Row]:
         if _is_levels(self.variable, self.values):
             yield from self.levels()
         elif _is_text(self.variable, self.values):
-            yield Row(f"{self.name}.note", "free text: not tabulated", depth=1)
+            yield self.note("free text: not tabulated")
         elif self.values.dtype.kind in "fiub":
             yield from self.mean()
 

@@ -73,11 +73,12 @@ def inspect(
 
 
 def _opening(dataset: Dataset, name: str, person: str | None) -> tuple[Cell, ...]:
-    parts: list[Cell] = [f"{name} has ", Count(len(dataset), "rows")]
+    parts: list[Cell] = [f"{name} has ", Count(len(dataset), "rows"), " rows"]
     if person is not None:
-        parts += [" of ", Count(int(dataset.frame[person].nunique()), "people")]
+        people = Count(int(dataset.frame[person].nunique()), "people")
+        parts += [" of ", people, " people"]
     label = dataset.codebook.label
-    return (*parts, f" and {dataset.frame.shape[1]} columns.", f" {label}" if label else "")
+    return (*parts, f", in {dataset.frame.shape[1]} columns.", f" {label}" if label else "")
 
 
 def _provenance(dataset: Dataset) -> Provenance:
@@ -198,7 +199,7 @@ def _checks(dataset: Dataset, key: Sequence[str]) -> Iterator[Check]:
             (
                 f"{dataset.label(column)}: {code:g} stands alone far outside the other values in ",
                 Count(count, "rows"),
-                "; if it means missing, declare it.",
+                " rows; if it means missing, declare it.",
             ),
             column,
         )
@@ -213,11 +214,12 @@ def _key_checks(dataset: Dataset, key: Sequence[str]) -> Iterator[Check]:
     columns = dataset.frame[list(key)]
     absent = columns.isna().any(axis=1)
     if absent.any():
-        where = f" have no {about}: {rows_phrase(list(columns.index[absent]))}."
+        where = f" rows have no {about}: {rows_phrase(list(columns.index[absent]))}."
         yield Check("key", "fail", (Count(int(absent.sum()), "rows"), where), about)
     repeated = columns.duplicated() & ~absent
     if repeated.any():
-        where = f" repeat the {about} of a row above: {rows_phrase(list(columns.index[repeated]))}."
+        where = rows_phrase(list(columns.index[repeated]))
+        where = f" rows repeat the {about} of a row above: {where}."
         yield Check("key", "fail", (Count(int(repeated.sum()), "rows"), where), about)
     if not absent.any() and not repeated.any():
         yield Check("key", "ok", (f"Every row has its own {about}.",), about)
@@ -227,5 +229,9 @@ def _impossible_dates(dataset: Dataset) -> Iterator[Check]:
     for column in map(str, dataset.missing):
         n = dataset.reasons(column).get("impossible date", 0)
         if n:
-            parts = (f"{dataset.label(column)}: ", Count(n, "rows"), " hold an impossible date.")
+            parts = (
+                f"{dataset.label(column)}: ",
+                Count(n, "rows"),
+                " rows hold an impossible date.",
+            )
             yield Check("dates", "caution", parts, column)
