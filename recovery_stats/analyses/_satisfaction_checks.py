@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from recovery_stats.analyses._satisfaction_model import WAVES_FOR_WITHIN_SLOPE, Model
 from recovery_stats.analyses._satisfaction_rows import TIME, Waves
-from recovery_stats.analyses._wording import short
+from recovery_stats.analyses._wording import phrase, short
 from recovery_stats.core.check import Check, Verdict
 from recovery_stats.core.document import Cell, Count, Quantity, Ref, Share
 from recovery_stats.core.estimate import Estimate
@@ -22,7 +22,7 @@ def checks(
     model: Model, fit: MixedFit, waves: Waves, named: Mapping[str, Estimate]
 ) -> Iterator[Check]:
     """Those of the question first, then those of the fit."""
-    yield from _exogeneity(named)
+    yield from _exogeneity(model, named)
     yield _missing(model, waves)
     yield _scale_ends(model)
     yield from _recorded(model)
@@ -44,19 +44,20 @@ def rejects(estimate: Estimate) -> bool:
     return estimate.p < 1 - estimate.confidence
 
 
-def _exogeneity(named: Mapping[str, Estimate]) -> Iterator[Check]:
+def _exogeneity(model: Model, named: Mapping[str, Estimate]) -> Iterator[Check]:
     lead = named.get("lead")
     if lead is None:
         words = "Could not be examined: too few people have two waves in a row."
         yield Check("strict exogeneity", "caution", (words,))
         return
+    satisfaction = short(model.data.label(model.asked.satisfaction))
     words = (
-        "Satisfaction at the wave after goes with the outcome now: the outcome may change what "
+        f"{satisfaction} at the wave after goes with the outcome now: the outcome may change what "
         "comes later. A person's mean holds later waves, so the slope within people then mixes "
         "both directions and is not to be read as an effect ("
         if rejects(lead)
-        else "No sign that the outcome changes later satisfaction, which is no proof that it "
-        "does not (slope of the wave after: "
+        else f"{satisfaction} at the wave after: no sign that the outcome changes it, which is no "
+        "proof that it does not ("
     )
     found = (Ref("lead", "interval"), ", ", Ref("lead", "p"), ").")
     yield Check("strict exogeneity", _verdict(rejects(lead)), (words, *found))
@@ -171,7 +172,8 @@ def _random_slopes(model: Model) -> Iterator[Check]:
 def _slope_in_words(model: Model, column: str) -> str:
     if column == TIME:
         return "time"
-    return "satisfaction within people" if column == model.asked.within else model.label(column)
+    name = model.asked.satisfaction if column == model.asked.within else column
+    return phrase(model.data.label(name))
 
 
 def _few_people(model: Model) -> Iterator[Check]:

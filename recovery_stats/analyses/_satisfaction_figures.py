@@ -33,7 +33,7 @@ def figures(
     satisfaction = short(model.data.label(model.asked.satisfaction))
     yield LineFigure(
         "slopes_figure",
-        "The outcome predicted by satisfaction, within and between people",
+        f"{outcome} predicted from {phrase(satisfaction)}",
         f"{satisfaction}: {plural(unit)} from the mean",
         outcome,
         (

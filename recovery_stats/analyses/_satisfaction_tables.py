@@ -10,7 +10,7 @@ import pandas as pd
 
 from recovery_stats.analyses._satisfaction_model import STEPS, Model
 from recovery_stats.analyses._satisfaction_rows import TIME, Waves
-from recovery_stats.analyses._wording import short
+from recovery_stats.analyses._wording import phrase, short
 from recovery_stats.core.document import (
     Cell,
     Column,
@@ -48,7 +48,7 @@ def tables(
     yield _waves(model, waves, occasion)
     yield _effects(model, fit)
     yield _variance(model, fit)
-    yield _means(named)
+    yield _means(model, named)
     if "interaction" in named:
         names = [f"simple[{step}]" for step, _ in STEPS]
         yield _estimates(
@@ -65,8 +65,8 @@ def tables(
             [n for n in RIVALS if n in named],
             named,
             (
-                f"The {occasion} before asks whether satisfaction precedes the outcome. The "
-                f"{occasion} after is a test, not an effect. The naive row mixes people with "
+                f"The {occasion} before asks what precedes the outcome. The {occasion} "
+                f"after is a test, not an effect. The naive row mixes people with "
                 "waves and counts every row as another person.",
             ),
         )
@@ -203,12 +203,12 @@ def _random_term(model: Model, term: str) -> str:
         return "intercept"
     if term == TIME:
         return "slope of time"
-    if term == model.asked.within:
-        return "slope of satisfaction"
-    return f"slope of {short(model.label(term))}"
+    name = model.asked.satisfaction if term == model.asked.within else term
+    return f"slope of {phrase(model.data.label(name))}"
 
 
-def _means(named: Mapping[str, Estimate]) -> Table:
+def _means(model: Model, named: Mapping[str, Estimate]) -> Table:
+    satisfaction = phrase(model.data.label(model.asked.satisfaction))
     rows: list[Row] = []
     for part, title in (("within", "Within a person"), ("between", "Between people")):
         rows.append(Row(f"head[{part}]", title))
@@ -217,7 +217,7 @@ def _means(named: Mapping[str, Estimate]) -> Table:
             rows.append(Row(name, named[name].label, (Ref(name, "value"), Ref(name, "range")), 1))
     return Table(
         "means",
-        "Adjusted means of the outcome, by satisfaction",
+        f"Adjusted means of the outcome, by {satisfaction}",
         (Column("value", "Mean"), Column("range", "CI")),
         tuple(rows),
         ("Covariates and time at their means.",),
@@ -226,16 +226,17 @@ def _means(named: Mapping[str, Estimate]) -> Table:
 
 def _comparison(model: Model) -> Table:
     """Maximum likelihood fits of the same rows, from a person's mean to the main model."""
+    satisfaction = phrase(model.data.label(model.asked.satisfaction))
     steps = {
         "null": ("Random intercepts only", model.null),
         "growth": ("With time and covariates", model.formula((), within_slope=False)),
         "satisfaction": (
-            "With satisfaction, same slope for everyone",
+            f"With {satisfaction}, same slope for everyone",
             model.formula(within_slope=False),
         ),
     }
     if model.varying:
-        steps["slope"] = ("With a slope of satisfaction that varies", model.formula())
+        steps["slope"] = (f"With a slope of {satisfaction} that varies", model.formula())
     rows = []
     for name, (label, formula) in steps.items():
         try:

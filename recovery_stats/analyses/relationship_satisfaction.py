@@ -120,13 +120,15 @@ def _estimand(question: Question, model: Model, study: Study) -> Estimand:
     satisfaction = phrase(model.data.label(model.asked.satisfaction))
     outcome = short(model.data.label(model.asked.outcome))
     occasion = question.occasion
+    while_partnered = (
+        f", at the {plural(occasion)} at which they have a partner" if model.asked.partnered else ""
+    )
     return Estimand(
-        population=f"{study.protocol.population}, at the {plural(occasion)} at which the question "
-        "applies to them (for relationship satisfaction: while they have a partner)",
-        treatment=f"one {question.unit} of {satisfaction} above the person's own mean, against "
-        "that mean",
+        population=f"{study.protocol.population}{while_partnered}",
+        treatment=f"{satisfaction} one {question.unit} above the person's own mean, against that "
+        "mean",
         endpoint=f"{outcome} at the same {occasion}",
-        intercurrent=f"separation: {plural(occasion)} without a partner are outside the question, "
+        intercurrent=f"separation: {plural(occasion)} to which the question does not apply are "
         f"tabulated and never filled in; {plural(occasion)} not held are taken as missing at "
         "random given what is observed",
         summary=f"mean difference per {question.unit}, within people",
