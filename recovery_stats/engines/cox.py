@@ -402,18 +402,20 @@ def refuse_aliased(problem: Problem, null: Evaluation) -> None:
     measured against its own variation among all rows.
     """
     left = null.information.copy()
-    own = np.maximum(np.diag(left), np.finfo(float).tiny)
+    own = np.diag(left).copy()
     total = float(problem.mean_weight @ problem.risk.n_events)
-    lost = []
+    constant = tuple(np.flatnonzero(own <= ALIASED**2 * total).tolist())
+    if constant:
+        raise ColumnsNotEstimable(constant, "does not vary among those at risk together")
+    combined = []
     for j in range(len(left)):
-        if left[j, j] <= ALIASED * max(own[j], ALIASED * total):
-            lost.append(j)
+        if left[j, j] <= ALIASED * own[j]:
+            combined.append(j)
             continue
         left -= np.outer(left[:, j], left[j]) / left[j, j]
-    if lost:
+    if combined:
         raise ColumnsNotEstimable(
-            tuple(lost),
-            "does not vary within any risk set, or is a combination of the columns before it",
+            tuple(combined), "is a combination of the terms before it; leave one of them out"
         )
 
 

@@ -185,6 +185,44 @@ def test_time_to_smoking_with_relapses_on_day_0() -> None:
     assert limits == pytest.approx([10.985965, 62.858809], abs=1e-6)
 
 
+CTN = SHARED / "data" / "ctn0094" / "ctn0094_person.sav"
+
+
+def four_positive_weeks(pattern: str) -> tuple[int, int]:
+    """Rs_ctnFiftyOne_2018: from week 3 on, the first of four weeks not shown negative."""
+    for week in range(2, len(pattern) - 3):
+        if "-" not in pattern[week : week + 4]:
+            return week + 1, 1
+    return len(pattern) - 3, 0
+
+
+@pytest.mark.skipif(not CTN.is_file(), reason="no ../shared/data")
+def test_ties_and_few_sites_decide_the_answer_of_a_real_trial() -> None:
+    """CTN-0051: 150 of 353 relapses fall in one week; arms were randomised within 8 sites."""
+    pyreadstat = pytest.importorskip("pyreadstat")
+    people = pyreadstat.read_sav(str(CTN))[0].query("PROJECT == 51 and ARM < 3")
+    ends = [four_positive_weeks(p) for p in people["UDSPUB"]]
+    people = people.assign(week=[t for t, _ in ends], relapse=[e for _, e in ends])
+    assert people.groupby("ARM")["relapse"].agg(["sum", "size"]).to_numpy().tolist() == [
+        [166, 287],
+        [187, 283],
+    ]
+    surv = "Surv(week, relapse) ~ C(ARM)"
+    assert np.exp(cox(surv, people).beta[0]) == pytest.approx(1.4053, abs=5e-5)
+    breslow = cox(surv, people, ties="breslow")
+    assert np.exp(breslow.beta[0]) == pytest.approx(1.3312, abs=5e-5)
+    assert {c.name: c.verdict for c in breslow.checks()}["tied events"] == "caution"
+    assert cox(surv, people, ties="exact").beta[0] == pytest.approx(0.3300, abs=5e-5)
+    by_site = cox(f"{surv} + strata(SITE)", people).tidy(exponentiate=True).iloc[0]
+    found = by_site[["estimate", "conf_low", "conf_high"]].tolist()
+    assert found == pytest.approx([1.431, 1.160, 1.765], abs=5e-4)
+    clustered = cox(surv, people, cluster="SITE")
+    short = clustered.tidy(exponentiate=True).iloc[0]
+    assert short[["conf_low", "conf_high"]].tolist() == pytest.approx([1.335, 1.479], abs=5e-4)
+    reported = clustered.estimate({clustered.terms[0]: 1}, name="arm", label="arm")
+    assert (reported.low, reported.high) == pytest.approx((1.140, 1.732), abs=5e-4)
+
+
 # --- names, tables, predictions --------------------------------------------------------------
 
 
