@@ -13,11 +13,9 @@ from recovery_stats.core.document import (
     CurveFigure,
     Figure,
     ForestFigure,
-    LineFigure,
     Quantity,
     Ref,
     Row,
-    Series,
     Share,
     Spread,
     Table,
@@ -29,6 +27,12 @@ from recovery_stats.models.comparison import each_cluster
 from recovery_stats.models.summary import missing_table, table_one
 
 PARTS = (("interval", "Estimate [CI]"), ("df", "df"), ("p", "p"))
+NOTES = {
+    "sensitivity": (
+        "The first row is the declared answer. Rows by cluster have Satterthwaite df; summaries "
+        "are one number a cluster, without covariates.",
+    )
+}
 RIVALS = ("crude", "naive", "by_cluster", "within", "summary", "mixed", "by_site", "left_out_low",
           "left_out_high", "missing_yes", "missing_no")  # fmt: skip
 EFFECTS = ("risk_compared", "risk_usual", "mean_compared", "mean_usual", "risk_difference",
@@ -65,7 +69,9 @@ def _estimates(name: str, caption: str, found: Sequence[Estimate], order: Sequen
         for n in order
         if n in named
     )
-    return Table(name, caption, tuple(Column(p, label) for p, label in PARTS), rows)
+    return Table(
+        name, caption, tuple(Column(p, label) for p, label in PARTS), rows, NOTES.get(name, ())
+    )
 
 
 def _cell(e: Estimate, part: str) -> Cell:
@@ -144,22 +150,13 @@ def figures(case: Case) -> Iterator[Figure]:
         yield _curves(case)
 
 
-def _arms_figure(case: Case, outcome: OutcomeAnswer) -> LineFigure:
-    """The two standardised risks or means with their intervals."""
+def _arms_figure(case: Case, outcome: OutcomeAnswer) -> ForestFigure:
+    """The two standardised risks or means with their intervals, from zero."""
     kind = "risk" if outcome.reading.binary else "mean"
-    n = outcome.data.frame[ARM].value_counts()
-    series = []
-    for at, (name, label) in enumerate(
-        (("usual", case.arms.other), ("compared", case.arms.counted))
-    ):
-        e = case.named[f"{kind}_{name}"]
-        series.append(
-            Series(label, (float(at),), (e.value,), (e.low,), (e.high,), (int(n[float(at)]),))
-        )
     what = case.data.label(OUTCOME)
-    return LineFigure(
-        "arms_figure", f"{what}, by arm", "Group", "Risk" if kind == "risk" else what,
-        tuple(series), points=True, x_ticks=((0.0, case.arms.other), (1.0, case.arms.counted)),
+    return ForestFigure(
+        "arms_figure", f"{what}, by arm", "Risk" if kind == "risk" else what,
+        (Ref(f"{kind}_compared"), Ref(f"{kind}_usual")),
         notes=("Standardised over the covariates of the people analysed, with intervals.",),
     )  # fmt: skip
 

@@ -21,6 +21,7 @@ FEW_DF = (
 USUAL_RATIO = (0.5, 2.0)
 FEW_EVENTS = 10  # of the rarer outcome, for each coefficient
 SKEWED = 2.0
+THIN = 0.1  # share of the people in the smaller arm
 
 
 def estimand(case: Case, population: str) -> Estimand:
@@ -43,13 +44,18 @@ def estimand(case: Case, population: str) -> Estimand:
         assert asked.time is not None
         endpoint = case.data.label(asked.time)
         summary = f"hazard ratio, {adjusted}"
+    beyond = (
+        "People to whom the outcome cannot apply, as after death, are left out and counted in the "
+        "flow (while alive)."
+        if case.outcome
+        else "Death, loss and the end of the study end the follow-up (censored)."
+    )
     return Estimand(
         population=population,
         treatment=f"{arms.counted} against {arms.other}, {how}",
         endpoint=endpoint,
         intercurrent="Moving in or out, eviction and change of house are part of what is compared "
-        "(treatment policy). People to whom the outcome cannot apply, as after death, are left "
-        "out and counted in the flow (while alive).",
+        f"(treatment policy). {beyond}",
         summary=summary,
     )
 
@@ -106,6 +112,8 @@ def _said_of_clusters(clusters: Clusters) -> Iterator[str]:
         yield "shared_some"
     if clusters.named < SOME_CLUSTERS:
         yield "few"
+    if clusters.named < FEW_CLUSTERS:
+        yield "very_few"
 
 
 # --- facts -----------------------------------------------------------------------------------
@@ -177,6 +185,7 @@ def _lost(outcome: OutcomeAnswer) -> int:
 def checks(case: Case) -> Iterator[Check]:
     """Every condition that was looked at, in the order in which a reader should worry."""
     yield _design_check(case)
+    yield _size_check(case)
     yield from _balance_check(case)
     yield from _cluster_checks(case)
     if case.outcome:
@@ -202,6 +211,24 @@ def _design_check(case: Case) -> Check:
         (f"The arm was chosen, not drawn by lot. The groups were made comparable {adjusted}; "
          "what was not measured may explain the difference or hide one.",),
         asked.arm,
+    )  # fmt: skip
+
+
+def _size_check(case: Case) -> Check:
+    """How thin the smaller arm is, in people and in clusters."""
+    arm = case.data.frame[ARM]
+    small = 1.0 if (arm == 1).sum() < (arm == 0).sum() else 0.0
+    n = int((arm == small).sum())
+    name = case.arms.counted if small else case.arms.other
+    parts: list[Cell] = [Count(n), " of ", Count(len(arm)), f" people are in “{name}”"]
+    clusters, word = case.clusters, case.asked.word
+    if clusters.structure != "none":
+        parts += [", in ", Count(clusters.by_arm[int(small)], f"{word}s"), " of ",
+                  Count(clusters.named, f"{word}s"), f" {word}s"]  # fmt: skip
+    parts.append(". What can be learned hangs on the smaller arm.")
+    return Check(
+        "size of the smaller arm", "caution" if n < THIN * len(arm) else "ok", tuple(parts),
+        case.asked.arm,
     )  # fmt: skip
 
 
@@ -232,7 +259,7 @@ def _cluster_checks(case: Case) -> Iterator[Check]:
     few, some = clusters.named < FEW_CLUSTERS, clusters.named < SOME_CLUSTERS
     advice = " Under ten, every method is fragile; read the interval as the least there is." if (
         few
-    ) else " Few enough to need a small-sample correction (CR2, Satterthwaite df)." if (
+    ) else " Few enough to need a small-sample correction." if (
         some
     ) else ""  # fmt: skip
     yield Check(

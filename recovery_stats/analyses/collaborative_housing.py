@@ -280,7 +280,7 @@ def _by_site(asked: Asked, data: Dataset, sample: Sample, family: Family) -> Ite
     if clusters.named > 2:
         fit = standardise(replace(sample, cluster=clusters.codes), family)
         yield fit.effect(
-            "difference", "by_site", "By site instead (CR2, Satterthwaite df)", level=asked.level,
+            "difference", "by_site", "By site instead (CR2)", level=asked.level,
             rank="sensitivity", method="CR2",
         )  # fmt: skip
 
@@ -301,7 +301,7 @@ def _mixed(asked: Asked, data: Dataset, clusters: Clusters) -> Iterator[Estimate
     try:
         fit = lmm(f"{quote(OUTCOME)} ~ {predictors} + {random}", data.with_frame(frame))
         yield fit.estimate(
-            {ARM: 1.0}, name="mixed", label=f"Mixed model, random {asked.word} (Satterthwaite df)",
+            {ARM: 1.0}, name="mixed", label=f"Mixed model, random {asked.word}",
             level=asked.level, rank="sensitivity",
         )  # fmt: skip
     except NotEstimable:
@@ -321,7 +321,7 @@ def _missing_as(asked: Asked, eligible: Dataset, reading: Reading) -> Iterator[E
             sample, "binomial", strata=_strata(asked, filled, clusters), level=asked.level
         )
         yield found.fit.effect(
-            "difference", name, f"Missing outcomes counted as {level!r}", level=asked.level,
+            "difference", name, f"Missing counted as “{level}”", level=asked.level,
             rank="sensitivity", method="single value",
         )  # fmt: skip
 

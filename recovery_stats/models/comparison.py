@@ -176,14 +176,12 @@ class Rivals:
         if self.clusters.structure == "none":
             return
         yield self.of(
-            self.sample.alone(), "naive", f"As if people of one {self.word} were independent",
+            self.sample.alone(), "naive", f"Ignoring {self.word}s",
             rank="naive",
         )  # fmt: skip
-        yield self.of(self.sample, "by_cluster", f"By {self.word} (CR2, Satterthwaite df)")
+        yield self.of(self.sample, "by_cluster", f"By {self.word} (CR2)")
         if self.clusters.structure == "crossed":
-            yield self.of(
-                self.sample.stratified(), "within", f"Within each {self.word} (as a stratum)"
-            )
+            yield self.of(self.sample.stratified(), "within", f"Within {self.word}s (strata)")
         yield from self.summaries()
         yield from self.left_out()
 
@@ -203,7 +201,7 @@ class Rivals:
         except NotEstimable:
             return
         yield estimate(
-            "summary", f"t test on one number for each {self.word}, without covariates",
+            "summary", f"t test on {self.word} summaries",
             found.difference, found.se, found.df, level=self.level, rank="sensitivity",
             method="cluster summaries", n=len(y),
         )  # fmt: skip
@@ -225,7 +223,7 @@ class Rivals:
                 (0, "left_out_low", "lowest"),
                 (-1, "left_out_high", "highest"),
             ):
-                label = f"One {self.word} left out: the {word} of all"
+                label = f"One {self.word} left out: {word}"
                 yield replace(ordered[end], name=name, label=label)
 
 

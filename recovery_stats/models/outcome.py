@@ -84,6 +84,8 @@ def read_arms(data: Dataset, column: str, reference: str | None) -> Reading:
             "two of them with `where` in the study file, or name another column."
         )
     usual = 0 if reference is None else _position(column, reference, levels, names)
+    if any(name.casefold() in YES | NO or name.isdigit() for name in names):
+        names = [f"{data.label(column)}: {name}" for name in names]  # "Yes" alone says nothing
     return _binary(data, column, levels, names, 1 - usual)
 
 

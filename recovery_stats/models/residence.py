@@ -138,7 +138,7 @@ def compare_residence(
             naive = fit_hazard(coded, columns, (LONG_STAY,), clusters)
             added.append(hazard_ratio(
                 naive, LONG_STAY, clusters, name="stayed_six_months",
-                label="Stayed at least six months in all (known only later)", level=level,
+                label="Stayed six months in all (known only later)", level=level,
                 rank="naive",
             ))  # fmt: skip
         except NotEstimable:
@@ -201,7 +201,7 @@ def _model_based(fit: CoxFit, term: str, main: Estimate) -> Iterator[Estimate]:
     row = fit.tidy().set_index("term").loc[term]
     if "std_error_model" in row and float(row["std_error_model"]) != main.se:
         yield estimate(
-            "hazard_ratio_naive", "Hazard ratio as if people were independent",
+            "hazard_ratio_naive", "Hazard ratio ignoring clusters",
             float(row["estimate"]), float(row["std_error_model"]), np.inf, scale="ratio",
             level=main.confidence, rank="naive", method="Cox, Efron ties", n=main.n,
             events=main.events,
