@@ -95,7 +95,7 @@ class _look:  # noqa: N801 (used as a statement)
 def _curves(figure: CurveFigure) -> Canvas:
     risk = figure_data.risk_rows(figure)
     below = 0.62 + (0.22 * (len(risk) + 1) if risk else 0)
-    names = [name for name, _ in risk]
+    names = [name for name, _ in risk] + ["Number at risk"] * bool(risk)
     canvas, axes = _canvas(3.3 + below, below, _stub(names, 0.75), _stub(_names(figure), 0.5))
     for i, series in enumerate(figure.series):
         if series.x:
@@ -122,7 +122,8 @@ def _lines(figure: LineFigure) -> Canvas:
         if series.x:
             _band(axes, series, i, marker=figure.points)
     if figure.x_ticks:
-        axes.set_xticks([x for x, _ in figure.x_ticks], [_short(t, 16) for _, t in figure.x_ticks])
+        axes.set_xticks([x for x, _ in figure.x_ticks], [_short(t, 24) for _, t in figure.x_ticks])
+        axes.margins(x=0.5 / max(len(figure.x_ticks), 1))
     else:
         _whole_ticks(axes)
     if figure.log_y:
@@ -134,7 +135,10 @@ def _lines(figure: LineFigure) -> Canvas:
 
 def _band(axes: Any, s: Series, i: int, *, step: str | None = None, marker: bool = False) -> None:
     pen = style.pen(i)
-    if s.low and s.high:
+    bars = len(s.x) == 1 or (marker and not step)
+    if s.low and s.high and bars:
+        axes.vlines(s.x, s.low, s.high, color=pen.colour, linewidth=1.3)
+    elif s.low and s.high:
         axes.fill_between(
             s.x, s.low, s.high, step=step, color=pen.colour, alpha=style.BAND_OPACITY, linewidth=0
         )
@@ -143,7 +147,7 @@ def _band(axes: Any, s: Series, i: int, *, step: str | None = None, marker: bool
         s.y,
         color=pen.colour,
         drawstyle=f"steps-{step}" if step else "default",
-        marker=pen.marker if marker else "",
+        marker=pen.marker if marker or len(s.x) == 1 else "",
     )
     if pen.dashes:
         line.set_dashes(pen.dashes)

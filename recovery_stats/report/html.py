@@ -44,13 +44,31 @@ def render(document: Document) -> bytes:
     numbers = words.numbering(document)
     placed = [(i, block, numbers.get(i, 0)) for i, block in enumerate(document.blocks)]
     first = next((i for i, b in enumerate(document.blocks) if isinstance(b, Heading)), len(placed))
-    lead, rest = _run(placed[:first]), _run(placed[first:])
-    summary = f'<section class="lead" aria-label="Summary">\n{lead}\n</section>' if lead else ""
-    parts = [summary, _contents(document), rest]
+    parts = [_lead(placed[:first]), _contents(document), _run(placed[first:])]
     return _page(document, "\n".join(part for part in parts if part)).encode()
 
 
-def _run(placed: Sequence[tuple[int, Block, int]]) -> str:
+Placed = tuple[int, Block, int]  # place in the document, block, number of its table or figure
+
+
+def _lead(placed: Sequence[Placed]) -> str:
+    """The first screen: question and answer across, then figure beside how sure and what not."""
+    if not placed:
+        return ""
+    boxes = [item for item in placed if _boxed(item[1])]
+    others = [item for item in placed if not _boxed(item[1])]
+    drawn = next((k for k, (_, b, _) in enumerate(others) if hasattr(b, "caption")), len(others))
+    aside = "\n".join(
+        _run([item for item in boxes if _boxed(item[1]) == role])
+        for role in dict.fromkeys(_boxed(block) for _, block, _ in boxes)
+    )
+    side = f'\n<div class="side">\n{aside}\n</div>' if aside else ""
+    columns = f'<div class="columns">\n<div>\n{_run(others[drawn:])}\n</div>{side}\n</div>'
+    head = _run(others[:drawn])
+    return f'<section class="lead" aria-label="Summary">\n{head}\n{columns}\n</section>'
+
+
+def _run(placed: Sequence[Placed]) -> str:
     """The blocks in order; neighbours that share a boxed role share one box."""
     parts: list[str] = []
     for role, blocks in groupby(placed, key=lambda item: _boxed(item[1])):

@@ -318,15 +318,18 @@ def column(cells: Sequence[Cell]) -> list[str]:
 def column_decimals(cells: Sequence[Cell]) -> int | None:
     """The decimals that the plain numbers of a column share, or None to let each have its own.
 
-    None where a shared number would give the largest more than five significant digits.
+    At most four significant digits for the largest; None where that would leave the smallest
+    fewer than two.
     """
     sizes = [size for value in cells if (size := _size(value)) is not None]
     wanted = [decimals for value in cells if (decimals := _wanted(value)) is not None]
     if not sizes or not wanted:
         return None
     places = min(max(wanted), MOST_DECIMALS)
-    largest = max(sizes)
-    return places if largest * 10**places < 10**5 else None
+    while places and max(sizes) * 10**places >= 10**4:
+        places -= 1
+    smallest = min((size for size in sizes if size), default=1.0)
+    return places if smallest >= 10.0 ** (1 - places) or places == max(wanted) else None
 
 
 def _is_aligned(value: Cell) -> bool:

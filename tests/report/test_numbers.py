@@ -110,12 +110,10 @@ def test_cells(value: object, table: str, prose: str) -> None:
 
 
 def test_a_column_shares_its_decimals() -> None:
-    assert column([Quantity(0.012), Quantity(-1.52), Quantity(23.4)]) == [
-        "0.012",
-        "−1.520",
-        "23.400",
-    ]
-    assert column([Quantity(0.012), Quantity(1234.5)]) == ["0.012", "1,234"]  # too far apart
+    near = [Quantity(0.157), Quantity(15.33), Quantity(-1.1791)]
+    assert column(near) == ["0.16", "15.33", "−1.18"]
+    far = [Quantity(0.012), Quantity(-1.52), Quantity(23.4), Quantity(1234.5)]
+    assert column(far) == ["0.012", "−1.52", "23.40", "1,234"]
     assert column([Shown(HR, "value"), None, Quantity(1.0, "ratio")]) == ["0.72", "", "1.00"]
 
 

@@ -164,7 +164,7 @@ def _risk_cell(series: Series, time: float, exact: bool, privacy: Privacy) -> Ce
     if 0 < n < privacy.minimum:
         return Hidden(privacy.minimum)
     if exact or n == series.n_at[0] or not n:
-        return Count(n) if later else None
+        return Count(n)
     unit = _unit(privacy)
     return Count(unit * ((n + unit // 2) // unit))
 

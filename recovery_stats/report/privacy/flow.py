@@ -31,9 +31,9 @@ def safe_flow(flow: Flow, minimum: int) -> SafeFlow:
     lost = {j for i in gone for j in (i, i + 1) if j < len(flow.steps)}
     values = [_value(flow.steps[i][1]) for i in gone] + [_value(flow.steps[i][2]) for i in lost]
     who = [_value(cell) for i, cell in enumerate(flow.people) if not _stays(cell, i, boxes, people)]
-    return SafeFlow(
-        Flow(steps, people), frozenset(v for v in (*values, *who) if v and v[0] >= minimum)
-    )
+    printed = {_value(cell) for cell in (*(kept for _, kept, _ in steps), *people)}
+    telling = (v for v in (*values, *who) if v and v[0] >= minimum and v not in printed)
+    return SafeFlow(Flow(steps, people), frozenset(telling))
 
 
 def _kept(flow: Flow, minimum: int) -> set[int]:
