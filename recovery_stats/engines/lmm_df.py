@@ -1,8 +1,8 @@
 """Degrees of freedom for a mixed model: Satterthwaite, Kenward and Roger, and F tests.
 
 gamma: the free entries of each Psi (absolute) and the residual variance, so that the covariance
-V = s2 I + Z Psi Z' is linear in gamma. At the boundary the directions of Psi that are exactly
-zero are left out: gamma then describes the range of Psi only. With V_r = dV/dgamma_r,
+V = s2 I + Z Psi Z' is linear in gamma. At the boundary the directions in which Psi is exactly
+zero are left out: gamma then moves Psi within its rank. With V_r = dV/dgamma_r,
 
     P_r = X'V⁻¹V_rV⁻¹X,  Q_rs = X'V⁻¹V_rV⁻¹V_sV⁻¹X,  tr_rs = tr(V⁻¹V_rV⁻¹V_s),
 
@@ -15,6 +15,7 @@ Brockhoff & Christensen 2017. Checked: dense formulas; lmerTest and pbkrtest ref
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,7 +66,7 @@ def information(fit: LmmFit) -> Information:
     """All quantities that both approximations need; one pass over the groups' summaries."""
     problem, at = fit.problem, fit.solution.moments
     s2, p = at.r2 / problem.nu, problem.p
-    directions = _directions(problem, at)
+    directions = _directions(problem, at, s2)
     P, Q, trace = _random_parts(problem, at, directions, s2)
     P, Q, trace = _with_residual(problem, at, directions, s2, P, Q, trace)
     v = at.v
@@ -77,7 +78,8 @@ def information(fit: LmmFit) -> Information:
     seen = trace + (fixed if problem.reml else 0.0)
     Pv = (P @ v)[:, :p]
     quadratic = np.einsum("i,rsij,j->rs", v, Q, v) - Pv @ Phi @ Pv.T
-    observed = -0.5 * seen + quadratic
+    bend = _curvature(problem, at, fit.solution.grad_psi, s2)
+    observed = -0.5 * seen + quadratic + bend
     scale = fit.frame.scale
     return Information(
         scale**2 * Phi,
@@ -101,21 +103,56 @@ def _inverse(matrix: Array) -> Array:
     return np.asarray(inverse / np.outer(size, size))
 
 
-def _directions(problem: Problem, at: Moments) -> list[tuple[int, Array]]:
-    """dPsi/dgamma for every parameter: (factor, symmetric E), within the range of Psi."""
+def _directions(problem: Problem, at: Moments, s2: float) -> list[tuple[int, Array]]:
+    """dPsi/dgamma for every parameter: (factor, symmetric E).
+
+    A block of full rank has its own entries as parameters. One of lower rank can only move
+    within its rank: its parameters are the entries of its nonzero Cholesky columns.
+    """
     found = []
+    for k, block, columns in _parameters(problem, at):
+        for i, j in columns:
+            E = np.zeros((problem.q[k], problem.q[k]))
+            if _full(at, k, block):
+                E[i, j] = E[j, i] = 1.0
+            else:
+                E[i] += np.sqrt(s2) * at.L[k][:, j]
+                E[:, i] += np.sqrt(s2) * at.L[k][:, j]
+            found.append((k, E))
+    return found
+
+
+def _parameters(
+    problem: Problem, at: Moments
+) -> Iterator[tuple[int, tuple[int, ...], list[tuple[int, int]]]]:
+    """(factor, block, entries) of every block; entries of zero columns are left out."""
     for k, blocks in enumerate(problem.blocks):
         for block in blocks:
-            index = np.ix_(block, block)
-            U, sizes, _ = np.linalg.svd(at.L[k][index])
-            U = U[:, sizes > 0] if (sizes == 0).any() else np.eye(len(block))
-            for i in range(U.shape[1]):
-                for j in range(i + 1):
-                    E = np.zeros((problem.q[k], problem.q[k]))
-                    e = np.outer(U[:, i], U[:, j])
-                    E[index] = e if i == j else e + e.T
-                    found.append((k, E))
-    return found
+            live = [j for j in block if np.abs(at.L[k][:, j]).max() > 0]
+            yield k, block, [(i, j) for j in live for i in block if i >= j]
+
+
+def _full(at: Moments, k: int, block: tuple[int, ...]) -> bool:
+    sizes = np.linalg.svd(at.L[k][np.ix_(block, block)], compute_uv=False)
+    return bool((sizes > 0).all())
+
+
+def _curvature(problem: Problem, at: Moments, grad_psi: Sequence[Array], s2: float) -> Array:
+    """What the bend of L L' adds to the information where Psi is short of rank.
+
+    There the derivative in Psi is not zero: G[i, k] / s2 for two entries of one column.
+    """
+    places = [
+        (k, i, j, _full(at, k, block))
+        for k, block, entries in _parameters(problem, at)
+        for i, j in entries
+    ]
+    out = np.zeros((len(places) + 1, len(places) + 1))
+    for a, (k, i, j, full) in enumerate(places):
+        for b, (k2, i2, j2, _) in enumerate(places):
+            if k == k2 and j == j2 and not full:
+                out[a, b] = grad_psi[k][i, i2] / s2
+    return out
 
 
 def _random_parts(
@@ -323,13 +360,16 @@ def satterthwaite(info: Information, L: Array) -> Array:
 
 
 def satterthwaite_f(info: Information, L: Array, beta: Array) -> FTest:
-    """F test of L beta = 0 by the independent directions of its covariance (Fai & Cornelius)."""
-    rows = _row_basis(L @ info.basis)
-    target = np.linalg.solve(info.basis, beta)
-    values, vectors = np.linalg.eigh(rows @ info.Phi @ rows.T)
-    turned = vectors.T @ rows
-    t2 = (turned @ target) ** 2 / values
-    nu = satterthwaite(info, turned @ np.linalg.inv(info.basis))
+    """F test of L beta = 0 by the independent directions of its covariance (Fai & Cornelius).
+
+    These directions, and so the denominator df, depend on how L is written; the convention of
+    the field is the reduced form that `models.hypothesis` gives.
+    """
+    L = L if np.linalg.matrix_rank(L) == len(L) else _row_basis(L)
+    values, vectors = np.linalg.eigh(L @ info.basis @ info.Phi @ info.basis.T @ L.T)
+    turned = vectors.T @ L
+    t2 = (turned @ beta) ** 2 / values
+    nu = satterthwaite(info, turned)
     q = len(values)
     if q == 1 or np.ptp(nu) < 1e-8 * nu.max():
         den = float(nu.mean())

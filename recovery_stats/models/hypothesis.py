@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.engines.linalg import Array, dependent_columns
@@ -33,11 +34,26 @@ def contrasts(
         rows = _marginal(recipe, assign, X)
     else:
         rows = _sequential(recipe, assign, X)
+    at = np.array(assign)
     return {
-        str(recipe.coded[t].term): L
+        str(recipe.coded[t].term): _reduced(L, at == t, kind)
         for t, L in rows.items()
         if recipe.coded[t].term != INTERCEPT and L.size
     }
+
+
+def _reduced(L: Array, own: NDArray[np.bool_], kind: int) -> Array:
+    """The same hypothesis with a unit in each of the term's own columns (type 1: on the diagonal).
+
+    Satterthwaite's denominator df of several rows depend on this form; it is lmerTest's.
+    """
+    square = L[:, own]
+    if square.shape[0] != square.shape[1]:
+        return L
+    if kind == 1:
+        return L / np.diag(square)[:, None]
+    singular = np.linalg.matrix_rank(square) < len(square)
+    return L if singular else np.asarray(np.linalg.solve(square, L))
 
 
 def _against_mean(

@@ -388,3 +388,59 @@ def test_a_singular_fit_is_an_answer_with_a_check() -> None:
     assert fit.glance().singular[0]
     assert [c.verdict for c in fit.checks() if c.name == "singular"] == ["caution"]
     assert fit.tidy().df[1] == pytest.approx(298)
+
+
+# --- R --------------------------------------------------------------------------------------------
+
+FROM_R = json.loads((Path(__file__).parent / "mixed.json").read_text())
+R_DIGITS = 2e-5  # lme4 stops at about 1e-6 of its parameters; df are ratios of their derivatives
+
+
+def in_formulaic(term: str) -> str:
+    term = term.replace("(Intercept)", "Intercept")
+    return re.sub(r"arm(both|house|usual)", r"arm[T.\1]", term)
+
+
+@pytest.mark.parametrize("number", range(len(FROM_R["fits"])))
+def test_lmertest_and_pbkrtest(number: int) -> None:
+    theirs, data = FROM_R["fits"][number], pd.DataFrame(FROM_R["data"])
+    fit = lmm(theirs["formula"], data)
+    kr = lmm(theirs["formula"], data, df="kenward-roger")
+    assert fit.glance().log_likelihood[0] == pytest.approx(theirs["loglik"], abs=1e-6)
+    if "arm:x" not in fit.formula.text:  # R names the columns of a lone interaction otherwise
+        assert list(fit.terms) == [in_formulaic(t) for t in theirs["term"]]
+    for ours, column in ((fit, "estimate"), (fit, "std_error"), (fit, "df")):
+        assert_close(ours.tidy()[column], theirs[column])
+    assert_close(kr.tidy().std_error, theirs["se_kr"])
+    assert_close(kr.tidy().df, theirs["df_kr"])
+    for kind, name in ((3, "anova3"), (2, "anova2"), (1, "anova1")):
+        assert_anova(fit.anova(kind), theirs[name])
+    assert_anova(kr.anova(), theirs["anova3_kr"])
+
+
+def assert_close(ours: pd.Series, theirs: list[float]) -> None:  # type: ignore[type-arg]
+    assert ours.to_numpy() == pytest.approx(np.array(theirs), rel=R_DIGITS, abs=1e-8)
+
+
+def assert_anova(ours: pd.DataFrame, theirs: dict[str, list[float]]) -> None:
+    several = theirs if isinstance(theirs["term"], list) else {k: [v] for k, v in theirs.items()}
+    assert list(ours.term) == several["term"]
+    for column in ("num_df", "den_df", "statistic"):
+        assert_close(ours[column], several[column])
+
+
+def test_emmeans_and_nakagawa() -> None:
+    data = pd.DataFrame(FROM_R["data"])
+    fit = lmm("y ~ wave * arm + x + (1 + wave | person) + (1 | house)", data)
+    means, theirs = fit.margins("arm"), FROM_R["means"]
+    assert list(means.arm) == theirs["arm"]
+    for column, name in (("estimate", "emmean"), ("std_error", "SE"), ("df", "df")):
+        assert_close(means[column], theirs[name])
+    assert_close(means.conf_low, theirs["lower.CL"])
+    slopes = fit.slopes("wave", by="arm")
+    assert_close(slopes.estimate, FROM_R["slopes"]["wave.trend"])
+    assert_close(slopes.df, FROM_R["slopes"]["df"])
+    pairs = fit.pairwise("arm")
+    assert list(pairs.contrast) == FROM_R["pairs"]["contrast"]
+    assert_close(pairs.p_value, FROM_R["pairs"]["p.value"])
+    assert list(fit.r2()) == pytest.approx(FROM_R["r2"], rel=R_DIGITS)
