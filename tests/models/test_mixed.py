@@ -16,7 +16,7 @@ from recovery_stats.core.dataset import Dataset
 from recovery_stats.errors import DataError, NotEstimable, UsageError
 from recovery_stats.models.formula import quote
 from recovery_stats.models.mixed import MixedFit, lmm
-from tests.tolerance import CONVERGED, INVARIANCE
+from tests.tolerance import CONVERGED, INVARIANCE, R_DIGITS
 
 REFERENCE = Path(__file__).parents[2].parent / "shared" / "reference"
 CASES = sorted(REFERENCE.glob("lmm_*.json")) + sorted(REFERENCE.glob("oneway_reml*.json"))
@@ -393,7 +393,6 @@ def test_a_singular_fit_is_an_answer_with_a_check() -> None:
 # --- R --------------------------------------------------------------------------------------------
 
 FROM_R = json.loads((Path(__file__).parent / "mixed.json").read_text())
-R_DIGITS = 2e-5  # lme4 stops at about 1e-6 of its parameters; df are ratios of their derivatives
 
 
 def in_formulaic(term: str) -> str:
