@@ -87,7 +87,9 @@ def said(case: Case) -> Iterator[str]:
     if case.times:
         yield "timed"
         yield from (n for n in ("in_house", "stayed_six_months") if n in named)
-    yield from (n for n in ("missing_yes", "left_out_low", "mixed") if n in named)
+    yield from (n for n in ("left_out_low", "mixed") if n in named)
+    if {"missing_yes", "missing_no"} <= set(named):
+        yield "missing_both"
     if any(b.imbalanced for b in case.balance):
         yield "imbalanced"
 

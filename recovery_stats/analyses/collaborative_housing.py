@@ -39,7 +39,8 @@ from recovery_stats.models.comparison import Clusters, Rivals, clusters_of, like
 from recovery_stats.models.effect_size import hedges_g
 from recovery_stats.models.outcome import Reading, read_arms, read_outcome
 from recovery_stats.models.residence import Times, compare_residence, compare_times
-from recovery_stats.models.risk import Family, Sample, read_sample, standardise
+from recovery_stats.models.risk import Family, standardise
+from recovery_stats.models.sample import Sample, read_sample
 
 TABLES = {
     "persons": "One row a person: arm, outcome or time to relapse, house or site, covariates.",
@@ -317,9 +318,11 @@ def _missing_as(asked: Asked, eligible: Dataset, reading: Reading) -> Iterator[E
                                (0.0, "missing_no", reading.other)):  # fmt: skip
         filled = known.with_column(Variable(OUTCOME), known.frame[OUTCOME].fillna(value))
         clusters, sample = _sample(asked, filled)
-        found = primary(
-            sample, "binomial", strata=_strata(asked, filled, clusters), level=asked.level
-        )
+        strata = _strata(asked, filled, clusters)
+        try:
+            found = primary(sample, "binomial", strata=strata, level=asked.level)
+        except NotEstimable:
+            continue
         yield found.fit.effect(
             "difference", name, f"Missing counted as “{level}”", level=asked.level,
             rank="sensitivity", method="single value",

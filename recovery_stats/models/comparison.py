@@ -33,14 +33,15 @@ from recovery_stats.engines.cluster import (
     welch,
 )
 from recovery_stats.errors import NotEstimable
-from recovery_stats.models.risk import Family, Sample, Standardised, estimate, standardise
+from recovery_stats.models.risk import Family, Standardised, estimate, standardise
+from recovery_stats.models.sample import Sample
 
 Array = NDArray[np.floating[Any]]
 Structure = Literal["none", "nested", "crossed"]
 Basis = Literal["clusters", "people"]
 Likeness = Intraclass
 
-MOST_LEFT_OUT = 200  # clusters that are left out one at a time; beyond, one hardly matters
+MOST_WORK = 10_000_000  # clusters times people; beyond, one cluster left out hardly matters
 MOSTLY = 0.5  # share of people in clusters shared by the arms from which the arms "meet"
 
 
@@ -172,24 +173,27 @@ class Rivals:
 
     def all(self) -> Iterator[Estimate]:
         """Each rival that these data allow, in the order of the sensitivity table."""
-        yield self.of(self.sample.crude(), "crude", "Without covariates")
+        yield from self.of(self.sample.crude(), "crude", "Without covariates")
         if self.clusters.structure == "none":
             return
-        yield self.of(
-            self.sample.alone(), "naive", f"Ignoring {self.word}s",
-            rank="naive",
-        )  # fmt: skip
-        yield self.of(self.sample, "by_cluster", f"By {self.word} (CR2)")
+        yield from self.of(self.sample.alone(), "naive", f"Ignoring {self.word}s", rank="naive")
+        yield from self.of(self.sample, "by_cluster", f"By {self.word} (CR2)")
         if self.clusters.structure == "crossed":
-            yield self.of(self.sample.stratified(), "within", f"Within {self.word}s (strata)")
+            strata = self.sample.stratified()
+            yield from self.of(strata, "within", f"Within {self.word}s (strata)")
         yield from self.summaries()
         yield from self.left_out()
 
-    def of(self, sample: Sample, name: str, label: str, rank: Level = "sensitivity") -> Estimate:
-        """The adjusted difference in `sample`."""
-        fit = standardise(sample, self.family)
+    def of(
+        self, sample: Sample, name: str, label: str, rank: Level = "sensitivity"
+    ) -> Iterator[Estimate]:
+        """The adjusted difference in `sample`, where it has one."""
+        try:
+            fit = standardise(sample, self.family)
+        except NotEstimable:
+            return
         method = "CR2" if sample.cluster is not None else "HC2"
-        return fit.effect("difference", name, label, level=self.level, rank=rank, method=method)
+        yield fit.effect("difference", name, label, level=self.level, rank=rank, method=method)
 
     def summaries(self) -> Iterator[Estimate]:
         """A t test on one number a cluster: means where nested, differences where crossed."""
@@ -208,23 +212,21 @@ class Rivals:
 
     def left_out(self) -> Iterator[Estimate]:
         """The smallest and the largest difference when one cluster is left out."""
-        if not 2 < self.clusters.named <= MOST_LEFT_OUT:
+        work = self.clusters.named * len(self.sample.y)
+        if not (self.clusters.named > 2 and work <= MOST_WORK):
             return
-        found: list[Estimate] = []
-        for code in range(self.clusters.named):
-            rest = self.sample.where(self.clusters.codes != code)
-            try:
-                found.append(self.of(rest, "", ""))
-            except NotEstimable:
-                continue
+        found = [
+            e
+            for code in range(self.clusters.named)
+            for e in self.of(self.sample.where(self.clusters.codes != code), "", "")
+        ]
         if found:
             ordered = sorted(found, key=lambda e: e.value)
             for end, name, word in (
                 (0, "left_out_low", "lowest"),
                 (-1, "left_out_high", "highest"),
             ):
-                label = f"One {self.word} left out: {word}"
-                yield replace(ordered[end], name=name, label=label)
+                yield replace(ordered[end], name=name, label=f"One {self.word} left out: {word}")
 
 
 def _means(y: Array, codes: NDArray[np.intp]) -> Array:

@@ -11,144 +11,28 @@ Counts alone, as a published table gives them, go through `two_by_two`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.estimate import Estimate, Level, Scale
 from recovery_stats.engines.cluster import two_sided
 from recovery_stats.engines.glm import (
     Separation,
-    dependent_columns,
     least_squares,
     logistic,
     separating_direction,
 )
 from recovery_stats.engines.robust import Sandwich, sandwich
 from recovery_stats.errors import DataError, NotEstimable
-from recovery_stats.models.design import build_design
-from recovery_stats.models.formula import quote
+from recovery_stats.models.sample import ARM, INTERCEPT, Sample
 
 Array = NDArray[np.floating[Any]]
 Family = Literal["binomial", "gaussian"]
 Effect = Literal["difference", "ratio", "odds_ratio"]
-
-INTERCEPT, ARM = 0, 1  # columns of Sample.X
-SMALLEST_STRATUM = 5  # people in each arm of a stratum with a coefficient of its own
-
-
-# --- the people compared -------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """People in two arms, as arrays.
-
-    y (n,): outcome, 0/1 for a binary one. X (n, p): intercept, arm (0/1), then covariates, each
-    centred; names (p,) as the messages call them. cluster (n,) codes, or None: people are
-    independent. weights (n,) > 0 or None.
-    """
-
-    y: Array
-    X: Array
-    names: tuple[str, ...]
-    cluster: NDArray[Any] | None = None
-    weights: Array | None = None
-
-    @property
-    def arm(self) -> Array:
-        return self.X[:, ARM]
-
-    def alone(self) -> Sample:
-        """The same people, taken to be independent of each other."""
-        return replace(self, cluster=None)
-
-    def crude(self) -> Sample:
-        """The same people without covariates."""
-        return replace(self, X=self.X[:, : ARM + 1], names=self.names[: ARM + 1])
-
-    def where(self, kept: NDArray[np.bool_]) -> Sample:
-        """Some of the people; covariates that no longer vary among them are left out."""
-        X = self.X[kept]
-        gone = set(dependent_columns(X)) - {INTERCEPT, ARM}
-        columns = [j for j in range(X.shape[1]) if j not in gone]
-        return Sample(
-            self.y[kept],
-            X[:, columns],
-            tuple(self.names[j] for j in columns),
-            None if self.cluster is None else self.cluster[kept],
-            None if self.weights is None else self.weights[kept],
-        )
-
-    def stratified(self, strata: NDArray[Any] | None = None) -> Sample:
-        """A coefficient for each stratum; strata default to the clusters.
-
-        Clusters that are the strata are no longer clusters: people within one are independent.
-        Strata too thin for a coefficient (fewer than five people in an arm, or an outcome that
-        does not vary) are taken together, so that none runs away.
-        """
-        by = self.cluster if strata is None else strata
-        if by is None:
-            return self
-        ids = np.unique(by, return_inverse=True)[1]
-        thin = [g for g in range(ids.max() + 1) if _is_thin(self.y[ids == g], self.arm[ids == g])]
-        ids = np.where(np.isin(ids, thin), -1, ids)
-        dummies = np.column_stack([ids == g for g in np.unique(ids)]).astype(float)[:, 1:]
-        X = np.column_stack([self.X, dummies - dummies.mean(axis=0)])
-        names = (*self.names, *("stratum",) * dummies.shape[1])
-        cluster = None if strata is None else self.cluster
-        return replace(self, X=X, names=names, cluster=cluster).where(np.ones(len(X), dtype=bool))
-
-
-def _is_thin(y: Array, arm: Array) -> bool:
-    smallest = min(np.sum(arm == 0), np.sum(arm == 1))
-    return bool(smallest < SMALLEST_STRATUM or np.ptp(y) == 0)
-
-
-def read_sample(
-    data: Dataset,
-    outcome: str,
-    arm: str,
-    adjust: Sequence[str] = (),
-    *,
-    cluster: NDArray[Any] | None = None,
-    weights: str | None = None,
-) -> Sample:
-    """Arrays of complete rows; `outcome` and `arm` (0/1) are numbers, `adjust` any columns.
-
-    Raises NotEstimable naming a covariate that the others determine, DataError for a weight
-    that is not above zero.
-    """
-    frame = data.frame
-    y, treated = frame[outcome].to_numpy(float), frame[arm].to_numpy(float)
-    design = build_design(" + ".join(["~ 1", *map(quote, adjust)]), data)
-    covariates = design.X[:, 1:]
-    X = np.column_stack([np.ones(len(y)), treated, covariates - covariates.mean(axis=0)])
-    named = ("Intercept", arm, *design.names[1:])
-    if gone := dependent_columns(X):
-        raise NotEstimable(
-            f"Covariate {named[gone[0]]!r} is constant, or determined by the arm and the other "
-            f"covariates, in the {len(y)} complete rows; take it out of 'adjust'."
-        )
-    return Sample(y, X, named, cluster, _weights(data, weights))
-
-
-def _weights(data: Dataset, column: str | None) -> Array | None:
-    if column is None:
-        return None
-    weights: Array = data.frame[column].to_numpy(float)
-    wrong = ~(np.isfinite(weights) & (weights > 0))
-    if wrong.any():
-        rows = data.frame.index[wrong].tolist()
-        raise DataError(
-            f"Weight {column!r} is zero, negative or infinite in {len(rows)} rows, the first of "
-            f"them row {rows[0]}; weights must be above zero."
-        )
-    return weights
 
 
 # --- standardisation -----------------------------------------------------------------------

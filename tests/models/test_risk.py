@@ -16,10 +16,10 @@ from recovery_stats.models.risk import (
     e_value,
     e_value_limit,
     number_needed,
-    read_sample,
     standardise,
     two_by_two,
 )
+from recovery_stats.models.sample import read_sample
 from tests.tolerance import CLOSED_FORM, CONVERGED, EXACT
 
 FROM_R = json.loads((Path(__file__).parent / "standardised_risk.json").read_text())
