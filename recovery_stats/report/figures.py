@@ -495,6 +495,7 @@ def _short(text: str, longest: int = style.LABEL_CHARACTERS) -> str:
 
 # --- SVG ---------------------------------------------------------------------------------
 
+_TAG = re.compile(r"<[^>]*>")
 _NUMBER = re.compile(r"-?\d+\.\d{3,}")
 _ID = re.compile(r' id="([^"]+)"')
 _LINK = re.compile(r'(?:url\(#|href="#)([^)"]+)')
@@ -512,12 +513,17 @@ def _tidy(raw: str, prefix: str, figure: Figure) -> str:
     body = body.replace("xlink:href", "href")
     body = re.sub(r"<!--.*?-->\s*", "", body, flags=re.DOTALL)
     used = set(_LINK.findall(body))
-    body = _ID.sub(lambda m: f' id="{prefix}-{m[1]}"' if m[1] in used else "", body)
-    body = _LINK.sub(lambda m: m[0].replace(f"#{m[1]}", f"#{prefix}-{m[1]}"), body)
-    body = _NUMBER.sub(_two_decimals, body)
-    body = re.sub(r"'?DejaVu Sans'?(, [^;\"]*)?", style.SVG_FONTS, body)
+    body = _TAG.sub(lambda tag: _tidy_tag(tag[0], prefix, used), body)
     body = re.sub(r"\n\s*", "\n", body[body.index(">") + 1 :]).strip()
     return _opening(raw, prefix, figure) + body
+
+
+def _tidy_tag(tag: str, prefix: str, used: set[str]) -> str:
+    """One tag; what stands between tags is text and stays as it is."""
+    tag = _ID.sub(lambda m: f' id="{prefix}-{m[1]}"' if m[1] in used else "", tag)
+    tag = _LINK.sub(lambda m: m[0].replace(f"#{m[1]}", f"#{prefix}-{m[1]}"), tag)
+    tag = _NUMBER.sub(_two_decimals, tag)
+    return re.sub(r"'?DejaVu Sans'?(, [^;\"]*)?", style.SVG_FONTS, tag)
 
 
 def _opening(raw: str, prefix: str, figure: Figure) -> str:

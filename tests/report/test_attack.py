@@ -170,6 +170,24 @@ def test_a_total_printed_in_prose_closes_the_sum() -> None:
     assert len(hidden) >= 2
 
 
+def test_a_run_of_small_counts_with_known_total_and_a_chance_number_stays_hidden() -> None:
+    """Waves with 5, 5, 2, 4, 3 missing; 19 is printed, and 14 (the last four) by chance."""
+    missing, outside, used = [5, 5, 2, 4, 3], [195, 170, 140, 134, 116], [200, 171, 153, 132, 115]
+    columns = tuple(Column(key, key) for key in ("held", "outside", "missing", "used"))
+    rows = tuple(
+        Row(f"w{i}", f"Wave {i}", tuple(map(Count, (sum(line), *line))))
+        for i, line in enumerate(zip(outside, missing, used, strict=True))
+    )
+    total = Total("held", ("outside", "missing", "used"), "columns")
+    table = Table("t", "Waves", columns, rows, totals=(total,))
+    safe = disclose(document(Paragraph((Share(19, 790), Count(14), Count(755))), table), CMS)
+    waves = safe.blocks[1]
+    assert isinstance(waves, Table)
+    for row in waves.rows:
+        assert isinstance(row.cells[2], Hidden)
+        assert sum(isinstance(cell, Hidden) for cell in row.cells) >= 2
+
+
 def test_means_of_a_small_group_do_not_follow_from_the_others() -> None:
     columns = (Column("a", "A"), Column("b", "B"), Column("all", "All"))
     rows = (

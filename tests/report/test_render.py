@@ -13,7 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from recovery_stats.core.document import Column, Count, Document, Paragraph, Row, Table
+from recovery_stats.core.document import (
+    Column,
+    Count,
+    Document,
+    ForestFigure,
+    Paragraph,
+    Row,
+    Shown,
+    Table,
+)
+from recovery_stats.core.estimate import Estimate
 from recovery_stats.core.study import PROFILES
 from recovery_stats.errors import UsageError
 from recovery_stats.report import FORMATS, render
@@ -198,6 +208,14 @@ def test_printed_cells_appear_in_the_page(page: str) -> None:
             assert cell(value) is not None
     for text in ("296 (36.5%)", "&lt; 11", "0.84 [0.77, 0.92]", "p &lt; .001", "1,204"):
         assert text in page
+
+
+def test_numbers_written_in_a_figure_are_those_of_its_table() -> None:
+    """Coordinates are shortened, words are not."""
+    few = Estimate("risk", "Risk", 0.29712, 0.19034, 0.43045)
+    forest = ForestFigure("f", "Forest", "Risk", (Shown(few),))
+    page = render(Document("x", "T", "REAL", (forest,)), "html").decode()
+    assert ">0.297 [0.190, 0.430]</text>" in page
 
 
 def test_a_report_renders_fast() -> None:

@@ -116,8 +116,11 @@ def _sums_known(document: Document, counts: _Counts, problem: Problem) -> tuple[
                 continue
             total = sum(counts.numbers[p] for p in places)
             elsewhere = printed.get(total, set()) - {wholes.get(places), *places}
-            if total in bases or elsewhere:
+            if total in bases:
                 found.append(Sum(places, total=total))
+            elif elsewhere:
+                printed_at = tuple(sorted(p for p in elsewhere if p is not None))
+                found.append(Sum(places, total=total, printed=printed_at))
     return tuple(found)
 
 

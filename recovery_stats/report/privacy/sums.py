@@ -22,7 +22,17 @@ def table_sums(table: Table, b: int) -> list[Sum]:
     if whole is not None:
         parts = tuple(column for column in _count_columns(table) if column != whole)
         found += _across(table, b, whole, parts)
-    return found
+    return [*found, *_own_totals(table, b)]
+
+
+def _own_totals(table: Table, b: int) -> Iterator[Sum]:
+    """Runs of counts whose first or last row is the sum of the others."""
+    for j in _count_columns(table):
+        for stretch in _stretches(table, j):
+            numbers = {i: cell.n for i in stretch if isinstance(cell := _cell(table, i, j), Count)}
+            for whole in (stretch[0], stretch[-1]) if len(numbers) > 2 else ():
+                if 2 * numbers[whole] == sum(numbers.values()):
+                    yield Sum(tuple((b, i, j) for i in stretch if i != whole), (b, whole, j))
 
 
 def runs(table: Table, b: int) -> Iterator[tuple[Place, ...]]:
@@ -94,17 +104,11 @@ def _count_columns(table: Table) -> list[int]:
 
 
 def _stretches(table: Table, j: int) -> Iterator[list[int]]:
-    """Neighbouring rows of one depth and one kind of cell, shares on one base.
-
-    Counts may hold their own total in the first or last row: each is tried as left out.
-    """
+    """Neighbouring rows of one depth and one kind of cell, shares on one base."""
     for kind, run in groupby(range(len(table.rows)), key=lambda i: _kind(table, i, j)):
         stretch = list(run)
         if kind is not None:
             yield stretch
-        if kind is not None and kind[1] is None:
-            yield stretch[1:]
-            yield stretch[:-1]
 
 
 def _kind(table: Table, i: int, j: int) -> tuple[int, int | None] | None:

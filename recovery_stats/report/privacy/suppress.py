@@ -23,12 +23,14 @@ class Sum:
     """`parts` add up to `whole` (a place) or to `total` (a number known from elsewhere).
 
     counted: the terms are counts, so that bounds apply; else weighted means and the like.
+    printed: where the total stands; hidden there, the sum is no longer known. Empty: known anyway.
     """
 
     parts: tuple[Place, ...]
     whole: Place | None = None
     total: int | None = None
     counted: bool = True
+    printed: tuple[Place, ...] = ()
 
     @property
     def places(self) -> tuple[Place, ...]:
@@ -56,6 +58,12 @@ class Problem:
         return self.small | self.linked | self.blurred
 
     @property
+    def known(self) -> tuple[Sum, ...]:
+        """The sums whose total an attacker has."""
+        hidden = self.hidden
+        return tuple(s for s in self.sums if not s.printed or not hidden.issuperset(s.printed))
+
+    @property
     def secret(self) -> frozenset[Place]:
         return self.small | self.linked
 
@@ -74,10 +82,10 @@ def protect(problem: Problem) -> Problem:
             bounded = _around(problem, found) - problem.unbounded
             problem = replace(problem, unbounded=problem.unbounded | bounded)
             helpless |= found if not bounded else set()
-        elif (partner := _partner(problem, target)) is None:
-            spent.add(target)
+        elif partners := _partners(problem, target):
+            problem = replace(problem, blurred=problem.blurred | partners)
         else:
-            problem = replace(problem, blurred=problem.blurred | {partner})
+            spent.add(target)
     return _pruned(problem, helpless)
 
 
@@ -99,23 +107,23 @@ def _weakest(problem: Problem, found: set[Place], spent: set[Sum]) -> Sum | None
     def weakness(s: Sum) -> tuple[int, bool, str]:
         return len(hidden.intersection(s.places)), found.isdisjoint(s.places), repr(s.places)
 
-    open_ = (s for s in problem.sums if s not in spent and not hidden.isdisjoint(s.places))
+    open_ = (s for s in problem.known if s not in spent and not hidden.isdisjoint(s.places))
     return min(open_, key=weakness, default=None)
 
 
-def _partner(problem: Problem, s: Sum) -> Place | None:
+def _partners(problem: Problem, s: Sum) -> frozenset[Place]:
     """What to hide in `s`: the smallest visible part, else the whole unless it is known anyway.
 
-    A part that is zero comes last.
+    A part that is zero comes next; last, the total wherever it is printed.
     """
-    known = any(set(t.parts) == set(s.parts) and t.whole is None for t in problem.sums)
+    known = any(set(t.parts) == set(s.parts) and t.whole is None for t in problem.known)
     whole = [s.whole] if s.whole is not None and not known else []
     parts = [p for p in s.parts if problem.counts[p] > 0]
     zeros = [p for p in s.parts if problem.counts[p] == 0]
     for candidates in (parts, whole, zeros):
         if visible := [p for p in candidates if p not in problem.hidden]:
-            return min(visible, key=lambda p: (problem.counts[p], p))
-    return None
+            return frozenset({min(visible, key=lambda p: (problem.counts[p], p))})
+    return frozenset(s.printed) - problem.hidden
 
 
 def _pruned(problem: Problem, helpless: set[Place]) -> Problem:
@@ -136,9 +144,9 @@ PRIME = 2**61 - 1
 
 def _solved(problem: Problem) -> set[Place]:
     """Hidden counts that have one value in every solution of the sums."""
-    unknown = sorted(problem.hidden & {p for s in problem.sums for p in s.places})
+    unknown = sorted(problem.hidden & {p for s in problem.known for p in s.places})
     index = {place: j for j, place in enumerate(unknown)}
-    rows = {tuple(sorted(_row(s, index).items())) for s in problem.sums}
+    rows = {tuple(sorted(_row(s, index).items())) for s in problem.known}
     return {unknown[j] for j in _determined([dict(row) for row in sorted(rows) if row])}
 
 
@@ -190,7 +198,7 @@ def _squeezed(problem: Problem) -> set[Place]:
     ranges = {place: _first_range(problem, place) for place in problem.hidden}
     for _ in range(ROUNDS):
         before = dict(ranges)
-        for s in problem.sums:
+        for s in problem.known:
             if s.counted:
                 _narrow(s, problem.counts, ranges)
         if ranges == before:
