@@ -22,7 +22,7 @@ from scipy.special import expit
 from recovery_stats.engines.risk_set import Array
 
 if TYPE_CHECKING:
-    from recovery_stats.engines.cox import Problem
+    from recovery_stats.engines.cox_likelihood import Problem
 
 
 @dataclass(frozen=True, slots=True, eq=False)

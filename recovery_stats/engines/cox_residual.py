@@ -15,7 +15,8 @@ from typing import Literal
 import numpy as np
 from scipy.special import xlogy
 
-from recovery_stats.engines.cox import CoxFit, Moments, information_at
+from recovery_stats.engines.cox import CoxFit
+from recovery_stats.engines.cox_likelihood import Moments, information_at
 from recovery_stats.engines.risk_set import Array, Ints
 from recovery_stats.errors import NotEstimable
 

@@ -17,7 +17,8 @@ from recovery_stats.core.estimate import Estimate, Level
 from recovery_stats.engines import concordance, cox_residual, curves
 from recovery_stats.engines import cox as engine
 from recovery_stats.engines.concordance import Concordance
-from recovery_stats.engines.cox import ColumnsNotEstimable, Ties
+from recovery_stats.engines.cox import ColumnsNotEstimable
+from recovery_stats.engines.cox_likelihood import Ties
 from recovery_stats.engines.cox_residual import Transform
 from recovery_stats.errors import NotEstimable, UsageError, unknown
 from recovery_stats.models.columns import Array, Columns, IntArray

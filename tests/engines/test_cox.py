@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from recovery_stats.engines import concordance as concordance_engine
-from recovery_stats.engines import cox, cox_residual, risk_set
+from recovery_stats.engines import cox, cox_exact, cox_likelihood, cox_residual, risk_set
 from recovery_stats.errors import NotEstimable
 from tests.tolerance import CLOSED_FORM, CONVERGED, DERIVATIVE, EXACT
 
@@ -83,8 +83,8 @@ def gradient(data: dict[str, Any], beta: Array, ties: str) -> Array:
 def evaluate(data: dict[str, Any], beta: Array, ties: str) -> tuple[float, Array, Array]:
     """Log-likelihood, score and information of the engine on the caller's scale."""
     keys = ("X", "stop", "event", "start", "strata", "weights", "offset")
-    problem = cox.prepare(*(data.get(k) for k in keys), ties)  # type: ignore[arg-type]
-    at = cox.evaluate_exact if ties == "exact" else cox.evaluate_moments
+    problem = cox_likelihood.prepare(*(data.get(k) for k in keys), ties)  # type: ignore[arg-type]
+    at = cox_exact.evaluate_exact if ties == "exact" else cox_likelihood.evaluate_moments
     point = at(problem, beta * problem.scale)
     assert point is not None
     s = problem.scale
@@ -259,9 +259,9 @@ def test_proportionality_is_the_score_test_of_split_rows() -> None:
                 before = t
     start, end, died, x, value = (np.array(v) for v in zip(*rows, strict=True))
     wide = np.column_stack([x, x * value[:, None]])
-    problem = cox.prepare(wide, end, died, start, None, None, None, "efron")
+    problem = cox_likelihood.prepare(wide, end, died, start, None, None, None, "efron")
     beta = np.concatenate([fit.beta, np.zeros(2)])
-    point = cox.evaluate_moments(problem, beta * problem.scale)
+    point = cox_likelihood.evaluate_moments(problem, beta * problem.scale)
     assert point is not None
     overall = point.score @ np.linalg.solve(point.information, point.score)
     assert test.overall == pytest.approx(overall, rel=CONVERGED)
@@ -318,7 +318,7 @@ def test_sums_by_tree_are_sums_by_subtraction(monkeypatch: pytest.MonkeyPatch) -
     data = draw(37, n=150, entry=True)
     usual = cox.fit(**data)
     residual = cox_residual.score(usual)
-    monkeypatch.setattr(cox, "LOST_DIGITS", 0.0)
+    monkeypatch.setattr(cox_likelihood, "LOST_DIGITS", 0.0)
     tree = cox.fit(**data)
     assert tree.moments is not None
     assert tree.moments.hazard.by_tree
