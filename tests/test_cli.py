@@ -45,6 +45,12 @@ def spawn(*command: str, **options: Any) -> subprocess.Popen[str]:
 
 
 @pytest.fixture(autouse=True)
+def _faults(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tracebacks of provoked faults go where pytest cleans up."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path_factory.mktemp("faults")))
+
+
+@pytest.fixture(autouse=True)
 def _signals() -> Any:
     before = signal.getsignal(signal.SIGTERM)
     yield
