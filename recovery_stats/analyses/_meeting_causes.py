@@ -1,0 +1,144 @@
+"""What ended observation: first events by cause, each with its own hazard and incidence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from recovery_stats.analyses._meeting_models import MAIN, Models, cause_specific
+from recovery_stats.analyses._meeting_people import EVENT, TIME, Asked
+from recovery_stats.core.codebook import Variable
+from recovery_stats.core.dataset import Dataset
+from recovery_stats.core.document import Column, Count, Ref, Row, Table, Total
+from recovery_stats.core.estimate import Estimate
+from recovery_stats.errors import DataError, NotEstimable
+from recovery_stats.models.formula import quote
+from recovery_stats.models.survival import cumulative_incidence
+
+FEWEST_EVENTS = 10  # of a cause from which its hazard is compared at all
+CAUSE = "event of the cause"
+
+
+@dataclass(frozen=True, slots=True)
+class Causes:
+    """Codes of the cause of the first event by label, 0 meaning none, and who had which."""
+
+    column: str
+    data: Dataset
+    labels: dict[float, str]
+
+    @classmethod
+    def of(cls, asked: Asked, people: Dataset) -> Causes | None:
+        """Read the cause; None without a column. DataError where it contradicts the event."""
+        column = asked.q.cause
+        if column is None:
+            return None
+        data = people.with_frame(people.frame[people.frame[column].notna()])
+        cause, event = data.frame[column], data.frame[EVENT] == 1
+        codes = set(cause[event].unique())
+        other = int((cause[~event].isin(codes)).sum())
+        if len(codes) != 1 or other:
+            raise DataError(
+                f"Columns {column!r} and {asked.event!r} of table 'persons' do not agree: a "
+                f"relapse has {len(codes)} different causes, and {other} people without a relapse "
+                "carry the same. Leave 'cause' out, or correct the file."
+            )
+        variable = data.variable(column)
+        labels = {float(c): variable.level(float(c)) for c in sorted(cause.unique())}
+        return cls(column, data, labels)
+
+    @property
+    def events(self) -> dict[float, str]:
+        """The causes that are events."""
+        return {code: label for code, label in self.labels.items() if code != 0}
+
+    def count(self, code: float) -> int:
+        return int((self.data.frame[self.column] == code).sum())
+
+
+def cause_estimates(causes: Causes, models: Models, horizon: float) -> Iterator[Estimate]:
+    """Cumulative incidence of each cause by the horizon, and its cause-specific hazard ratio."""
+    yield from _incidences(causes, models.asked, horizon)
+    for code, label in causes.events.items():
+        if causes.count(code) < FEWEST_EVENTS:
+            continue
+        rows = _rows_of(models.rows, causes.column, code)
+        try:
+            fit = cause_specific(replace(models, rows=rows), CAUSE)
+        except NotEstimable:
+            continue
+        yield fit.estimate(
+            {MAIN: 1.0},
+            name=f"hr_cause[{code:g}]",
+            label=f"{label}: per meeting in the last 7 days",
+            level=models.asked.q.level,
+        )
+
+
+def _rows_of(rows: Dataset, column: str, code: float) -> Dataset:
+    """The same rows with this cause, on the last row of whoever had it, as the event."""
+    frame = rows.frame
+    happened = (frame[column] == code) & (frame["stop"] == frame[TIME])
+    return rows.with_column(Variable(CAUSE), happened.astype(float))
+
+
+def _incidences(causes: Causes, asked: Asked, horizon: float) -> Iterator[Estimate]:
+    """Aalen–Johansen from entry: the share that had this event first."""
+    if not causes.events:
+        return
+    numbers = {code: float(i) for i, code in enumerate(causes.events, 1)}
+    values = causes.data.frame[causes.column].map(numbers).fillna(0.0)
+    data = causes.data.with_column(Variable(CAUSE), values)
+    times = f"{quote(asked.q.entry)}, {quote(TIME)}" if asked.q.entry else quote(TIME)
+    found = cumulative_incidence(
+        f"Surv({times}, {quote(CAUSE)}) ~ 1", data, level=asked.q.level, weights=asked.q.weights
+    )
+    table = found.at([horizon]).set_index("cause")
+    for code, number in numbers.items():
+        row = table.loc[f"{number:g}"]
+        if np.isfinite(row["estimate"]):
+            yield Estimate(
+                f"incidence[{code:g}]",
+                f"{causes.labels[code]} first, by the horizon",
+                float(row["estimate"]),
+                float(row["conf_low"]),
+                float(row["conf_high"]),
+                float(row["std_error"]),
+                scale="probability",
+                level="descriptive",
+                method="Aalen–Johansen",
+                confidence=asked.q.level,
+                n=len(data),
+                events=causes.count(code),
+            )
+
+
+def cause_table(causes: Causes, named: dict[str, Estimate]) -> Table:
+    """Every first event: how many, by the horizon, and with attendance."""
+    rows = [Row("all", "People", (Count(len(causes.data)), None, None))]
+    for code, label in causes.labels.items():
+        cells = (
+            Ref(name, "interval") if name in named else None
+            for name in (f"incidence[{code:g}]", f"hr_cause[{code:g}]")
+        )
+        title = label if code != 0 else "None until the end of observation"
+        rows.append(Row(f"cause[{code:g}]", title, (Count(causes.count(code)), *cells), 1))
+    return Table(
+        "causes",
+        "First event by cause",
+        (
+            Column("n", "People"),
+            Column("incidence", "Share by the horizon"),
+            Column("hr", "HR per meeting in the last 7 days"),
+        ),
+        tuple(rows),
+        (
+            "Share: probability of this event first, the others being possible "
+            "(Aalen–Johansen). HR: cause-specific hazard ratio from the main model, the other "
+            f"events ending observation; not shown for fewer than {FEWEST_EVENTS} events.",
+        ),
+        (Total("all", tuple(r.key for r in rows[1:])),),
+        "First event",
+    )

@@ -1,0 +1,246 @@
+"""The answer where a diary tells attendance day by day."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from recovery_stats.analyses import _meeting_tables as pages
+from recovery_stats.analyses._meeting_causes import Causes, cause_estimates, cause_table
+from recovery_stats.analyses._meeting_curves import Groups, curve_estimates, curve_figure
+from recovery_stats.analyses._meeting_models import MAIN, Models
+from recovery_stats.analyses._meeting_people import EVENT, Asked
+from recovery_stats.analyses._meeting_rows import (
+    LANDMARK_GROUPS,
+    REFERENCE_GROUP,
+    diary_rows,
+    known_rows,
+    landmark_data,
+)
+from recovery_stats.analyses._wording import holding
+from recovery_stats.core.check import Check
+from recovery_stats.core.dataset import Dataset, Source
+from recovery_stats.core.document import Cell, Count, Figure, Quantity, Ref, Table
+from recovery_stats.core.estimate import Estimand, Estimate
+from recovery_stats.core.result import Result
+from recovery_stats.core.study import Study
+
+MOST, LEAST = LANDMARK_GROUPS[-1][1], LANDMARK_GROUPS[0][1]
+WINDOWS = (MAIN, "weekly_14", "weekly_28")
+ATTENDED = tuple(f"group[{g}]" for g in ("Less than 1", "3 or 4", "5 or more"))
+OTHERS = ("unadjusted", "no_house", "lag_7", "lag_14")
+NAIVE = ("naive_weekly", "naive_total")
+MAIN_HEADS = (
+    ("Per meeting a week", WINDOWS),
+    (f"In the last 7 days, against {REFERENCE_GROUP}", ATTENDED),
+    ("Protection that fades", ("recency",)),
+)
+RIVAL_HEADS = (
+    ("Main model", (MAIN,)),
+    ("The same with", OTHERS),
+    ("Coded at entry from the whole follow-up", NAIVE),
+)
+FIGURE_HEADS = (*MAIN_HEADS, ("Last 7 days, other ways", OTHERS), ("Naive", NAIVE))
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """What one report is written from. rows: all days at risk; known: those the diary covers."""
+
+    asked: Asked
+    study: Study
+    people: Dataset
+    rows: Dataset
+    known: Dataset
+
+
+def answer(asked: Asked, study: Study, people: Dataset) -> Result:
+    """Hazard of relapse by meetings in the days before; refused where sources are shared."""
+    rows = diary_rows(asked, study, people)
+    case = _Case(asked, study, people, rows, known_rows(asked, rows))
+    return _refused(case) if asked.shared_source else _answered(case)
+
+
+def _answered(case: _Case) -> Result:
+    asked = case.asked
+    models = Models.of(asked, case.study, case.people, case.known)
+    groups = _groups(case)
+    causes = Causes.of(asked, case.people)
+    horizon = groups.horizon if groups else float(asked.q.horizon)
+    estimates = (
+        *models.estimates(),
+        *(curve_estimates(groups) if groups else ()),
+        *(cause_estimates(causes, models, horizon) if causes else ()),
+    )
+    named = {e.name: e for e in estimates}
+    return Result(
+        analysis="meeting_frequency",
+        estimand=_estimand(case),
+        estimates=estimates,
+        checks=tuple(_checks(case, models, named)),
+        flow=case.people.flow,
+        facts=_facts(case, groups, named),
+        said=_said(case, groups, named) | ({"causes"} if causes else set()),
+        tables={t.name: t for t in _tables(case, models, groups, causes, named)},
+        figures={f.name: f for f in _figures(groups, named)},
+        sources=_sources(case.study),
+        synthetic=case.study.protocol.synthetic,
+    )
+
+
+def _refused(case: _Case) -> Result:
+    """Attendance and relapse come from the same records: describe, fail the check, stop."""
+    q = case.asked.q
+    check = Check(
+        "shared source",
+        "fail",
+        (
+            f"Attendance and relapse are both read off {q.exposure_source}. Whoever does not come "
+            "counts as not attending and, by the endpoint's rule for what is missing, as relapsed "
+            "(or as not known to have). Any effect would be made by that, so none is shown. Use a "
+            "relapse endpoint from other records.",
+        ),
+        str(q.meeting_day),
+    )
+    return Result(
+        analysis="meeting_frequency",
+        estimand=_estimand(case),
+        estimates=(),
+        checks=(check, pages.coverage_check(case.rows, case.known)),
+        flow=case.people.flow,
+        facts=_facts(case, None, {}),
+        said=holding({"refused": True, "diary": True, "notes": bool(q.notes)}),
+        tables={t.name: t for t in _descriptions(case)},
+        sources=_sources(case.study),
+        synthetic=case.study.protocol.synthetic,
+    )
+
+
+def _sources(study: Study) -> tuple[Source, ...]:
+    return tuple(study[t].source for t in ("persons", "meetings", "stays") if t in study)
+
+
+def _groups(case: _Case) -> Groups | None:
+    data = landmark_data(case.asked, case.study, case.people)
+    return None if data is None else Groups.of(case.asked, data, MOST, LEAST, "landmark")
+
+
+def _estimand(case: _Case) -> Estimand:
+    return Estimand(
+        population=case.study.protocol.population,
+        treatment="one more meeting in the seven days before the day at risk, against that many "
+        "less, at equal covariates",
+        endpoint="first relapse, in days from entry",
+        intercurrent="death, incarceration and loss to follow-up end observation (cause-specific "
+        "hazard); meetings after relapse are not counted",
+        summary="hazard ratio of relapse per meeting in the last seven days",
+    )
+
+
+def _facts(case: _Case, groups: Groups | None, named: Mapping[str, Estimate]) -> Mapping[str, Cell]:
+    q, frame = case.asked.q, case.known.frame
+    days = frame["stop"] - frame["start"]
+    facts: dict[str, Cell] = {
+        "people": Count(len(case.people)),
+        "relapses": Count(int(case.people.frame[EVENT].sum()), "events"),
+        "person_years": Quantity(pages.person_years(case.known, "start", "stop")),
+        "mean_meetings": Quantity(float((frame["meetings_last7"] * days).sum() / days.sum())),
+        "late": Count(pages.late_entry(case.asked, case.people)),
+        "landmark": Quantity(float(q.landmark), "whole"),
+        "horizon": Quantity(groups.horizon if groups else float(q.horizon), "whole"),
+        "half_life": Quantity(float(q.half_life), "df"),
+        "confidence": Quantity(100 * q.level, "df"),
+        "exposure_source": q.exposure_source,
+        "notes": " ".join(q.notes),
+    }
+    if groups is not None:
+        facts["at_landmark"] = Count(len(groups.data))
+        for fact, label in (("free_most", MOST), ("free_least", LEAST)):
+            if f"free[{label}]" in named:
+                facts[fact] = Ref(f"free[{label}]", "per_100")
+    return facts
+
+
+def _said(case: _Case, groups: Groups | None, named: Mapping[str, Estimate]) -> frozenset[str]:
+    q, main, naive = case.asked.q, named[MAIN], named.get("naive_weekly")
+    shown = _rejects(main)
+    conditions = {
+        "diary": True,
+        "shown": shown,
+        "not_shown": not shown,
+        "lower": main.value < 1,
+        "higher": main.value >= 1,
+        "stays": case.asked.stays,
+        "adjusted": bool(q.adjust),
+        "stratified": q.site is not None,
+        "weighted": q.weights is not None,
+        "late_entry": pages.late_entry(case.asked, case.people) > 0,
+        "landmark": groups is not None,
+        "contrast": "free_difference" in named,
+        "naive_fooled": naive is not None and _rejects(naive) and not shown,
+        "notes": bool(q.notes),
+    }
+    return holding(conditions) | named.keys()
+
+
+def _rejects(estimate: Estimate) -> bool:
+    return estimate.p < 1 - estimate.confidence
+
+
+def _checks(case: _Case, models: Models, named: Mapping[str, Estimate]) -> Iterator[Check]:
+    yield pages.coverage_check(case.rows, case.known)
+    yield from pages.day_zero_check(case.asked, case.study)
+    if not any(name in named for name in ATTENDED):
+        words = "Groups of attendance have no comparable relapses; the slope per meeting stands."
+        yield Check("attendance groups", "caution", (words,))
+    yield from models.main.checks()
+
+
+def _descriptions(case: _Case) -> Iterator[Table]:
+    yield pages.people_table(case.asked, case.people)
+    yield pages.attendance_table(case.known, "person")
+    yield pages.lost_table(case.asked, case.study)
+
+
+def _tables(
+    case: _Case,
+    models: Models,
+    groups: Groups | None,
+    causes: Causes | None,
+    named: dict[str, Estimate],
+) -> Iterator[Table]:
+    yield from _descriptions(case)
+    yield pages.ratio_table(
+        "ratios",
+        "Hazard of relapse by attendance before the day at risk",
+        MAIN_HEADS,
+        named,
+        (
+            "Just after a meeting: against long after the last one, protection halving as the "
+            "methods say.",
+        ),
+    )
+    if case.asked.q.sensitivity:
+        yield pages.ratio_table(
+            "rivals",
+            "The same question asked in other ways",
+            RIVAL_HEADS,
+            named,
+            (
+                "Attendance coded at entry from the whole follow-up uses the future: who relapses "
+                "early had less time to attend, and attends less afterwards.",
+            ),
+        )
+    if groups is not None:
+        yield pages.curve_table(groups, named)
+        yield pages.people_table(case.asked, groups.data, by_group=True)
+    if causes is not None:
+        yield cause_table(causes, named)
+    labels = {t: case.known.label(t) for t in models.main.terms}
+    yield pages.proportionality_table(models.main, {**labels, "GLOBAL": "All together"})
+
+
+def _figures(groups: Groups | None, named: Mapping[str, Estimate]) -> Iterator[Figure]:
+    yield pages.forest(FIGURE_HEADS, named)
+    if groups is not None:
+        yield curve_figure(groups)

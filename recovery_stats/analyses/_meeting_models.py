@@ -1,0 +1,148 @@
+"""Cox models of relapse on attendance known before the day at risk, and their rivals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from recovery_stats.analyses._meeting_people import EVENT, TIME, Asked, terms
+from recovery_stats.analyses._meeting_rows import (
+    GROUP,
+    GROUPS,
+    REFERENCE_GROUP,
+    WINDOWS,
+    diary_rows,
+    grouped,
+    known_rows,
+    naive_data,
+)
+from recovery_stats.core.dataset import Dataset
+from recovery_stats.core.estimate import Estimate, Level
+from recovery_stats.core.study import Study
+from recovery_stats.errors import DataError, NotEstimable
+from recovery_stats.models.formula import quote
+from recovery_stats.models.reshape import PERSON
+from recovery_stats.models.survival import CoxFit, cox
+
+MAIN = f"weekly_{WINDOWS[0]}"
+LAGS = (7, 14)
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """Cox models over the (start, stop] rows of a diary; the main one is fitted once."""
+
+    asked: Asked
+    study: Study
+    people: Dataset
+    rows: Dataset
+    main: CoxFit
+
+    @classmethod
+    def of(cls, asked: Asked, study: Study, people: Dataset, rows: Dataset) -> Models:
+        """Fit the main model; NotEstimable names the diary where attendance cannot tell."""
+        try:
+            main = _fit(asked, rows, (MAIN,))
+        except NotEstimable as error:
+            raise NotEstimable(
+                f"Attendance in the last seven days, from column {asked.q.meeting_day!r} of table "
+                f"'meetings': {error}"
+            ) from None
+        return cls(asked, study, people, rows, main)
+
+    def estimates(self) -> tuple[Estimate, ...]:
+        """Main answer, other windows, groups and recency; with sensitivity the rivals too."""
+        found = (*self._windows(), *self._groups(), *self._recency())
+        return (*found, *self._others(), *self._naive()) if self.asked.q.sensitivity else found
+
+    def _windows(self) -> Iterator[Estimate]:
+        yield self._row(self.main, MAIN, MAIN, "Meetings in the last 7 days", "primary")
+        for window in WINDOWS[1:]:
+            name = f"weekly_{window}"
+            fit = _fit(self.asked, self.rows, (name,))
+            yield self._row(fit, name, name, f"Weekly, last {window} days", "secondary")
+
+    def _groups(self) -> Iterator[Estimate]:
+        """Groups of attendance in the last seven days against one or two meetings."""
+        data = grouped(self.rows, f"meetings_last{WINDOWS[0]}", first=REFERENCE_GROUP)
+        if data is None:
+            return
+        try:
+            fit = _fit(self.asked, data, (GROUP,))
+        except NotEstimable:
+            return
+        for _, label in GROUPS:
+            term = f"{GROUP}[T.{label}]"
+            if term in fit.terms:
+                yield self._row(fit, term, f"group[{label}]", label, "secondary")
+
+    def _recency(self) -> Iterator[Estimate]:
+        try:
+            fit = _fit(self.asked, self.rows, ("recency",))
+        except NotEstimable:
+            return
+        yield self._row(fit, "recency", "recency", "Just after a meeting", "secondary")
+
+    def _others(self) -> Iterator[Estimate]:
+        """The main model with less beside it, and with attendance counted earlier."""
+        if self.asked.q.adjust:
+            fit = _fit(self.asked, self.rows, (MAIN,), adjust=False)
+            yield self._row(fit, MAIN, "unadjusted", "Without covariates")
+        if self.asked.stays:
+            fit = _fit(self.asked, self.rows, (MAIN,), house=False)
+            yield self._row(fit, MAIN, "no_house", "Without house residence")
+        for lag in LAGS:
+            try:
+                rows = known_rows(self.asked, diary_rows(self.asked, self.study, self.people, lag))
+                fit = _fit(self.asked, rows, (MAIN,))
+            except (NotEstimable, DataError):
+                continue
+            yield self._row(fit, MAIN, f"lag_{lag}", f"Counted {lag} days earlier")
+
+    def _naive(self) -> Iterator[Estimate]:
+        """What is usually run: mean attendance over the whole follow-up, as if known at entry."""
+        data = naive_data(self.asked, self.study, self.people)
+        for name, column, step, label in (
+            ("naive_weekly", "meetings_per_week", 1.0, "Naive: weekly average"),
+            ("naive_total", "meetings_total", 10.0, "Naive: total, per 10"),
+        ):
+            formula = f"Surv({quote(TIME)}, {quote(EVENT)}) ~ {terms(column, *self.asked.q.adjust)}"
+            try:
+                fit = cox(formula + self.asked.strata, data)
+            except NotEstimable:
+                continue
+            yield self._row(fit, column, name, label, "naive", step)
+
+    def _row(
+        self,
+        fit: CoxFit,
+        term: str,
+        name: str,
+        label: str,
+        rank: Level = "sensitivity",
+        step: float = 1.0,
+    ) -> Estimate:
+        return fit.estimate(
+            {term: step}, name=name, label=label, level=self.asked.q.level, rank=rank
+        )
+
+
+def _fit(
+    asked: Asked,
+    rows: Dataset,
+    exposure: tuple[str, ...],
+    *,
+    event: str = "event",
+    adjust: bool = True,
+    house: bool = True,
+) -> CoxFit:
+    """Cox of an event on attendance, covariates and residence, stratified by site."""
+    covariates = asked.q.adjust if adjust else ()
+    residence = ("in_house",) if house and asked.stays else ()
+    formula = f"Surv(start, stop, {quote(event)}) ~ {terms(*exposure, *covariates, *residence)}"
+    return cox(formula + asked.strata, rows, weights=asked.q.weights, person=PERSON)
+
+
+def cause_specific(models: Models, event: str) -> CoxFit:
+    """The main model for another event of the same rows."""
+    return _fit(models.asked, models.rows, (MAIN,), event=event)

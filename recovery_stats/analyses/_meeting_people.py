@@ -1,0 +1,193 @@
+"""Who is followed for how long: the persons of the question about meetings, each loss told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+
+from recovery_stats.core.codebook import Variable
+from recovery_stats.core.dataset import Dataset, Step
+from recovery_stats.core.study import Study
+from recovery_stats.errors import DataError, NotEstimable, UsageError, rows_phrase
+from recovery_stats.models.formula import quote
+
+TIME, EVENT = "days to relapse", "relapse"
+SECONDS_IN_A_DAY = 86_400
+SHOWN_LEVELS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The question with its required columns known to be named; `q` is the Question itself."""
+
+    q: Any
+    person: str
+    event: str
+    diary: bool
+    stays: bool
+
+    @classmethod
+    def of(cls, q: Any, study: Study) -> Asked:
+        """Decide between diary and column known at entry; UsageError where neither is named."""
+        if q.person is None or q.event is None:
+            raise UsageError("meeting_frequency needs columns for 'person' and 'event'.")
+        if q.time is None and (q.entry_date is None or q.exit_date is None):
+            raise UsageError(
+                "meeting_frequency needs a column for 'time', or both 'entry_date' and "
+                "'exit_date' to count the days from."
+            )
+        diary = q.meeting_day is not None and "meetings" in study and q.frequency is None
+        if not diary and q.frequency is None:
+            raise UsageError(
+                "meeting_frequency needs attendance: a diary (table 'meetings' with "
+                "'meeting_day') or a column known at entry ('frequency')."
+            )
+        stays = q.stay_start is not None and q.stay_stop is not None and "stays" in study
+        return cls(q, q.person, q.event, diary, stays)
+
+    @property
+    def shared_source(self) -> bool:
+        """Attendance and relapse read off the same records: the answer would be circular."""
+        one, other = (s.strip().casefold() for s in (self.q.exposure_source, self.q.event_source))
+        return bool(one) and one == other
+
+    @property
+    def strata(self) -> str:
+        """The end of a formula that lets the baseline hazard differ between sites."""
+        return f" + strata({quote(self.q.site)})" if self.q.site else ""
+
+    @property
+    def time_column(self) -> str:
+        """What the file calls the time that ends observation."""
+        return str(self.q.time or self.q.exit_date)
+
+
+def terms(*names: str) -> str:
+    """Names as the right side of a formula."""
+    return " + ".join(map(quote, names))
+
+
+def read_people(asked: Asked, study: Study) -> Dataset:
+    """One row a person with `days to relapse` and `relapse`; every loss written into the flow.
+
+    Raises DataError for repeated or unnamed people, events other than 0 and 1, times that are
+    negative or end before they begin; NotEstimable without a single relapse.
+    """
+    q, data = asked.q, study["persons"]
+    optional = (q.time, q.entry, q.entry_date, q.exit_date, q.frequency, q.site, q.cause)
+    named = (asked.person, asked.event, *optional, q.diary_from, q.diary_to, q.weights, *q.adjust)
+    data.require(*(c for c in named if c), table="persons")
+    start = Step("People in the file", len(data), "people", len(data))
+    data = replace(data, flow=data.flow or (start,))
+    _check_keys(asked, data)
+    data = _with_time(asked, data)
+    _check_event(asked, data)
+    needed = (TIME, asked.event, q.entry, q.site, q.frequency, q.weights, *q.adjust)
+    data = _complete(data, [c for c in needed if c])
+    if not len(data):
+        raise DataError("No row of table 'persons' has time, event and the covariates together.")
+    _check_times(asked, data)
+    if asked.diary:
+        data = _beyond_entry(data)
+    data = data.with_column(
+        Variable(EVENT, data.label(asked.event)), data.frame[asked.event].astype(float)
+    )
+    _check_happened(asked, data)
+    return data
+
+
+def _complete(data: Dataset, columns: list[str]) -> Dataset:
+    """Keep the people observed on all columns, one step of the flow for each that loses any."""
+    for name in columns:
+        observed = data.frame[name].notna()
+        if not observed.all():
+            data = _keep(data, observed, f"{data.label(name)} observed")
+    return data
+
+
+def _keep(data: Dataset, rows: pd.Series[bool], reason: str) -> Dataset:
+    frame = data.frame[rows]
+    return replace(data, frame=frame, flow=(*data.flow, Step(reason, len(frame), "people")))
+
+
+def _beyond_entry(data: Dataset) -> Dataset:
+    """A diary counts days before the day at risk; on the day of entry there is none."""
+    later = data.frame[TIME] > 0
+    return data if later.all() else _keep(data, later, "Observed beyond the day of entry")
+
+
+def _check_keys(asked: Asked, data: Dataset) -> None:
+    person = data.frame[asked.person]
+    for wrong, what in (
+        (person.isna(), "is empty"),
+        (person.notna() & person.duplicated(), "names a person for the second time"),
+    ):
+        rows = data.frame.index[wrong]
+        if len(rows):
+            raise DataError(
+                f"Column {asked.person!r} of table 'persons' {what} in {rows_phrase(list(rows))}; "
+                "this table needs one row a person."
+            )
+
+
+def _with_time(asked: Asked, data: Dataset) -> Dataset:
+    q = asked.q
+    if q.time is not None:
+        values = data.frame[q.time]
+        if not pd.api.types.is_numeric_dtype(values):
+            raise DataError(
+                f"Column {q.time!r} of table 'persons' is text; a time must be a number of days."
+            )
+        return data.with_column(
+            Variable(TIME, data.label(q.time), unit="days"), values.astype(float)
+        )
+    for name in (q.entry_date, q.exit_date):
+        if not pd.api.types.is_datetime64_any_dtype(data.frame[name]):
+            raise DataError(f"Column {name!r} of table 'persons' is not a date.")
+    length = data.frame[q.exit_date] - data.frame[q.entry_date]
+    days = length.dt.total_seconds() / SECONDS_IN_A_DAY
+    return data.with_column(Variable(TIME, "Days from entry to exit", unit="days"), days)
+
+
+def _check_event(asked: Asked, data: Dataset) -> None:
+    values = data.frame[asked.event].dropna()
+    if pd.api.types.is_numeric_dtype(values) and set(values.unique()) <= {0.0, 1.0}:
+        return
+    labels = [str(label) for label in data.variable(asked.event).values.values()]
+    declared = f" Declared levels: {', '.join(labels[:SHOWN_LEVELS])}." if labels else ""
+    raise DataError(
+        f"Column {asked.event!r} of table 'persons' must be 1 (relapse) or 0 (censored); it has "
+        f"{values.nunique()} different values, not all of them 0 and 1.{declared} Recode it in "
+        "the file."
+    )
+
+
+def _check_times(asked: Asked, data: Dataset) -> None:
+    name = asked.time_column
+    negative = data.frame.index[data.frame[TIME] < 0]
+    if len(negative):
+        raise DataError(
+            f"Column {name!r} of table 'persons' is negative in {rows_phrase(list(negative))}; "
+            "time runs from entry (day 0)."
+        )
+    if asked.q.entry is None:
+        return
+    entry = data.frame[asked.q.entry]
+    # Day 0 alone is no contradiction; a diary says below that such a person cannot be used.
+    same_day = asked.diary & (entry == 0) & (data.frame[TIME] == 0)
+    late = data.frame.index[(entry >= data.frame[TIME]) & ~same_day]
+    if len(late):
+        raise DataError(
+            f"Column {asked.q.entry!r} of table 'persons' is not before {name!r} in "
+            f"{rows_phrase(list(late))}; observation must begin before it ends."
+        )
+
+
+def _check_happened(asked: Asked, data: Dataset) -> None:
+    if not data.frame[EVENT].any():
+        raise NotEstimable(
+            f"Column {asked.event!r} has no relapse among {len(data)} people with complete "
+            "values; without one there is no rate of relapse to compare."
+        )

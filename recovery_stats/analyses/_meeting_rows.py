@@ -1,0 +1,132 @@
+"""Attendance from a diary: before each day at risk, before a landmark, and as usually coded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from recovery_stats.analyses._meeting_people import EVENT, TIME, Asked
+from recovery_stats.core.codebook import Variable
+from recovery_stats.core.dataset import Dataset
+from recovery_stats.core.study import Study
+from recovery_stats.errors import DataError
+from recovery_stats.models import reshape
+
+GROUP = "meeting group"
+WINDOWS = (7, 14, 28)
+
+# Bounds of meetings a week that make the groups the literature speaks of.
+Bounds = tuple[tuple[float, str], ...]
+GROUPS: Bounds = ((0.0, "Less than 1"), (1.0, "1 or 2"), (3.0, "3 or 4"), (5.0, "5 or more"))
+LANDMARK_GROUPS: Bounds = (*GROUPS[:2], (3.0, "3 or more"))
+REFERENCE_GROUP = "1 or 2"
+
+
+def diary_rows(asked: Asked, study: Study, people: Dataset, lag: int = 0) -> Dataset:
+    """(start, stop] rows with attendance strictly before the day at risk."""
+    q = asked.q
+    stays: dict[str, Any] = {}
+    if asked.stays:
+        stays = {
+            "stays": study["stays"],
+            "stay_person": q.stay_person,
+            "stay_start": q.stay_start,
+            "stay_stop": q.stay_stop,
+        }
+    return reshape.person_days(
+        people,
+        person=asked.person,
+        stop=TIME,
+        event=EVENT,
+        start=q.entry,
+        windows=WINDOWS,
+        half_life=q.half_life,
+        diary_from=q.diary_from,
+        diary_to=q.diary_to,
+        lag=lag,
+        **_diary(asked, study),
+        **stays,
+    )
+
+
+def _diary(asked: Asked, study: Study) -> dict[str, Any]:
+    q = asked.q
+    return {
+        "meetings": _meetings(asked, study),
+        "meeting_person": q.meeting_person,
+        "meeting_day": q.meeting_day,
+        "meeting_count": q.meeting_count,
+    }
+
+
+def _meetings(asked: Asked, study: Study) -> Dataset:
+    """The diary with days; a weekly count stands on the last day of its week."""
+    q, diary = asked.q, study["meetings"]
+    diary.require(*(c for c in (q.meeting_person, q.meeting_day) if c), table="meetings")
+    if q.period == "day":
+        return diary
+    days = diary.frame[q.meeting_day] * 7.0 - 1.0
+    return diary.with_column(replace(diary.variable(q.meeting_day), unit="days"), days)
+
+
+def known_rows(asked: Asked, rows: Dataset) -> Dataset:
+    """Rows whose last seven days the diary covers, with attendance per week added."""
+    data = rows.with_frame(rows.frame[rows.frame[f"meetings_last{WINDOWS[0]}"].notna()])
+    if not len(data):
+        raise DataError(
+            f"The diary covers no day at risk of anyone: column {asked.q.meeting_day!r} of table "
+            f"'meetings' must count days from entry, and {asked.q.diary_from!r} and "
+            f"{asked.q.diary_to!r} must bound the days it covers."
+        )
+    for window in WINDOWS:
+        weekly = data.frame[f"meetings_last{window}"] * (7.0 / window)
+        label = f"Meetings a week, last {window} days"
+        data = data.with_column(Variable(f"weekly_{window}", label, measure="scale"), weekly)
+    return data
+
+
+def landmark_data(asked: Asked, study: Study, people: Dataset) -> Dataset | None:
+    """Those free of relapse at the landmark, grouped by attendance before it."""
+    q = asked.q
+    data = reshape.landmark(
+        people,
+        at=float(q.landmark),
+        person=asked.person,
+        stop=TIME,
+        event=EVENT,
+        start=q.entry,
+        diary_from=q.diary_from,
+        diary_to=q.diary_to,
+        **_diary(asked, study),
+    )
+    return grouped(data, "meetings_per_week", LANDMARK_GROUPS)
+
+
+def naive_data(asked: Asked, study: Study, people: Dataset) -> Dataset:
+    """Attendance over the whole follow-up as if it had been known at entry."""
+    return reshape.naive_frequency(
+        people,
+        person=asked.person,
+        stop=TIME,
+        start=asked.q.entry,
+        **_diary(asked, study),
+    )
+
+
+def grouped(
+    data: Dataset, column: str, groups: Bounds = GROUPS, first: str | None = None
+) -> Dataset | None:
+    """Add the attendance group, in order of attendance but `first` first; None with one group."""
+    data = data.with_frame(data.frame[data.frame[column].notna()])
+    bounds, labels = [low for low, _ in groups[1:]], [label for _, label in groups]
+    codes = np.digitize(data.frame[column], bounds)
+    seen: Sequence[str] = [labels[i] for i in np.unique(codes)]
+    if len(seen) < 2:
+        return None
+    order = sorted(seen, key=lambda label: (label != first, labels.index(label)))
+    values = pd.Categorical([labels[c] for c in codes], categories=order)
+    return data.with_column(Variable(GROUP, "Meetings a week"), values)

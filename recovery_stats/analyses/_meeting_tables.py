@@ -1,0 +1,230 @@
+"""Tables, figures and checks that both ways of asking about meetings share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from recovery_stats.analyses._meeting_curves import Groups
+from recovery_stats.analyses._meeting_people import EVENT, TIME, Asked
+from recovery_stats.analyses._meeting_rows import GROUP, GROUPS
+from recovery_stats.core.check import Check
+from recovery_stats.core.dataset import Dataset
+from recovery_stats.core.document import (
+    Cell,
+    Column,
+    Count,
+    ForestFigure,
+    Quantity,
+    Ref,
+    Row,
+    Table,
+)
+from recovery_stats.core.estimate import Estimate
+from recovery_stats.core.study import Study
+from recovery_stats.models.summary import missing_table, table_one
+from recovery_stats.models.survival import CoxFit
+
+MUCH_UNCOVERED = 0.1  # share of days at risk that the diary may leave unknown without a caution
+
+# Runs of estimates by the head that stands above them.
+Heads = Sequence[tuple[str, Sequence[str]]]
+
+
+def ratio_table(
+    name: str,
+    caption: str,
+    heads: Heads,
+    named: Mapping[str, Estimate],
+    notes: tuple[str, ...] = (),
+) -> Table:
+    """Hazard ratios under their heads; heads without an estimate are left out."""
+    rows: list[Row] = []
+    for head, names in _present(heads, named):
+        if head:
+            rows.append(Row(f"head[{head}]", head))
+        rows += [
+            Row(
+                n,
+                named[n].label,
+                tuple(Ref(n, p) for p in ("value", "range", "p")),
+                int(bool(head)),
+            )
+            for n in names
+        ]
+    columns = (Column("value", "HR"), Column("range", "CI"), Column("p", "p"))
+    return Table(name, caption, columns, tuple(rows), ("HR: hazard ratio of relapse.", *notes))
+
+
+def forest(heads: Heads, named: Mapping[str, Estimate]) -> ForestFigure:
+    """The same runs as a figure."""
+    present = _present(heads, named)
+    rows: list[Ref] = []
+    groups: list[tuple[int, str]] = []
+    for head, names in present:
+        groups.append((len(rows), head))
+        rows += [Ref(n) for n in names]
+    return ForestFigure(
+        "forest",
+        "Hazard ratio of relapse, asked in different ways",
+        "Hazard ratio (below 1: rarer relapse)",
+        tuple(rows),
+        1.0,
+        True,
+        tuple(groups) if any(head for head, _ in present) else (),
+    )
+
+
+def _present(heads: Heads, named: Mapping[str, Estimate]) -> list[tuple[str, list[str]]]:
+    runs = [(head, [n for n in names if n in named]) for head, names in heads]
+    return [(head, names) for head, names in runs if names]
+
+
+def curve_table(groups: Groups, named: Mapping[str, Estimate]) -> Table:
+    """People, relapses, time and rates by group, and the difference of two groups."""
+    rows = []
+    for label in groups.labels:
+        data = groups.of_group(label)
+        years, events = groups.person_years(label), int(data.frame[EVENT].sum())
+        cells: tuple[Cell, ...] = (
+            Count(len(data)),
+            Count(events, "events"),
+            Quantity(years, n=len(data)),
+            Quantity(100 * events / years, n=events) if years > 0 else None,
+            *(_cell(f"{part}[{label}]", named) for part in ("median", "free", "rmst")),
+        )
+        rows.append(Row(f"group[{label}]", label, cells))
+    if "free_difference" in named:
+        ends = (_cell(f"{part}_difference", named) for part in ("free", "rmst"))
+        label = f"{groups.most} minus {groups.least}"
+        rows.append(Row("difference", label, (None, None, None, None, None, *ends)))
+    return Table(
+        "curves_table",
+        "Relapse by group",
+        (
+            Column("n", "People"),
+            Column("events", "Relapses"),
+            Column("years", "Person-years"),
+            Column("rate", "Per 100 person-years"),
+            Column("median", "Median days"),
+            Column("free", "Free of relapse at the horizon"),
+            Column("rmst", "Mean days free until then"),
+        ),
+        tuple(rows),
+        ("Kaplan–Meier with confidence intervals; means are restricted to the horizon.",),
+        (),
+        groups.data.label(GROUP),
+    )
+
+
+def _cell(name: str, named: Mapping[str, Estimate]) -> Cell:
+    return Ref(name, "interval") if name in named else None
+
+
+def proportionality_table(fit: CoxFit, labels: Mapping[str, str]) -> Table:
+    """The score test for each term and for all together."""
+    rows = [
+        Row(
+            str(row.term),
+            labels.get(str(row.term), str(row.term)),
+            (Quantity(row.chisq), Quantity(row.df, "df"), Quantity(row.p_value, "p")),
+        )
+        for row in fit.proportionality().itertuples(index=False)
+    ]
+    return Table(
+        "proportionality",
+        "Test that hazard ratios stay the same over time",
+        (Column("chisq", "Chi-squared"), Column("df", "df"), Column("p", "p")),
+        tuple(rows),
+        ("Score test of Grambsch and Therneau, Kaplan–Meier transform of time.",),
+    )
+
+
+def people_table(asked: Asked, data: Dataset, by_group: bool = False) -> Table:
+    """Who was analysed, at entry; by group where that makes sense."""
+    described = list(dict.fromkeys([*asked.q.adjust, *((asked.q.site,) if asked.q.site else ())]))
+    if by_group:
+        caption = "The people behind the curves, at entry"
+        return table_one(data, described, GROUP, name="table_groups", caption=caption)
+    return table_one(data, described, caption="The people analysed, at entry")
+
+
+def lost_table(asked: Asked, study: Study) -> Table:
+    """Empty cells by reason in the file."""
+    q = asked.q
+    times = [q.time] if q.time else [q.entry_date, q.exit_date]
+    columns = dict.fromkeys(c for c in (*times, asked.event, q.frequency, *q.adjust) if c)
+    return missing_table(study["persons"], list(columns))
+
+
+def attendance_table(known: Dataset, person: str) -> Table:
+    """Share of the time at risk spent at each attendance in the seven days before."""
+    frame = known.frame
+    days = frame["stop"] - frame["start"]
+    ends = [low for low, _ in GROUPS[1:]] + [float("inf")]
+    rows = []
+    for (low, label), high in zip(GROUPS, ends, strict=True):
+        inside = (frame["meetings_last7"] >= low) & (frame["meetings_last7"] < high)
+        people = int(frame.loc[inside, person].nunique())
+        share = Quantity(float(days[inside].sum() / days.sum()), "percent", people)
+        relapses = Count(int(frame.loc[inside, "event"].sum()), "events")
+        rows.append(Row(f"attended[{label}]", label, (Count(people), share, relapses)))
+    return Table(
+        "attendance",
+        "Attendance in the seven days before, over the time at risk",
+        (
+            Column("people", "People ever"),
+            Column("share", "Share of days at risk"),
+            Column("events", "Relapses"),
+        ),
+        tuple(rows),
+        (),
+        (),
+        "Meetings in 7 days",
+    )
+
+
+def coverage_check(rows: Dataset, known: Dataset) -> Check:
+    """How much of the time at risk the diary tells attendance for."""
+
+    def days(data: Dataset) -> float:
+        return float((data.frame["stop"] - data.frame["start"]).sum())
+
+    covered = days(known) / days(rows)
+    lost = int(rows.frame["event"].sum() - known.frame["event"].sum())
+    return Check(
+        "diary coverage",
+        "ok" if covered > 1 - MUCH_UNCOVERED else "caution",
+        (
+            "The diary covers the seven days before for ",
+            Quantity(covered, "percent"),
+            " of the days at risk; on the rest attendance is unknown, not zero, and they are left "
+            "out with ",
+            Count(lost, "events"),
+            " relapses.",
+        ),
+    )
+
+
+def day_zero_check(asked: Asked, study: Study) -> Iterator[Check]:
+    """Relapses on the day of entry: no day before it could hold a meeting."""
+    frame = study["persons"].frame
+    if asked.q.time is None:
+        return
+    zero = int(((frame[asked.q.time] == 0) & (frame[asked.event] == 1)).sum())
+    if zero:
+        words = (
+            " people relapsed on the day of entry. No day before it could hold a meeting, so they "
+            "are in the flow and not in the models."
+            if asked.diary
+            else " people relapsed on the day of entry; they are kept, as events on day 0."
+        )
+        yield Check("events on day 0", "caution", (Count(zero), words), asked.q.time)
+
+
+def late_entry(asked: Asked, data: Dataset) -> int:
+    """How many people came under observation after day 0."""
+    return int((data.frame[asked.q.entry] > 0).sum()) if asked.q.entry else 0
+
+
+def person_years(data: Dataset, start: str, stop: str = TIME) -> float:
+    return float((data.frame[stop] - data.frame[start]).sum()) / 365.25
