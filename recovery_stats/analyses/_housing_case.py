@@ -43,6 +43,8 @@ class Asked:
     design: str
     level: float
     stays: tuple[str, str, str] | None
+    notes: tuple[str, ...]
+    sensitivity: bool
 
     @classmethod
     def of(cls, q: Question, study: Study) -> Asked:
@@ -56,13 +58,17 @@ class Asked:
             )
         house, site = study.role("persons", "house"), study.role("persons", "site")
         cluster = q.cluster or house or site
-        taken = {q.arm, q.outcome, q.time, q.event, q.entry}
-        adjust = tuple(c for c in dict.fromkeys(q.adjust) if c not in taken)
+        for part in ("arm", "outcome", "time", "event", "entry"):
+            if getattr(q, part) in q.adjust:
+                raise UsageError(
+                    f"Column {getattr(q, part)!r} is the {part} and a covariate as well; "
+                    "take it out of 'adjust'."
+                )
         return cls(
             q.person, q.arm, q.outcome, q.outcome_level, q.time if timed else None,
             q.event if timed else None, q.entry if timed else None, cluster, site,
-            _word(cluster, house, site), adjust, q.weights, q.reference, q.design, q.level,
-            _stays(q, study) if timed else None,
+            _word(cluster, house, site), tuple(dict.fromkeys(q.adjust)), q.weights, q.reference,
+            q.design, q.level, _stays(q, study) if timed else None, q.notes, q.sensitivity,
         )  # fmt: skip
 
     @property

@@ -50,8 +50,10 @@ def tables(case: Case) -> Iterator[Table]:
     if case.outcome:
         yield _arms_table(case, case.outcome)
         yield _estimates("effects", "Effect of the arm", case.outcome.estimates, EFFECTS)
-        yield _estimates("sensitivity", "The same difference, asked in other ways",
-                         case.outcome.estimates, (case.primary.name, *RIVALS))  # fmt: skip
+        if asked.sensitivity:
+            rivals = (case.primary.name, *RIVALS)
+            caption = "The same difference, asked in other ways"
+            yield _estimates("sensitivity", caption, case.outcome.estimates, rivals)
     if case.clusters.structure != "none":
         yield _clusters_table(case)
     if case.times:
@@ -141,7 +143,8 @@ def figures(case: Case) -> Iterator[Figure]:
     """Every figure that the case has."""
     if case.outcome:
         yield _arms_figure(case, case.outcome)
-        yield _forest(case)
+        if case.asked.sensitivity:
+            yield _forest(case)
         if caterpillar := _caterpillar(case, case.outcome):
             yield caterpillar
     if len(case.balance) > 1:

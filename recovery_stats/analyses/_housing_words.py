@@ -65,33 +65,36 @@ def estimand(case: Case, population: str) -> Estimand:
 
 def said(case: Case) -> Iterator[str]:
     """Names that switch sentences of the report on."""
-    asked, outcome, named = case.asked, case.outcome, case.named
+    asked, named = case.asked, case.named
     yield asked.design.replace("-", "_")
     yield _direction(case.primary)
     yield "adjusted" if asked.adjust else "unadjusted"
-    if outcome:
-        yield "binary" if outcome.reading.binary else "number"
-        yield f"by_{outcome.primary.basis}"
-        if outcome.primary.stratified:
-            yield "stratified"
-        if _lost(outcome):
-            yield "lost"
-        if outcome.alike:
-            yield "alike"
-    else:
-        yield "times_only"
+    yield from _said_of_outcome(case, case.outcome) if case.outcome else ("times_only",)
     yield from _said_of_clusters(case.clusters)
-    if case.outcome and case.outcome.reading.binary:
-        needed = number_needed(named["risk_difference"])
-        yield "nnt_infinite" if needed.crosses else "nnt"
-    if case.times:
-        yield "timed"
-        yield from (n for n in ("in_house", "stayed_six_months") if n in named)
-    yield from (n for n in ("left_out_low", "mixed") if n in named)
-    if {"missing_yes", "missing_no"} <= set(named):
-        yield "missing_both"
-    if any(b.imbalanced for b in case.balance):
-        yield "imbalanced"
+    present = {
+        "timed": case.times is not None,
+        "missing_both": {"missing_yes", "missing_no"} <= set(named),
+        "imbalanced": any(b.imbalanced for b in case.balance),
+        "notes": bool(asked.notes),
+    }
+    yield from (name for name, holds in present.items() if holds)
+    yield from (n for n in ("in_house", "stayed_six_months", "left_out_low", "mixed") if n in named)
+
+
+def _said_of_outcome(case: Case, outcome: OutcomeAnswer) -> Iterator[str]:
+    yield f"by_{outcome.primary.basis}"
+    present = {
+        "stratified": outcome.primary.stratified,
+        "lost": bool(_lost(outcome)),
+        "alike": outcome.alike is not None,
+    }
+    yield from (name for name, holds in present.items() if holds)
+    if not outcome.reading.binary:
+        yield "number"
+        return
+    yield "binary"
+    crosses = number_needed(case.named["risk_difference"]).crosses
+    yield "nnt_infinite" if crosses else "nnt"
 
 
 def _direction(primary: Estimate) -> str:
@@ -134,6 +137,7 @@ def facts(case: Case) -> Mapping[str, Cell]:
         "clusters": Count(clusters.named, f"{asked.word}s"),
         "alone": Count(sum(clusters.alone)),
         "shared": Count(clusters.shared, f"{asked.word}s"),
+        "notes": " ".join(asked.notes),
         "confidence": Quantity(100 * asked.level, "df"),
     }
     if clusters.named:

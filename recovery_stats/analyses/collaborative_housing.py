@@ -86,7 +86,7 @@ def answer(question: Question, study: Study) -> Result:
     asked = Asked.of(question, study)
     everyone, arms = _read(asked, study)
     outcome = _answer_outcome(asked, everyone, arms, study) if asked.outcome else None
-    times, clusters = _answer_times(asked, everyone) if asked.time else (None, None)
+    times, clusters = _answer_times(asked, everyone, arms) if asked.time else (None, None)
     if times is not None and clusters is not None and asked.stays:
         times = _answer_residence(asked, times, clusters, study["stays"])
     rows = balance(everyone, asked.adjust, ARM, weights=asked.weights)
@@ -178,11 +178,14 @@ def _answer_outcome(asked: Asked, everyone: Dataset, arms: Reading, study: Study
     estimates = [
         *_effects(asked, found.fit, reading, arms),
         *_standardised(asked, data, reading, sample, clusters),
-        *Rivals(sample, clusters, family, asked.level, asked.word).all(),
-        *_by_site(asked, data, sample, family),
-        *_mixed(asked, data, clusters),
-        *_missing_as(asked, eligible, reading),
     ]
+    if asked.sensitivity:
+        estimates += [
+            *Rivals(sample, clusters, family, asked.level, asked.word).all(),
+            *_by_site(asked, data, sample, family),
+            *_mixed(asked, data, clusters),
+            *_missing_as(asked, eligible, reading),
+        ]
     alike = likeness(sample, clusters, level=asked.level)
     return OutcomeAnswer(reading, eligible, data, clusters, found, alike, tuple(estimates))
 
@@ -332,7 +335,7 @@ def _missing_as(asked: Asked, eligible: Dataset, reading: Reading) -> Iterator[E
 # --- time to relapse -----------------------------------------------------------------------
 
 
-def _answer_times(asked: Asked, everyone: Dataset) -> tuple[Times, Clusters]:
+def _answer_times(asked: Asked, everyone: Dataset, arms: Reading) -> tuple[Times, Clusters]:
     """Time to relapse by arm."""
     assert asked.time is not None
     assert asked.event is not None
@@ -340,12 +343,23 @@ def _answer_times(asked: Asked, everyone: Dataset) -> tuple[Times, Clusters]:
     data = _complete(everyone, needed)
     _both_arms(asked, data, len(everyone))
     clusters = clusters_of(data, asked.cluster, data.frame[ARM].to_numpy(dtype=float))
+    _events_in_both(asked, data, arms)
     strata = _strata(asked, data, clusters)
     if strata is not None:
         data = data.with_column(Variable(STRATUM, "stratum"), strata.astype(float))
     columns = asked.times(None if strata is None else STRATUM)
     found = compare_times(data, columns, clusters, level=asked.level, rank=rank_of_times(asked))
     return found, clusters
+
+
+def _events_in_both(asked: Asked, data: Dataset, arms: Reading) -> None:
+    """NotEstimable when nobody in an arm had the event."""
+    for arm, name in ((0.0, arms.other), (1.0, arms.counted)):
+        if not (data.frame.loc[data.frame[ARM] == arm, asked.event] == 1).any():
+            raise NotEstimable(
+                f"Arm {asked.arm!r}: event {asked.event!r} did not occur in {name!r}, so that the "
+                "hazard ratio is 0 or infinite and no interval holds."
+            )
 
 
 def _answer_residence(asked: Asked, found: Times, clusters: Clusters, stays: Dataset) -> Times:

@@ -149,6 +149,8 @@ def _difference(fit: Standardised, level: float) -> Estimate:
 
 def likeness(sample: Sample, clusters: Clusters, *, level: float) -> Likeness | None:
     """Intraclass correlation of the outcome among people who have a cluster; None without."""
+    if not clusters.named:
+        return None
     try:
         return intraclass(
             sample.y[clusters.real], clusters.codes[clusters.real], sample.arm[clusters.real],

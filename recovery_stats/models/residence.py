@@ -73,16 +73,11 @@ def compare_times(
     """Curves, restricted means and hazard ratios by arm (0/1 in `columns.arm`).
 
     data: complete on the columns. rank: of the adjusted hazard ratio ("primary" where there is
-    no other outcome). Raises NotEstimable when an arm has no event.
+    no other outcome), both arms with an event.
     """
     arm = data.frame[columns.arm].to_numpy(float)
     event = data.frame[columns.event].to_numpy(float)
     events = (int(event[arm == 0].sum()), int(event[arm == 1].sum()))
-    if 0 in events:
-        raise NotEstimable(
-            f"Event {columns.event!r} did not occur in one of the two arms of {columns.arm!r}: the "
-            "hazard ratio is 0 or infinite. Curves alone would be what these data hold."
-        )
     data = with_clusters(data, clusters)
     curves = kaplan_meier(f"{columns.response} ~ {quote(columns.arm)}", data, level=level)
     horizon = float(data.frame.groupby(columns.arm)[columns.time].max().min())

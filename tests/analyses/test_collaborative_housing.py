@@ -271,6 +271,7 @@ def test_six_months_known_later_looks_protective_where_nothing_is():
         ({"pid": 1.0}, {}, DataError, "239 rows whose 'pid' occurred before"),
         ({}, {"outcome": "usde"}, DataError, "Did you mean 'used'"),
         ({}, {"outcome": None}, UsageError, "--outcome"),
+        ({}, {"adjust": ("used",)}, UsageError, "'used' is the outcome and a covariate"),
         ({}, {"reference": "Huose"}, UsageError, "Did you mean 'House'"),
         ({"word": np.resize(["a", "b", "c"], 240)}, {"outcome": "word"}, DataError, "3 levels"),
     ],
@@ -312,8 +313,22 @@ def test_no_events_in_an_arm():
     none = data["persons"].with_frame(
         frame.assign(event=frame["event"].where(frame["arm"] == 0, 0.0))
     )
-    with pytest.raises(NotEstimable, match="'event' did not occur in one of the two arms"):
+    with pytest.raises(NotEstimable, match="Arm 'arm': event 'event' did not occur in 'House'"):
         ask(replace(data, tables={"persons": none}), outcome=None, time="time", event="event")
+
+
+def test_without_clusters_people_are_independent():
+    result = ask(study(), outcome="used", cluster=None)
+    assert {"no_clusters", "by_people"} <= result.said
+    assert check(result, "clusters").verdict == "caution"
+    words(result)
+
+
+def test_sensitivity_can_be_left_out_and_a_limitation_added():
+    result = ask(study(), outcome="used", sensitivity=False, notes=("Housing was self-reported.",))
+    assert not [e for e in result.estimates if e.level in ("sensitivity", "naive")]
+    assert result.facts["notes"] == "Housing was self-reported."
+    words(result)
 
 
 def test_few_clusters_are_a_caution():
