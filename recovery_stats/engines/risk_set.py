@@ -149,23 +149,29 @@ class RiskSets:
             np.cumsum(bins[..., begin:end], axis=-1, out=out[..., begin:end])
         return out
 
+    @cached_property
+    def places(self) -> tuple[tuple[int, bool, Ints, Ints], ...]:
+        """The runs of `leaving` by class and end: class, event?, which runs, their exits."""
+        found = []
+        for kind in range(6):
+            here = np.flatnonzero(self.leaving.value % 6 == kind)
+            if len(here):
+                found.append((kind // 2, kind % 2 == 1, here, self.leaving.value[here] // 6))
+        return tuple(found)
+
     def by_class(self, sums: Array) -> tuple[Array, Array, Array]:
         """Split sums by run of `leaving` (…, C) into three arrays by time (…, K)."""
-        split = []
-        for kind in range(3):
-            bins = np.zeros((*sums.shape[:-1], self.K))
-            for end in (0, 1):
-                here = self.leaving.value % 6 == 2 * kind + end
-                bins[..., self.leaving.value[here] // 6] += sums[..., here]
-            split.append(bins)
+        split = tuple(np.zeros((*sums.shape[:-1], self.K)) for _ in range(3))
+        for kind, _, here, at in self.places:
+            split[kind][..., at] += sums[..., here]
         return split[0], split[1], split[2]
 
     def with_event(self, sums: Array) -> Array:
         """Of sums by run of `leaving` (…, C), those of the events, by time (…, K)."""
         out = np.zeros((*sums.shape[:-1], self.K))
-        for kind in range(3):
-            here = self.leaving.value % 6 == 2 * kind + 1
-            out[..., self.leaving.value[here] // 6] += sums[..., here]
+        for _, died, here, at in self.places:
+            if died:
+                out[..., at] += sums[..., here]
         return out
 
     def not_yet(self, coming: Array) -> Array:

@@ -175,16 +175,19 @@ def _table(seen: Observation, rows: Any, causes: int = 1) -> LifeTable:
         of(v) for v in (seen.start, seen.stop, seen.cause, seen.weights, seen.person)
     )
     if person is not None and start is not None:
-        begins, ends = _spells(person, start, stop)
+        begins, ends = _spells(person, start, stop, cause)
         start, stop, cause = start[begins], stop[ends], cause[ends]
         weights = None if weights is None else weights[ends]
     return curves.tabulate(stop, cause, start=start, weights=weights, causes=causes)
 
 
-def _spells(person: IntArray, start: Array, stop: Array) -> tuple[IntArray, IntArray]:
-    """First and last row of each run of rows in which a person is observed without a gap."""
+def _spells(
+    person: IntArray, start: Array, stop: Array, cause: IntArray
+) -> tuple[IntArray, IntArray]:
+    """First and last row of each run of rows in which a person is observed without gap or event."""
     order = np.lexsort((start, person))
-    again = (person[order][1:] == person[order][:-1]) & (start[order][1:] == stop[order][:-1])
+    who, begin, end = person[order], start[order], stop[order]
+    again = (who[1:] == who[:-1]) & (begin[1:] == end[:-1]) & (cause[order][:-1] == 0)
     return order[np.append(True, ~again)], order[np.append(~again, True)]
 
 

@@ -14,7 +14,7 @@ from recovery_stats.core.dataset import Dataset
 from recovery_stats.errors import DataError, UsageError
 from recovery_stats.models.columns import Array, Columns, IntArray
 from recovery_stats.models.design import Design, Times, build_design
-from recovery_stats.models.formula import Formula, Surv, parse
+from recovery_stats.models.formula import INTERCEPT, Formula, Surv, parse
 
 Mask = NDArray[np.bool_]
 
@@ -151,7 +151,8 @@ def read_survival(formula: Formula | str, what: str) -> Formula:
         raise UsageError(f"{what} does not read interval-censored times.")
     if asked.random:
         raise UsageError(f"{what} has no random terms; frailty(x) and strata(x) group the rows.")
-    return asked
+    # the baseline hazard is the intercept, whatever the formula says: factors need a reference
+    return asked if asked.intercept else replace(asked, terms=(INTERCEPT, *asked.terms))
 
 
 @dataclass(frozen=True, slots=True)

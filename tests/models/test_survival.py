@@ -223,6 +223,70 @@ def test_ties_and_few_sites_decide_the_answer_of_a_real_trial() -> None:
     assert (reported.low, reported.high) == pytest.approx((1.140, 1.732), abs=5e-4)
 
 
+# --- weights, clusters, delayed entry and new people, by R -----------------------------------
+
+
+@pytest.fixture(scope="module")
+def cgd() -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Values of survival 3.5 from survival_cgd.R, beside this file."""
+    stored = json.loads(Path(__file__).with_name("survival_cgd.json").read_text(encoding="utf-8"))
+    return pd.DataFrame(stored["data"]), stored
+
+
+def test_weights_and_clusters_as_in_r(cgd: tuple[pd.DataFrame, dict[str, Any]]) -> None:
+    data, stored = cgd
+    fit = cox("Surv(tstart, tstop, status) ~ treat + age", data, weights="w", cluster="id")
+    r = stored["weighted"]
+    np.testing.assert_allclose(fit.beta, r["beta"], rtol=CONVERGED)
+    np.testing.assert_allclose(fit.covariance(), r["robust"], rtol=CONVERGED)
+    np.testing.assert_allclose(fit.engine.covariance, r["naive"], rtol=CONVERGED)
+    row = fit.glance().iloc[0]
+    found = row[["log_likelihood_null", "log_likelihood", "concordance", "concordance_se"]]
+    expected = [*r["loglik"], r["concordance"], r["concordance_se"]]
+    assert found.tolist() == pytest.approx(expected, rel=CONVERGED)
+
+
+def test_residuals_as_in_r(cgd: tuple[pd.DataFrame, dict[str, Any]]) -> None:
+    data, stored = cgd
+    fit = cox("Surv(tstart, tstop, status) ~ treat + age + strata(sex)", data)
+    r = stored["stratified"]
+    np.testing.assert_allclose(fit.beta, r["beta"], rtol=CONVERGED)
+    np.testing.assert_allclose(fit.covariance(), r["var"], rtol=CONVERGED)
+    np.testing.assert_allclose(fit.proportionality()["chisq"], r["zph"], rtol=1e-6)
+    for kind in ("martingale", "deviance", "score", "dfbeta"):
+        np.testing.assert_allclose(fit.residuals(kind), r[kind], atol=CONVERGED)  # type: ignore[arg-type]
+    schoenfeld = fit.residuals("schoenfeld")[list(fit.terms)]
+    np.testing.assert_allclose(
+        np.sort(schoenfeld, axis=0), np.sort(r["schoenfeld"], axis=0), atol=CONVERGED
+    )
+
+
+@pytest.mark.parametrize("ties", ["efron", "breslow"])
+def test_curves_of_new_people_as_in_r(cgd: tuple[pd.DataFrame, dict[str, Any]], ties: Any) -> None:
+    data, stored = cgd
+    fit = cox("Surv(tstart, tstop, status) ~ treat + age", data, ties=ties)
+    new = pd.DataFrame({"treat": ["placebo", "rIFN-g"], "age": [10.0, 30.0]})
+    curves = fit.survival(new, times=[50, 150, 300])
+    r = stored[ties]["curve"]
+    np.testing.assert_allclose(
+        curves["estimate"].to_numpy().reshape(2, 3).T, r["surv"], rtol=CONVERGED
+    )
+    np.testing.assert_allclose(
+        curves["std_error"].to_numpy().reshape(2, 3).T, r["se"], rtol=CONVERGED
+    )
+
+
+def test_kaplan_meier_of_rows_as_in_r(cgd: tuple[pd.DataFrame, dict[str, Any]]) -> None:
+    data, stored = cgd
+    curves = kaplan_meier(
+        "Surv(tstart, tstop, status) ~ treat", data, person="id", conf_type="log"
+    ).at([50, 150, 300])
+    r = stored["km_plain"]
+    np.testing.assert_allclose(curves["estimate"], r["surv"], rtol=CLOSED_FORM)
+    np.testing.assert_allclose(curves["std_error"], r["se"], rtol=CLOSED_FORM)
+    np.testing.assert_allclose(curves["conf_low"], r["low"], rtol=CLOSED_FORM)
+
+
 # --- names, tables, predictions --------------------------------------------------------------
 
 
