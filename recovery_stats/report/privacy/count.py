@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from recovery_stats.core.document import (
@@ -18,8 +18,9 @@ from recovery_stats.core.document import (
     Table,
 )
 from recovery_stats.core.study import Privacy
+from recovery_stats.errors import DisclosureError
 from recovery_stats.report.privacy.sums import flow_sums, runs, table_sums
-from recovery_stats.report.privacy.suppress import Problem, Sum, protect
+from recovery_stats.report.privacy.suppress import Problem, Sum, exposed, protect
 from recovery_stats.report.privacy.value import Value, behind, is_small, said
 from recovery_stats.report.privacy.visit import Place, cells, map_cells
 
@@ -62,7 +63,19 @@ def withhold_counts(document: Document, withheld: frozenset[Value], privacy: Pri
         if found <= problem.linked:
             break
         problem = replace(problem, linked=problem.linked | found)
+    _refuse(document, exposed(problem) & problem.small)
     return _apply(document, counts, problem, telling)
+
+
+def _refuse(document: Document, places: Iterable[Place]) -> None:
+    """Raise DisclosureError where all that could be hidden is, and a small count still follows."""
+    blocks = sorted({place[0] for place in places})
+    names = [b.name for b in (document.blocks[i] for i in blocks) if isinstance(b, Table)]
+    if blocks:
+        raise DisclosureError(
+            f"A small count can be worked out from the totals around it in {', '.join(names)}. "
+            "Join its category to another, or leave the table out."
+        )
 
 
 def _read(document: Document) -> _Counts:
@@ -102,11 +115,11 @@ def _nearly_all(document: Document, counts: _Counts, privacy: Privacy) -> frozen
 
 def _sums_known(document: Document, counts: _Counts, problem: Problem) -> tuple[Sum, ...]:
     """Rows and runs of tables with something hidden in them whose sum is printed elsewhere."""
-    bases = {c.of for c in counts.cells.values() if isinstance(c, Share)}
-    printed: dict[int, set[Place]] = {}
+    printed: dict[int, set[Place]] = {}  # a share prints its base too: count over percentage
     for place, cell in counts.cells.items():
         if place not in problem.hidden and (value := said(cell)):
-            printed.setdefault(value[0], set()).add(place)
+            for number in {value[0], cell.of} if isinstance(cell, Share) else {value[0]}:
+                printed.setdefault(number, set()).add(place)
     wholes = {s.parts: s.whole for s in counts.sums}
     found = []
     for b, block in enumerate(document.blocks):
@@ -115,10 +128,8 @@ def _sums_known(document: Document, counts: _Counts, problem: Problem) -> tuple[
             if not known or problem.hidden.isdisjoint(places):
                 continue
             total = sum(counts.numbers[p] for p in places)
-            elsewhere = printed.get(total, set()) - {wholes.get(places), *places}
-            if total in bases:
-                found.append(Sum(places, total=total))
-            elif elsewhere:
+            elsewhere = printed.get(total, set()) - {wholes.get(places)}
+            if elsewhere:
                 printed_at = tuple(sorted(p for p in elsewhere if p is not None))
                 found.append(Sum(places, total=total, printed=printed_at))
     return tuple(found)

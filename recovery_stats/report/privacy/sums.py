@@ -80,7 +80,7 @@ def _column_sum(table: Table, b: int, j: int, whole: int | None, parts: list[int
     if whole is not None and _is_count(_cell(table, whole, j)):
         return Sum(places, (b, whole, j))
     bases = {cell.of for i in parts if isinstance(cell := _cell(table, i, j), Share)}
-    return Sum(places, total=bases.pop()) if len(bases) == 1 else Sum((), total=0)
+    return Sum(places, total=bases.pop(), printed=places) if len(bases) == 1 else Sum(())
 
 
 def _across(table: Table, b: int, whole: int, parts: tuple[int, ...]) -> list[Sum]:
