@@ -17,7 +17,7 @@ from recovery_stats.errors import DataError, NotEstimable
 from recovery_stats.models.formula import quote
 from recovery_stats.models.survival import cumulative_incidence
 
-FEWEST_EVENTS = 10  # of a cause from which its hazard is compared at all
+FEWEST_EVENTS = 20  # of a cause from which its hazard is compared; above any privacy minimum
 CAUSE = "event of the cause"
 
 

@@ -178,7 +178,7 @@ def curve_figure(groups: Groups) -> CurveFigure:
     """The curves up to the horizon, groups in their order, with the number at risk."""
     end, begin = groups.horizon, groups.begin
     ticks = np.arange(0.0, end + 1, 90.0 if end > LONG_FOLLOW_UP else 30.0)
-    series = {s.name: _until(s, end) for s in groups.curves.series()}
+    series = {s.name: _between(s, begin, end) for s in groups.curves.series()}
     return CurveFigure(
         "curves",
         "Share of people who have not relapsed",
@@ -189,8 +189,29 @@ def curve_figure(groups: Groups) -> CurveFigure:
     )
 
 
-def _until(series: Series, end: float) -> Series:
-    """The part of a curve up to the horizon."""
+def _between(series: Series, begin: float, end: float) -> Series:
+    """The part of a curve from where observation begins to the horizon, with who is there."""
     n = sum(x <= end for x in series.x)
-    parts = ("x", "y", "low", "high", "n_at", "events_at", "censored_at")
-    return replace(series, **{part: getattr(series, part)[:n] for part in parts})
+    cut = Series(
+        series.name,
+        x=(max(series.x[0], begin), *series.x[1:n]),
+        y=series.y[:n],
+        low=series.low[:n],
+        high=series.high[:n],
+        n_at=series.n_at[:n],
+        events_at=series.events_at[:n],
+        censored_at=series.censored_at[:n],
+    )
+    if n == len(series.x) or cut.x[-1] == end:
+        return cut
+    # The curve is flat until the next time of the group, and whoever leaves then is still there.
+    return replace(
+        cut,
+        x=(*cut.x, end),
+        y=(*cut.y, cut.y[-1]),
+        low=(*cut.low, cut.low[-1]),
+        high=(*cut.high, cut.high[-1]),
+        n_at=(*cut.n_at, series.n_at[n]),
+        events_at=(*cut.events_at, 0),
+        censored_at=(*cut.censored_at, 0),
+    )

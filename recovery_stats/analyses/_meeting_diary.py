@@ -37,7 +37,7 @@ MAIN_HEADS = (
 )
 RIVAL_HEADS = (
     ("Main model", (MAIN,)),
-    ("The same with", OTHERS),
+    ("Other models", OTHERS),
     ("Coded at entry from the whole follow-up", NAIVE),
 )
 FIGURE_HEADS = (*MAIN_HEADS, ("Last 7 days, other ways", OTHERS), ("Naive", NAIVE))

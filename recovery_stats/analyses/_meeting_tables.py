@@ -141,11 +141,11 @@ def proportionality_table(fit: CoxFit, labels: Mapping[str, str]) -> Table:
 
 def people_table(asked: Asked, data: Dataset, by_group: bool = False) -> Table:
     """Who was analysed, at entry; by group where that makes sense."""
-    described = list(dict.fromkeys([*asked.q.adjust, *((asked.q.site,) if asked.q.site else ())]))
     if by_group:
         caption = "The people behind the curves, at entry"
-        return table_one(data, described, GROUP, name="table_groups", caption=caption)
-    return table_one(data, described, caption="The people analysed, at entry")
+        return table_one(data, asked.q.adjust, GROUP, name="table_groups", caption=caption)
+    described = dict.fromkeys([*asked.q.adjust, *((asked.q.site,) if asked.q.site else ())])
+    return table_one(data, list(described), caption="The people analysed, at entry")
 
 
 def lost_table(asked: Asked, study: Study) -> Table:
