@@ -58,10 +58,11 @@ def _estimates(document: Document) -> Iterator[Estimate]:
 
 
 def _is_raw_summary(e: Estimate, privacy: Privacy) -> bool:
-    """An estimate of fewer people than may be shown, or a proportion that is a small count."""
-    if e.n is not None and 0 < e.n < privacy.minimum:
-        return True
-    few = e.events is not None and 0 < e.events < privacy.minimum
+    """A description of few people or events, or a proportion that is a small count.
+
+    The `n` of a model's estimate may be its number of clusters, which is nobody's secret.
+    """
+    few = any(n is not None and 0 < n < privacy.minimum for n in (e.n, e.events))
     if e.level == "descriptive" and few:
         return True
     if e.scale != "probability" or not e.n:
