@@ -85,18 +85,27 @@ def study_of(preset: str, persons: int, seed: int) -> tuple[Draw, ...]:
     from recovery_stats.errors import NotEstimable
 
     study = rs.synthetic_study(preset, persons=persons, seed=seed)
+    studies = {True: study, False: without_clusters(study)}
     found = {}
-    for analysis in dict.fromkeys(claim.analysis for claim in CLAIMS):
+    for asked in dict.fromkeys((c.analysis, c.clustered) for c in CLAIMS):
         try:
-            found[analysis] = rs.answer(analysis, study)
+            found[asked] = rs.answer(asked[0], studies[asked[1]])
         except NotEstimable:
-            found[analysis] = None
+            found[asked] = None
+    results = [found[c.analysis, c.clustered] for c in CLAIMS]
     return tuple(
-        NOTHING
-        if found[c.analysis] is None
-        else draw(found[c.analysis][c.estimate], c, study.truth)
-        for c in CLAIMS
+        NOTHING if r is None else draw(r[c.estimate], c, study.truth)
+        for c, r in zip(CLAIMS, results, strict=True)
     )
+
+
+def without_clusters(study):
+    """The same study with no column declared as a cluster."""
+    tables = {
+        name: replace(spec, roles={k: v for k, v in spec.roles.items() if k != "cluster"})
+        for name, spec in study.protocol.tables.items()
+    }
+    return replace(study, protocol=replace(study.protocol, tables=tables))
 
 
 def draw(estimate, claim: Claim, truth) -> Draw:
