@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from recovery_stats.engines import concordance as concordance_engine
 from recovery_stats.engines import cox, cox_exact, cox_likelihood, cox_residual, risk_set
 from recovery_stats.errors import NotEstimable
-from tests.tolerance import CLOSED_FORM, CONVERGED, DERIVATIVE, EXACT
+from tests.tolerance import (
+    CLOSED_FORM,
+    CONVERGED,
+    DERIVATIVE,
+    EXACT,
+    HALF_DIGITS,
+    INVARIANCE,
+    MONTE_CARLO_SES,
+)
 
 Array = NDArray[np.float64]
 
@@ -166,7 +174,9 @@ def test_likelihood_by_definition(
     for beta in (np.zeros(2), np.array([0.7, -0.4])):
         loglik, score, _ = evaluate(data, beta, ties)
         assert loglik == pytest.approx(brute_loglik(data, beta, ties), rel=CLOSED_FORM)
-        np.testing.assert_allclose(score, gradient(data, beta, ties), rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(
+            score, gradient(data, beta, ties), rtol=HALF_DIGITS, atol=HALF_DIGITS
+        )
 
 
 @pytest.mark.parametrize("entry", [False, True])
@@ -178,7 +188,9 @@ def test_exact_likelihood_over_all_subsets(entry: bool) -> None:
     beta = np.array([0.5, -1.0])
     loglik, score, _ = evaluate(data, beta, "exact")
     assert loglik == pytest.approx(brute_loglik(data, beta, "exact"), rel=CLOSED_FORM)
-    np.testing.assert_allclose(score, gradient(data, beta, "exact"), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        score, gradient(data, beta, "exact"), rtol=HALF_DIGITS, atol=HALF_DIGITS
+    )
 
 
 @pytest.mark.parametrize("ties", ["efron", "breslow", "exact"])
@@ -201,7 +213,7 @@ def test_score_residuals_add_up_and_predict_what_leaving_a_row_out_does() -> Non
     data = draw(11, n=200, entry=True)
     fit = cox.fit(**data)
     residual = cox_residual.score(fit)
-    np.testing.assert_allclose(data["weights"] @ residual, 0, atol=1e-8)
+    np.testing.assert_allclose(data["weights"] @ residual, 0, atol=CONVERGED)
     martingale = cox_residual.martingale(fit)
     assert data["weights"] @ martingale == pytest.approx(0, abs=CLOSED_FORM)
     # dfbeta is the derivative of beta in a row's weight, times the weight
@@ -213,7 +225,7 @@ def test_score_residuals_add_up_and_predict_what_leaving_a_row_out_does() -> Non
         moved.append(cox.fit(**(data | {"weights": weights}), ties="breslow").beta)
     derivative = (moved[0] - moved[1]) / (2 * step)
     breslow = cox.fit(**data, ties="breslow")
-    np.testing.assert_allclose(cox_residual.dfbeta(breslow)[row], derivative, rtol=1e-5)
+    np.testing.assert_allclose(cox_residual.dfbeta(breslow)[row], derivative, rtol=HALF_DIGITS)
 
 
 def test_robust_errors_of_doubled_rows_are_those_of_the_rows() -> None:
@@ -304,7 +316,7 @@ def test_units_and_origin_of_covariates_do_not_matter() -> None:
     plain = cox.fit(**data)
     scale, shift = np.array([1e9, 1e-7]), np.array([5e10, -3.0])
     moved = cox.fit(**(data | {"X": data["X"] * scale + shift}))
-    np.testing.assert_allclose(moved.beta * scale, plain.beta, rtol=1e-6)
+    np.testing.assert_allclose(moved.beta * scale, plain.beta, rtol=INVARIANCE)
     assert moved.loglik == pytest.approx(plain.loglik, rel=CLOSED_FORM)
     order = np.random.default_rng(0).permutation(100)
     mixed = cox.fit(**{k: None if v is None else v[order] for k, v in data.items()})
@@ -369,7 +381,7 @@ def test_survival_of_new_rows_has_the_error_of_a_numeric_derivative() -> None:
     variance = np.cumsum(own) * np.exp(2 * new[0] @ fit.beta) + np.einsum(
         "it,ij,jt->t", gradients, fit.covariance, gradients
     )
-    np.testing.assert_allclose(se[0], np.sqrt(variance), rtol=1e-5)
+    np.testing.assert_allclose(se[0], np.sqrt(variance), rtol=HALF_DIGITS)
 
 
 # --- what has no answer ----------------------------------------------------------------------
@@ -412,7 +424,8 @@ def test_a_strong_effect_is_not_taken_for_separation() -> None:
     x = rng.normal(size=2000)
     stop = rng.exponential(np.exp(-6 * x))
     fit = cox.fit(x[:, None], stop, np.ones(2000))
-    assert fit.beta[0] == pytest.approx(6, abs=0.5)
+    se = np.sqrt(fit.covariance[0, 0])
+    assert fit.beta[0] == pytest.approx(6, abs=MONTE_CARLO_SES * se)
 
 
 def test_strata_without_events_are_counted() -> None:

@@ -13,7 +13,14 @@ from scipy.stats import norm
 
 from recovery_stats.engines import curves
 from recovery_stats.errors import NotEstimable
-from tests.tolerance import CLOSED_FORM, EXACT
+from tests.tolerance import (
+    CLOSED_FORM,
+    CONVERGED,
+    DERIVATIVE,
+    EXACT,
+    PRINTED_3,
+    PRINTED_4,
+)
 
 Array = NDArray[np.float64]
 
@@ -26,8 +33,8 @@ def test_the_textbook_curve() -> None:
     curve = curves.kaplan_meier(curves.tabulate(WEEKS, RELAPSED))
     at = curves.position(curve.table.time, np.array([6.0, 7, 10, 13, 16, 22, 23]))
     printed = [0.857, 0.807, 0.753, 0.690, 0.627, 0.538, 0.448]
-    np.testing.assert_allclose(curve.estimate[at], printed, atol=5e-4)
-    np.testing.assert_allclose(curve.std_error[at[:3]], [0.0764, 0.0869, 0.0963], atol=5e-5)
+    np.testing.assert_allclose(curve.estimate[at], printed, atol=PRINTED_3)
+    np.testing.assert_allclose(curve.std_error[at[:3]], [0.0764, 0.0869, 0.0963], atol=PRINTED_4)
     assert curves.quantile(curve.table.time, curve.estimate, 0.5) == 23
 
 
@@ -130,10 +137,10 @@ def test_curves_and_jackknife_errors_by_definition(data: dict[str, Any]) -> None
     np.testing.assert_allclose(
         survival.std_error[alive],
         np.sqrt(np.square(influence_S).sum(axis=0))[alive],
-        atol=1e-7,
+        atol=DERIVATIVE,
     )
     np.testing.assert_allclose(
-        risk.std_error, np.sqrt(np.square(influence_F).sum(axis=0)), atol=1e-7
+        risk.std_error, np.sqrt(np.square(influence_F).sum(axis=0)), atol=DERIVATIVE
     )
 
 
@@ -175,7 +182,7 @@ def test_logrank_by_definition(data: dict[str, Any], rho: float) -> None:
     G = group.max() + 1
     np.testing.assert_allclose(test.observed - test.expected, U[:G], atol=CLOSED_FORM)
     np.testing.assert_allclose(test.variance, V[:G, :G], atol=CLOSED_FORM)
-    assert test.statistic == pytest.approx(U @ np.linalg.pinv(V) @ U, abs=1e-8)
+    assert test.statistic == pytest.approx(U @ np.linalg.pinv(V) @ U, abs=CONVERGED)
 
 
 def test_a_group_beyond_everyone_else_is_refused() -> None:

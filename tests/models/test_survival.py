@@ -15,7 +15,16 @@ from recovery_stats.core.codebook import Codebook, Variable
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.errors import DataError, NotEstimable, UsageError
 from recovery_stats.models.survival import cox, cumulative_incidence, kaplan_meier, logrank
-from tests.tolerance import CLOSED_FORM, CONVERGED, EXACT
+from tests.tolerance import (
+    CLOSED_FORM,
+    CONVERGED,
+    EXACT,
+    PRINTED_3,
+    PRINTED_4,
+    PRINTED_6,
+    WALD_ROUNDED,
+    ZPH,
+)
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
 REFERENCE = SHARED / "reference"
@@ -28,8 +37,6 @@ COX_CASES = (
     "cox_uis_hosmer",
     "cox_veteran_zph",
 )
-# summary.coxph prints the Wald statistic rounded; without robust errors the cases store that
-ROUNDED = 0.005
 
 
 def case(name: str) -> tuple[pd.DataFrame, dict[str, float], dict[str, Any]]:
@@ -94,8 +101,8 @@ def test_cox_reference_cases(name: str) -> None:
     assert set(values) <= set(found)
     for key, value in values.items():
         rounded = key == "wald" and fit.robust is None
-        slack = ROUNDED if rounded else 1e-5 if "zph" in key else 1e-8
-        assert found[key] == pytest.approx(value, rel=slack, abs=1e-10), key
+        slack = WALD_ROUNDED if rounded else ZPH if "zph" in key else CONVERGED
+        assert found[key] == pytest.approx(value, rel=slack, abs=CLOSED_FORM), key
 
 
 def curve_values(curves: Any) -> dict[str, float]:
@@ -175,14 +182,14 @@ def test_time_to_smoking_with_relapses_on_day_0() -> None:
     """Steinberg et al. 2009, 12 relapses on day 0; survival 3.8 gave the values."""
     data = pd.read_csv(PHARMACO)
     surv = "Surv(ttr, relapse) ~ grp"
-    assert logrank(surv, data).test.statistic == pytest.approx(8.027634, abs=1e-6)
+    assert logrank(surv, data).test.statistic == pytest.approx(8.027634, abs=PRINTED_6)
     stratified = logrank(f"{surv} + strata(ageGroup2)", data)
-    assert stratified.test.statistic == pytest.approx(7.034457, abs=1e-6)
+    assert stratified.test.statistic == pytest.approx(7.034457, abs=PRINTED_6)
     means = kaplan_meier(surv, data).rmst(182).set_index("group").loc["difference"]
     sign = np.sign(means["estimate"])
-    assert abs(means["estimate"]) == pytest.approx(36.922387, abs=1e-6)
+    assert abs(means["estimate"]) == pytest.approx(36.922387, abs=PRINTED_6)
     limits = sorted(sign * means[["conf_low", "conf_high"]])
-    assert limits == pytest.approx([10.985965, 62.858809], abs=1e-6)
+    assert limits == pytest.approx([10.985965, 62.858809], abs=PRINTED_6)
 
 
 CTN = SHARED / "data" / "ctn0094" / "ctn0094_person.sav"
@@ -208,19 +215,19 @@ def test_ties_and_few_sites_decide_the_answer_of_a_real_trial() -> None:
         [187, 283],
     ]
     surv = "Surv(week, relapse) ~ C(ARM)"
-    assert np.exp(cox(surv, people).beta[0]) == pytest.approx(1.4053, abs=5e-5)
+    assert np.exp(cox(surv, people).beta[0]) == pytest.approx(1.4053, abs=PRINTED_4)
     breslow = cox(surv, people, ties="breslow")
-    assert np.exp(breslow.beta[0]) == pytest.approx(1.3312, abs=5e-5)
+    assert np.exp(breslow.beta[0]) == pytest.approx(1.3312, abs=PRINTED_4)
     assert {c.name: c.verdict for c in breslow.checks()}["tied events"] == "caution"
-    assert cox(surv, people, ties="exact").beta[0] == pytest.approx(0.3300, abs=5e-5)
+    assert cox(surv, people, ties="exact").beta[0] == pytest.approx(0.3300, abs=PRINTED_4)
     by_site = cox(f"{surv} + strata(SITE)", people).tidy(exponentiate=True).iloc[0]
     found = by_site[["estimate", "conf_low", "conf_high"]].tolist()
-    assert found == pytest.approx([1.431, 1.160, 1.765], abs=5e-4)
+    assert found == pytest.approx([1.431, 1.160, 1.765], abs=PRINTED_3)
     clustered = cox(surv, people, cluster="SITE")
     short = clustered.tidy(exponentiate=True).iloc[0]
-    assert short[["conf_low", "conf_high"]].tolist() == pytest.approx([1.335, 1.479], abs=5e-4)
+    assert short[["conf_low", "conf_high"]].tolist() == pytest.approx([1.335, 1.479], abs=PRINTED_3)
     reported = clustered.estimate({clustered.terms[0]: 1}, name="arm", label="arm")
-    assert (reported.low, reported.high) == pytest.approx((1.140, 1.732), abs=5e-4)
+    assert (reported.low, reported.high) == pytest.approx((1.140, 1.732), abs=PRINTED_3)
 
 
 # --- weights, clusters, delayed entry and new people, by R -----------------------------------
@@ -252,7 +259,7 @@ def test_residuals_as_in_r(cgd: tuple[pd.DataFrame, dict[str, Any]]) -> None:
     r = stored["stratified"]
     np.testing.assert_allclose(fit.beta, r["beta"], rtol=CONVERGED)
     np.testing.assert_allclose(fit.covariance(), r["var"], rtol=CONVERGED)
-    np.testing.assert_allclose(fit.proportionality()["chisq"], r["zph"], rtol=1e-6)
+    np.testing.assert_allclose(fit.proportionality()["chisq"], r["zph"], rtol=ZPH)
     for kind in ("martingale", "deviance", "score", "dfbeta"):
         np.testing.assert_allclose(fit.residuals(kind), r[kind], atol=CONVERGED)  # type: ignore[arg-type]
     schoenfeld = fit.residuals("schoenfeld")[list(fit.terms)]
@@ -473,7 +480,7 @@ def test_causes_are_named_by_value_labels() -> None:
     assert set(curves.tidy()["cause"]) == {"relapse", "death"}
     assert len(curves.series("death")) == 3
     last = curves.tidy().groupby(["group", "cause"]).last()["estimate"].groupby("group").sum()
-    assert (last <= 1 + 1e-12).all()
+    assert (last <= 1 + EXACT).all()
 
 
 # --- what has no answer ----------------------------------------------------------------------
