@@ -111,8 +111,8 @@ def _said_of_clusters(clusters: Clusters) -> Iterator[str]:
     yield "clustered"
     if clusters.partial:
         yield "partial"
-    elif sum(clusters.alone):
-        yield "alone"
+    if sum(clusters.alone):
+        yield "without"
     if 0 < clusters.shared < clusters.named:
         yield "shared_some"
     if clusters.named < SOME_CLUSTERS:
@@ -136,6 +136,7 @@ def facts(case: Case) -> Mapping[str, Cell]:
         "houses": f"{asked.word}s",
         "clusters": Count(clusters.named, f"{asked.word}s"),
         "alone": Count(sum(clusters.alone)),
+        "housed": Count(int(clusters.real.sum())),
         "shared": Count(clusters.shared, f"{asked.word}s"),
         "notes": " ".join(asked.notes),
         "confidence": Quantity(100 * asked.level, "df"),
@@ -263,11 +264,14 @@ def _cluster_checks(case: Case) -> Iterator[Check]:
         )  # fmt: skip
         return
     few, some = clusters.named < FEW_CLUSTERS, clusters.named < SOME_CLUSTERS
-    advice = " Under ten, every method is fragile; read the interval as the least there is." if (
-        few
-    ) else " Few enough to need a small-sample correction." if (
-        some
-    ) else ""  # fmt: skip
+    stratified = case.outcome is not None and case.outcome.primary.stratified
+    advice = ""
+    if stratified:
+        advice = " The arms are compared within strata; beyond these it is another matter."
+    elif few:
+        advice = " Under ten, every method is fragile; read the interval as the least there is."
+    elif some:
+        advice = " Few enough to need a small-sample correction."
     yield Check(
         "clusters", "caution" if few else "ok",
         (Count(clusters.named, f"{asked.word}s"), f" {asked.word}s among ", Count(len(case.data)),

@@ -93,7 +93,7 @@ def _binary(
     data: Dataset, column: str, levels: Sequence[Any], names: Sequence[str], at: int
 ) -> Reading:
     series = data.frame[column]
-    values = (series == levels[at]).to_numpy(dtype=float)
+    values = series.eq(levels[at]).fillna(False).to_numpy(dtype=float)
     values[series.isna().to_numpy()] = np.nan
     rest = [n for i, n in enumerate(names) if i != at]
     return Reading(values, True, names[at], rest[0] if len(rest) == 1 else f"not {names[at]}")
