@@ -346,3 +346,32 @@ def test_input_is_not_changed_and_order_does_not_matter():
     other = ask(replace(data, tables={"persons": shuffled}), outcome="used")
     for a, b in zip(one.estimates, other.estimates, strict=True):
         assert (a.value, a.low) == pytest.approx((b.value, b.low), rel=1e-7), a.name
+
+
+def test_weights_reach_every_part():
+    data = study(w=np.random.default_rng(4).uniform(0.5, 2, 240))
+    result = ask(data, outcome="used", time="time", event="event", weights="w", level=0.9)
+    frame = data["persons"].frame
+    by_arm = {a: np.average(part["used"], weights=part["w"]) for a, part in frame.groupby("arm")}
+    assert result["crude"].value == pytest.approx(by_arm[1.0] - by_arm[0.0], rel=CLOSED_FORM)
+    assert "mixed" not in names(result)
+    assert {e.confidence for e in result.estimates} == {0.9}
+    words(result)
+
+
+def test_text_arms_and_outcomes_are_read():
+    arm = np.where(np.arange(240) % 24 < 12, "sober house", "usual")
+    used = pd.array(np.where(np.arange(240) % 5 < 2, "yes", "no"), dtype="string")
+    data = study(arm=arm, used=used)
+    result = ask(data, outcome="used", reference="usual")
+    assert result.facts["compared"] == "sober house"
+    assert result["crude"].events == 96
+    words(result)
+
+
+def test_an_arm_called_yes_is_named_after_its_column():
+    data = study()
+    codebook = Codebook({"arm": Variable("arm", "Stable living", {0.0: "No", 1.0: "Yes"})})
+    persons = replace(data["persons"], codebook=codebook)
+    result = ask(replace(data, tables={"persons": persons}), outcome="used")
+    assert result.facts["compared"] == "Stable living: Yes"
