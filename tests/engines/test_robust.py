@@ -261,3 +261,36 @@ def test_cluster_summaries():
     low, high, p = two_sided(2.0, 1.0, float("inf"), 0.95)
     assert (low, high) == pytest.approx((2 - 1.959963984540054, 2 + 1.959963984540054))
     assert p == pytest.approx(0.04550026389635842, rel=CLOSED_FORM)
+
+
+def test_reference_case_of_537_children():
+    """Independence estimating equations with a sandwich by child: logistic regression and CR0."""
+    folder = Path(__file__).parents[3] / "shared" / "reference"
+    if not folder.exists():
+        pytest.skip("the reference cases are not beside this checkout")
+    case = json.loads((folder / "gee_ohio_indep.json").read_text())
+    head, *rows = (folder / case["data"]).read_text().replace('"', "").split()
+    table = np.array([[float(x) for x in row.split(",")] for row in rows])
+    column = dict(zip(head.split(","), table.T, strict=True))
+    age, smoke = column["age"], column["smoke"]
+    X = np.column_stack([np.ones(len(age)), age, smoke, age * smoke])
+    fit = logistic(X, column["resp"])
+    robust = sandwich(fit.X_white, fit.residual_white, column["id"], kind="CR0")
+    terms = ("(Intercept)", "age", "smoke", "age:smoke")
+    values, tol = case["values"], case["tol"]
+    np.testing.assert_allclose(fit.beta, [values[f"beta[{t}]"] for t in terms], rtol=tol["beta"])
+    np.testing.assert_allclose(
+        se(robust.covariance), [values[f"se_robust[{t}]"] for t in terms], rtol=tol["se_robust"]
+    )
+
+
+def test_reference_case_of_separation():
+    folder = Path(__file__).parents[3] / "shared" / "reference"
+    if not folder.exists():
+        pytest.skip("the reference cases are not beside this checkout")
+    head, *rows = (folder / "glm_separation.csv").read_text().replace('"', "").split()
+    table = np.array([[float(x) for x in row.split(",")] for row in rows])
+    column = dict(zip(head.split(","), table.T, strict=True))
+    X = np.column_stack([np.ones(len(table)), column["x"]])
+    with pytest.raises(Separation):
+        logistic(X, column["y"])
