@@ -51,8 +51,7 @@ def balance(
 ) -> tuple[Balance, ...]:
     """Balance of `columns` between arm 0 and arm 1; factors give a row for every level.
 
-    Each column on the rows that have it. Checked: by hand; as R cobalt's defaults with
-    s.d.denom = "pooled".
+    Each column on the rows that have it. Checked: by hand.
     """
     return tuple(b for column in columns for b in _of_column(data, column, arm, weights))
 
@@ -103,7 +102,7 @@ def _of_column(data: Dataset, column: str, arm: str, weights: str | None) -> lis
     treated = known.frame[arm].to_numpy(float) == 1
     w = None if weights is None else known.frame[weights].to_numpy(float)
     return [
-        _balance(name, _label(name, label), x, treated, w)
+        _balance(name, label, x, treated, w)
         for name, label, x in _shown(design.names, design.labels, design.X)
     ]
 
@@ -112,10 +111,6 @@ def _shown(names: Sequence[str], labels: Sequence[str], X: Array) -> list[tuple[
     """Every level of a factor; of two levels the second says all."""
     first = 1 if X.shape[1] == 2 else 0
     return [(names[j], labels[j], X[:, j]) for j in range(first, X.shape[1])]
-
-
-def _label(name: str, label: str) -> str:
-    return label or name
 
 
 def _balance(
