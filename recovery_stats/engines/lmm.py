@@ -17,8 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from recovery_stats.engines.linalg import Array, single_thread
-from recovery_stats.engines.lmm_criterion import Moments, Solution, evaluate, first_blocks
+from recovery_stats.engines.lmm_criterion import Solution, evaluate
 from recovery_stats.engines.lmm_groups import Frame, Problem, RandomFactor, prepare
+from recovery_stats.engines.lmm_moments import Moments, first_blocks
 from recovery_stats.engines.lmm_optimum import minimise, settle
 
 __all__ = ["LmmFit", "RandomFactor", "evaluate", "fit", "minimise", "prepare"]

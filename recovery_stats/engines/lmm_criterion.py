@@ -1,15 +1,10 @@
 """The mixed model's profiled criterion with gradient and curvature, at one value of theta.
 
-Notation: V0 = I + sum_k Z_k (I x Psi_k) Z_k', Psi_k = L_k L_k', theta the free entries of the L.
-First factor: N_i = (I + R_i Psi R_i')⁻¹, V1 its share of V0. Others: S22 = Z2'V1⁻¹Z2,
-K2 = L2 (I + L2'S22 L2)⁻¹ L2'. S = [X y]'V0⁻¹[X y], H = Z'V0⁻¹[X y], T = Z'V0⁻¹Z.
-Every group's part is a sum of positive terms, so extreme variance ratios lose no digits.
-
 With v = (-beta, 1) and Om = (nu / r2) v v' [+ Sxx⁻¹ under REML], the derivative in Psi_k is
-sum T_ll - sum H_l Om H_l'; the Hessian is approximated by the average information, to which the
-exact curvature of L L' is added.
-Sources: Lindstrom & Bates 1988; Gilmour, Thompson & Cullis 1995; Bates, Mächler, Bolker & Walker
-2015. Checked: dense formulas, finite differences (tests/engines/test_lmm.py).
+sum T_ll - sum H_l Om H_l'; see `lmm_moments` for the notation. The Hessian comes in two forms:
+the average information (Gilmour, Thompson & Cullis 1995) and the exact one, both with the
+curvature of L L'. Sources: Lindstrom & Bates 1988; Bates, Mächler, Bolker & Walker 2015.
+Checked: dense formulas, finite differences (tests/engines/test_lmm.py).
 """
 
 from __future__ import annotations
@@ -18,57 +13,39 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 
-from recovery_stats.engines.linalg import Array, inverse_of_identity_plus, times, transposed
+from recovery_stats.engines.linalg import Array, times, transposed
 from recovery_stats.engines.lmm_groups import Problem, Second
-from recovery_stats.errors import ConvergenceError
+from recovery_stats.engines.lmm_moments import (
+    Moments,
+    SecondMoments,
+    first_blocks,
+    moments,
+    summed,
+)
+from recovery_stats.engines.lmm_products import (
+    Direction,
+    effects_of,
+    lift,
+    through,
+    times_effects,
+    trace,
+)
 
-
-@dataclass(frozen=True, slots=True)
-class SecondMoments:
-    """Of all factors but the first: S22, K2, T22 (M2, M2) and H2 (M2, s)."""
-
-    S22: Array
-    K2: Array
-    T22: Array
-    H2: Array
-
-
-@dataclass(frozen=True, slots=True)
-class Moments:
-    """Cross-products in the metric V0⁻¹.
-
-    S (s, s); S_inverse (p, p) of its X part; H1 (q, s, m) of the first factor; T1 (q, q, m) =
-    Z1'V1⁻¹Z1 and RN (q, q, m) = R'N, before the other factors.
-    """
-
-    L: tuple[Array, ...]
-    log_det: float
-    log_det_x: float
-    r2: float
-    beta: Array
-    S: Array
-    S_inverse: Array
-    H1: Array
-    T1: Array
-    RN: Array
-    second: SecondMoments | None
-
-    @property
-    def v(self) -> Array:
-        """(-beta, 1): what turns [X y] into the residual."""
-        return np.append(-self.beta, 1.0)
+EXACT_SECOND = 300  # effects of the other factors up to which the exact Hessian is cheap
 
 
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """The criterion at theta; grad_psi: its derivative in each Psi_k."""
+    """The criterion at theta with its derivatives; grad_psi: the derivative in each Psi_k.
+
+    average: the average information, a Hessian that is robust far from the minimum.
+    """
 
     theta: Array
     criterion: float
     gradient: Array
-    hessian: Array
+    average: Array
     grad_psi: tuple[Array, ...]
     moments: Moments
 
@@ -82,85 +59,15 @@ def evaluate(problem: Problem, theta: Array) -> Solution:
 
     Raises ConvergenceError where the residual variance vanishes or X'V⁻¹X is singular.
     """
-    at = _moments(problem, problem.unpack(theta))
+    at = moments(problem, problem.unpack(theta))
     nu = problem.nu
     criterion = at.log_det + nu * (1.0 + np.log(2.0 * np.pi * at.r2 / nu))
     criterion += at.log_det_x if problem.reml else 0.0
     grad_psi = _gradient(problem, at)
     slope = [2.0 * G @ L for G, L in zip(grad_psi, at.L, strict=True)]
     gradient = np.array([slope[k][i, j] for k, i, j in problem.entries()])
-    hessian = _hessian(problem, at, grad_psi)
-    return Solution(theta, float(criterion), gradient, hessian, grad_psi, at)
-
-
-# --- moments -------------------------------------------------------------------------------------
-
-
-def _moments(problem: Problem, L: list[Array]) -> Moments:
-    R, c, p = problem.R, problem.c, problem.p
-    N, log_dets = inverse_of_identity_plus(np.tensordot(R, L[0], (1, 0)).transpose(0, 2, 1))
-    RN = times(transposed(R), N)
-    S = problem.within + _summed(c, times(N, c))
-    left, log_det, second = c, float(log_dets.sum()), None
-    if problem.second is not None:
-        second, S2, log_det2 = _eliminate_second(problem.second, L[1:], N, c)
-        E = second.K2 @ S2
-        S = S - S2.T @ E
-        left = c - (problem.second.C @ E).reshape(len(c), c.shape[2], -1).transpose(0, 2, 1)
-        log_det += log_det2
-    S = 0.5 * (S + S.T)
-    chol = _cholesky(S[:p, :p])
-    beta = cho_solve(chol, S[:p, p], check_finite=False)
-    r2 = float(S[p, p] - S[:p, p] @ beta)
-    if not r2 > 0:
-        raise ConvergenceError("The residual variance is estimated as zero.")
-    inverse = cho_solve(chol, np.eye(p), check_finite=False)
-    log_det_x = 2.0 * float(np.log(np.diag(chol[0])).sum())
-    return Moments(
-        tuple(L), log_det, log_det_x, r2, beta, S, inverse, times(RN, left), times(RN, R), RN,
-        second,
-    )  # fmt: skip
-
-
-def _cholesky(A: Array) -> tuple[Array, bool]:
-    try:
-        found: tuple[Array, bool] = cho_factor(A, lower=True, check_finite=False)
-    except np.linalg.LinAlgError as cause:
-        words = "The fixed effects cannot be told apart at these variances."
-        raise ConvergenceError(words) from cause
-    return found
-
-
-def _summed(A: Array, B: Array) -> Array:
-    """Sum over groups of A_i' B_i for A (q, s, m), B (q, t, m)."""
-    total: Array = A[0] @ B[0].T
-    for a in range(1, A.shape[0]):
-        total = total + A[a] @ B[a].T
-    return total
-
-
-def _flat(A: Array) -> Array:
-    """(q, s, m) to (q m, s), the row order of Second.C."""
-    return A.transpose(0, 2, 1).reshape(A.shape[0] * A.shape[2], A.shape[1])
-
-
-def _eliminate_second(
-    second: Second, L: Sequence[Array], N: Array, c: Array
-) -> tuple[SecondMoments, Array, float]:
-    """The second level's moments, S2 = Z2'V1⁻¹[X y] and log|I + L2'S22 L2|."""
-    S22 = second.within + second.scatter(N)
-    S22 = 0.5 * (S22 + S22.T)
-    S2 = second.within_xy + second.Ct @ _flat(times(N, c))
-    D = second.scaled(L, second.scaled(L, S22).T)
-    D[np.diag_indices_from(D)] += 1.0
-    chol = cho_factor(D, lower=True, check_finite=False)
-    inverse = cho_solve(chol, np.eye(second.size), check_finite=False)
-    Lt = [factor.T for factor in L]
-    K2 = second.scaled(Lt, second.scaled(Lt, inverse).T)
-    K2 = 0.5 * (K2 + K2.T)
-    T22 = S22 - S22 @ (K2 @ S22)
-    H2 = S2 - S22 @ (K2 @ S2)
-    return SecondMoments(S22, K2, T22, H2), S2, 2.0 * float(np.log(np.diag(chol[0])).sum())
+    average = _average(problem, at, grad_psi)
+    return Solution(theta, float(criterion), gradient, average, grad_psi, at)
 
 
 # --- derivatives ---------------------------------------------------------------------------------
@@ -185,14 +92,6 @@ def _first_trace(problem: Problem, at: Moments) -> Array:
     return np.asarray(first_blocks(problem, at).sum(2))
 
 
-def first_blocks(problem: Problem, at: Moments) -> Array:
-    """The diagonal blocks of Z1'V0⁻¹Z1, (q, q, m)."""
-    if problem.second is None or at.second is None:
-        return at.T1
-    inside = times(at.RN, problem.second.gather(at.second.K2))
-    return at.T1 - times(inside, transposed(at.RN))
-
-
 def _contracted(H: Array, Om: Array) -> Array:
     """Sum over groups of H_i Om H_i'."""
     q = H.shape[0]
@@ -203,16 +102,76 @@ def _contracted(H: Array, Om: Array) -> Array:
     return out
 
 
-def _hessian(problem: Problem, at: Moments, grad_psi: Sequence[Array]) -> Array:
-    """Average information of the profiled criterion, and 2 Gr[i, k] for two entries of a column."""
+def _average(problem: Problem, at: Moments, grad_psi: Sequence[Array]) -> Array:
+    """Average information of the profiled criterion plus the curvature of L L'.
+
+    With Y_ab = y'P V_a P V_b P y, the Hessian is 2 Y less the traces, and their average is Y; the
+    curvature is 2 Gr[i, k] for two entries of one column of L.
+    """
     Q, g = _information(problem, at)
-    hessian = (problem.nu / at.r2) * (Q - np.outer(g, g) / at.r2)
+    average = (problem.nu / at.r2) * (Q - np.outer(g, g) / at.r2)
     entries = problem.entries()
     for a, (k, i, j) in enumerate(entries):
         for b, (k2, i2, j2) in enumerate(entries):
             if k == k2 and j == j2:
-                hessian[a, b] += 2.0 * grad_psi[k][i, i2]
-    return np.asarray(hessian)
+                average[a, b] += 2.0 * grad_psi[k][i, i2]
+    return np.asarray(average)
+
+
+def observed_information(problem: Problem, solution: Solution) -> Array | None:
+    """The exact Hessian; None where the other factors are too many for it to pay."""
+    second, at = problem.second, solution.moments
+    if second is not None and second.size > EXACT_SECOND:
+        return None
+    directions = [_direction(problem, at, *entry) for entry in problem.entries()]
+    Q, _ = _information(problem, at)
+    traces = _first_traces(problem, at) if second is None else _traces(problem, at, directions)
+    return solution.average + (problem.nu / at.r2) * Q - traces
+
+
+def _direction(problem: Problem, at: Moments, k: int, i: int, j: int) -> Direction:
+    """dPsi_k for the entry (i, j) of L_k."""
+    E = np.zeros((problem.q[k], problem.q[k]))
+    E[i] += at.L[k][:, j]
+    E[:, i] += at.L[k][:, j]
+    return k, E
+
+
+def _traces(problem: Problem, at: Moments, directions: list[Direction]) -> Array:
+    """tr(V⁻¹V_aV⁻¹V_b), under REML tr(P V_a P V_b)."""
+    count, p = len(directions), problem.p
+    EH = [times_effects(problem, at, k, E) for k, E in directions]
+    lifted = [lift(problem, at, k, part) for (k, _), part in zip(directions, EH, strict=True)]
+    PS = [
+        at.S_inverse @ np.einsum("qsm,qtm->st", effects_of(problem, at, k), part)[:p, :p]
+        for (k, _), part in zip(directions, EH, strict=True)
+    ]
+    out = np.empty((count, count))
+    for a in range(count):
+        for b in range(a + 1):
+            value = trace(problem, at, directions[a], directions[b])
+            if problem.reml:
+                Q = through(problem, at, directions, EH, lifted, a, b)[:p, :p]
+                value += float(np.sum(PS[a] * PS[b].T) - 2.0 * np.sum(at.S_inverse * Q.T))
+            out[a, b] = out[b, a] = value
+    return out
+
+
+def _first_traces(problem: Problem, at: Moments) -> Array:
+    """The same for one factor alone, all pairs at once."""
+    p = problem.p
+    directions = [_direction(problem, at, *entry)[1] for entry in problem.entries()]
+    count = len(directions)
+    ET = np.stack([np.tensordot(E, at.T1, (1, 0)) for E in directions])
+    traces = ET.reshape(count, -1) @ ET.transpose(0, 2, 1, 3).reshape(count, -1).T
+    if problem.reml:
+        half = np.linalg.cholesky(at.S_inverse)
+        H = np.tensordot(half, at.H1[:, :p], (0, 1)).transpose(1, 0, 2)
+        EH = np.stack([np.tensordot(E, H, (1, 0)) for E in directions])
+        TEH = np.stack([times(at.T1, part) for part in EH])
+        P = np.stack([summed(H, part).ravel() for part in EH])
+        traces += P @ P.T - 2.0 * EH.reshape(count, -1) @ TEH.reshape(count, -1).T
+    return np.asarray(traces)
 
 
 def _information(problem: Problem, at: Moments) -> tuple[Array, Array]:

@@ -22,10 +22,18 @@ import numpy as np
 from scipy.stats import chi2
 from scipy.stats import f as f_distribution
 
-from recovery_stats.engines.linalg import Array, times, transposed
+from recovery_stats.engines.linalg import Array
 from recovery_stats.engines.lmm import LmmFit
-from recovery_stats.engines.lmm_criterion import Moments, SecondMoments, first_blocks
-from recovery_stats.engines.lmm_groups import Problem, Second
+from recovery_stats.engines.lmm_groups import Problem
+from recovery_stats.engines.lmm_moments import Moments
+from recovery_stats.engines.lmm_products import (
+    effects_of,
+    lift,
+    through,
+    times_effects,
+    trace,
+    trace_once,
+)
 from recovery_stats.errors import NotEstimable
 
 
@@ -67,15 +75,15 @@ def information(fit: LmmFit) -> Information:
     problem, at = fit.problem, fit.solution.moments
     s2, p = at.r2 / problem.nu, problem.p
     directions = _directions(problem, at, s2)
-    P, Q, trace = _random_parts(problem, at, directions, s2)
-    P, Q, trace = _with_residual(problem, at, directions, s2, P, Q, trace)
+    P, Q, traces = _random_parts(problem, at, directions, s2)
+    P, Q, traces = _with_residual(problem, at, directions, s2, P, Q, traces)
     v = at.v
     Phi = s2 * at.S_inverse
     Px, Qx = P[:, :p, :p], Q[:, :, :p, :p]
     PhiP = Phi @ Px
     fixed = -2.0 * np.einsum("ij,rsji->rs", Phi, Qx) + np.einsum("rij,sji->rs", PhiP, PhiP)
-    expected = 0.5 * (trace + fixed)
-    seen = trace + (fixed if problem.reml else 0.0)
+    expected = 0.5 * (traces + fixed)
+    seen = traces + (fixed if problem.reml else 0.0)
     Pv = (P @ v)[:, :p]
     quadratic = np.einsum("i,rsij,j->rs", v, Q, v) - Pv @ Phi @ Pv.T
     bend = _curvature(problem, at, fit.solution.grad_psi, s2)
@@ -160,131 +168,19 @@ def _random_parts(
 ) -> tuple[Array, Array, Array]:
     """P (r, s, s), Q (r, r, s, s) and tr (r, r) of the random part, [X y] in place of X."""
     r, s = len(directions), problem.p + 1
-    P, Q, trace = np.zeros((r, s, s)), np.zeros((r, r, s, s)), np.zeros((r, r))
-    EH = [_times_effects(problem, at, k, E) for k, E in directions]
+    P, Q, traces = np.zeros((r, s, s)), np.zeros((r, r, s, s)), np.zeros((r, r))
+    EH = [times_effects(problem, at, k, E) for k, E in directions]
     for a in range(r):
         k, _ = directions[a]
-        H = _effects_of(problem, at, k)
+        H = effects_of(problem, at, k)
         P[a] = np.einsum("qsm,qtm->st", H, EH[a]) / s2**2
-    lifted = [_lift(problem, at, directions[a][0], EH[a]) for a in range(r)]
+    lifted = [lift(problem, at, directions[a][0], EH[a]) for a in range(r)]
     for a in range(r):
         for b in range(a + 1):
-            Q[a, b] = _through(problem, at, directions, EH, lifted, a, b) / s2**3
+            Q[a, b] = through(problem, at, directions, EH, lifted, a, b) / s2**3
             Q[b, a] = Q[a, b].T
-            trace[a, b] = trace[b, a] = _trace(problem, at, directions[a], directions[b]) / s2**2
-    return P, Q, trace
-
-
-def _effects_of(problem: Problem, at: Moments, k: int) -> Array:
-    """H of factor k as (q, s, levels)."""
-    if k == 0:
-        return at.H1
-    second, moments = _second(problem, at)
-    return second.effects(k - 1, moments.H2).transpose(1, 2, 0)
-
-
-def _second(problem: Problem, at: Moments) -> tuple[Second, SecondMoments]:
-    assert problem.second is not None
-    assert at.second is not None
-    return problem.second, at.second
-
-
-def _times_effects(problem: Problem, at: Moments, k: int, E: Array) -> Array:
-    """E H_l for every level, (q, s, levels)."""
-    return np.tensordot(E, _effects_of(problem, at, k), (1, 0))
-
-
-def _placed(second: Second, k: int, values: Array) -> Array:
-    """(q, s, levels) of factor k ≥ 1 among all second-level effects, (M2, s)."""
-    at, m, q = second.offsets[k - 1], second.levels[k - 1], second.q[k - 1]
-    out = np.zeros((second.size, values.shape[1]))
-    out[at : at + m * q] = values.transpose(2, 0, 1).reshape(m * q, -1)
-    return out
-
-
-def _lift(problem: Problem, at: Moments, k: int, values: Array) -> Array:
-    """Z2'V1⁻¹ Z_k values: the part of T that reaches the second level, (M2, s)."""
-    if problem.second is None:
-        return np.zeros((0, values.shape[1]))
-    second, moments = _second(problem, at)
-    if k == 0:
-        inner = times(transposed(at.RN), values)
-        flat = inner.transpose(0, 2, 1).reshape(-1, inner.shape[1])
-        return np.asarray(second.Ct @ flat)
-    return moments.S22 @ _placed(second, k, values)
-
-
-def _through(
-    problem: Problem,
-    at: Moments,
-    directions: list[tuple[int, Array]],
-    EH: list[Array],
-    lifted: list[Array],
-    a: int,
-    b: int,
-) -> Array:
-    """H'E_a T E_b H (s, s), T = Z'V0⁻¹Z over all factors."""
-    ka, kb = directions[a][0], directions[b][0]
-    if problem.second is None:
-        return np.asarray(np.einsum("qsm,qtm->st", EH[a], times(at.T1, EH[b])))
-    second, moments = _second(problem, at)
-    if ka == 0 and kb == 0:
-        out = np.einsum("qsm,qtm->st", EH[a], times(at.T1, EH[b]))
-    elif ka == 0:
-        out = lifted[a].T @ _placed(second, kb, EH[b])
-    else:
-        out = _placed(second, ka, EH[a]).T @ lifted[b]
-    return np.asarray(out - lifted[a].T @ moments.K2 @ lifted[b])
-
-
-def _trace(
-    problem: Problem, at: Moments, first: tuple[int, Array], other: tuple[int, Array]
-) -> float:
-    """tr(E_a T E_b T)."""
-    (ka, Ea), (kb, Eb) = first, other
-    if ka > kb:
-        return _trace(problem, at, other, first)
-    if kb == 0:
-        return _trace_first(problem, at, Ea, Eb)
-    second, moments = _second(problem, at)
-    if ka > 0:
-        left, right = (_spread(second, k, E, moments.T22) for k, E in (first, other))
-        return float(np.einsum("ij,ji->", left, right))
-    J = np.eye(second.size) - moments.K2 @ moments.S22
-    inner = J.T @ second.scatter(_lowered(at, _each(Ea, at))) @ J
-    return float(np.einsum("ij,ji->", _spread(second, kb, Eb, np.eye(second.size)), inner))
-
-
-def _trace_first(problem: Problem, at: Moments, Ea: Array, Eb: Array) -> float:
-    """tr(E_a T E_b T) for two directions of the first factor."""
-    ET = np.tensordot(Ea, at.T1, (1, 0)), np.tensordot(Eb, at.T1, (1, 0))
-    total = float(np.einsum("abm,bam->", *ET))
-    if problem.second is None:
-        return total
-    second, moments = _second(problem, at)
-    middle = times(times(_each(Ea, at), at.T1), _each(Eb, at))
-    middle = second.scatter(_lowered(at, 0.5 * (middle + transposed(middle))))
-    KA, KB = (moments.K2 @ second.scatter(_lowered(at, _each(E, at))) for E in (Ea, Eb))
-    total -= 2.0 * float(np.einsum("ij,ji->", moments.K2, middle))
-    return total + float(np.einsum("ij,ji->", KA, KB))
-
-
-def _each(E: Array, at: Moments) -> Array:
-    """E for every group, (q, q, m)."""
-    return np.broadcast_to(E[:, :, None], (*E.shape, at.T1.shape[2]))
-
-
-def _lowered(at: Moments, middle: Array) -> Array:
-    """N R (middle) R'N for every group: what U'(middle) U is a scatter of, U = Z1'V1⁻¹Z2."""
-    return times(times(transposed(at.RN), middle), at.RN)
-
-
-def _spread(second: Second, k: int, E: Array, M: Array) -> Array:
-    """(I x E) M for the rows of factor k ≥ 1, zero elsewhere."""
-    at, m, q = second.offsets[k - 1], second.levels[k - 1], second.q[k - 1]
-    out = np.zeros_like(M)
-    out[at : at + m * q] = np.matmul(E, M[at : at + m * q].reshape(m, q, -1)).reshape(m * q, -1)
-    return out
+            traces[a, b] = traces[b, a] = trace(problem, at, directions[a], directions[b]) / s2**2
+    return P, Q, traces
 
 
 def _with_residual(
@@ -294,7 +190,7 @@ def _with_residual(
     s2: float,
     P: Array,
     Q: Array,
-    trace: Array,
+    traces: Array,
 ) -> tuple[Array, Array, Array]:
     """Append the residual variance, dV/ds2 = I, through powers of V0⁻¹.
 
@@ -303,42 +199,34 @@ def _with_residual(
     r, s = P.shape[0], P.shape[1]
     count = len(problem.q)
     PsiH = [
-        np.tensordot(at.L[k] @ at.L[k].T, _effects_of(problem, at, k), (1, 0)) for k in range(count)
+        np.tensordot(at.L[k] @ at.L[k].T, effects_of(problem, at, k), (1, 0)) for k in range(count)
     ]
-    lifted = [_lift(problem, at, k, PsiH[k]) for k in range(count)]
+    lifted = [lift(problem, at, k, PsiH[k]) for k in range(count)]
     psis = [(k, at.L[k] @ at.L[k].T) for k in range(count)]
-    once = sum(np.einsum("qsm,qtm->st", _effects_of(problem, at, k), PsiH[k]) for k in range(count))
+    once = sum(np.einsum("qsm,qtm->st", effects_of(problem, at, k), PsiH[k]) for k in range(count))
     twice = sum(
-        _through(problem, at, psis, PsiH, lifted, a, b) for a in range(count) for b in range(count)
+        through(problem, at, psis, PsiH, lifted, a, b) for a in range(count) for b in range(count)
     )
     squared, cubed = at.S - once, at.S - 2.0 * once + twice
     bigger_P, bigger_Q = np.zeros((r + 1, s, s)), np.zeros((r + 1, r + 1, s, s))
     bigger_T = np.zeros((r + 1, r + 1))
-    bigger_P[:r], bigger_Q[:r, :r], bigger_T[:r, :r] = P, Q, trace
+    bigger_P[:r], bigger_Q[:r, :r], bigger_T[:r, :r] = P, Q, traces
     bigger_P[r], bigger_Q[r, r] = squared / s2**2, cubed / s2**3
-    once_trace = [_trace_once(problem, at, k, Psi) for k, Psi in psis]
-    twice_trace = sum(_trace(problem, at, a, b) for a in psis for b in psis)
+    once_trace = [trace_once(problem, at, k, Psi) for k, Psi in psis]
+    twice_trace = sum(trace(problem, at, a, b) for a in psis for b in psis)
     bigger_T[r, r] = (problem.n - 2.0 * sum(once_trace) + twice_trace) / s2**2
     for a, (k, E) in enumerate(directions):
-        EH = _times_effects(problem, at, k, E)
-        part = np.einsum("qsm,qtm->st", EH, _effects_of(problem, at, k))
+        EH = times_effects(problem, at, k, E)
+        part = np.einsum("qsm,qtm->st", EH, effects_of(problem, at, k))
         joint = [(k, E), *psis]
         together = [EH, *PsiH]
-        lifts = [_lift(problem, at, k, EH), *lifted]
+        lifts = [lift(problem, at, k, EH), *lifted]
         for b in range(1, count + 1):
-            part = part - _through(problem, at, joint, together, lifts, 0, b)
+            part = part - through(problem, at, joint, together, lifts, 0, b)
         bigger_Q[a, r], bigger_Q[r, a] = part / s2**3, part.T / s2**3
-        value = _trace_once(problem, at, k, E) - sum(_trace(problem, at, (k, E), o) for o in psis)
+        value = trace_once(problem, at, k, E) - sum(trace(problem, at, (k, E), o) for o in psis)
         bigger_T[a, r] = bigger_T[r, a] = value / s2**2
     return bigger_P, bigger_Q, bigger_T
-
-
-def _trace_once(problem: Problem, at: Moments, k: int, E: Array) -> float:
-    """tr(E T_kk)."""
-    if k == 0:
-        return float(np.sum(E * first_blocks(problem, at).sum(2)))
-    second, moments = _second(problem, at)
-    return float(np.trace(_spread(second, k, E, moments.T22)))
 
 
 # --- Satterthwaite -------------------------------------------------------------------------------

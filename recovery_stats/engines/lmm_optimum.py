@@ -10,12 +10,13 @@ from __future__ import annotations
 import numpy as np
 
 from recovery_stats.engines.linalg import Array, lower_factor
-from recovery_stats.engines.lmm_criterion import Solution, evaluate
+from recovery_stats.engines.lmm_criterion import Solution, evaluate, observed_information
 from recovery_stats.engines.lmm_groups import Problem
 from recovery_stats.errors import ConvergenceError
 
 MAX_ITERATIONS = 200
 DECREMENT = 1e-18  # Newton decrement at which theta is known to 1e-9 of its standard error
+NEAR = 0.3  # decrement below which the observed information is trusted
 CLOSE = 1e-8  # decrement below which the criterion itself can no longer judge a step
 LARGEST = 1e9  # ratio of standard deviations taken for a residual variance of zero
 NEAR_ZERO = 1e-4  # ratio of standard deviations below which exact zero is tried
@@ -32,7 +33,7 @@ def minimise(problem: Problem, start: Array | None = None) -> tuple[Solution, in
     evaluations, last, stalled = 1, np.inf, 0
     before: Solution | None = None
     for _ in range(MAX_ITERATIONS):
-        step, lowest, direction = _newton(at, before if 1e-12 < last < 1e-2 else None)
+        step, lowest, direction = _newton(problem, at, before, last)
         decrement = float(-at.gradient @ step)
         stalled += decrement < CLOSE and decrement > 0.5 * last
         if decrement < DECREMENT or stalled == 2:
@@ -60,7 +61,7 @@ def _descend(
     """
     largest = float(np.abs(at.theta).max())
     size = min(1.0, (0.5 + 3.0 * largest) / max(float(np.abs(step).max()), 1e-300))
-    noise = 1e-13 * max(1.0, abs(at.criterion), problem.n) + 1e-16 * largest**2
+    noise = 1e-13 * max(1.0, abs(at.criterion), problem.n) + 2e-15 * largest**2
     used = 0
     while size > 1e-10:
         new = evaluate(problem, at.theta + size * step)
@@ -74,19 +75,35 @@ def _descend(
     raise ConvergenceError("The mixed model's criterion could not be lowered further.")
 
 
-def _newton(at: Solution, before: Solution | None) -> tuple[Array, float, Array]:
-    """The step, the lowest curvature and its direction."""
-    hessian = at.hessian
-    if before is not None:
-        moved = at.theta - before.theta
-        missed = at.gradient - before.gradient - hessian @ moved
-        along = float(missed @ moved)
-        if abs(along) > 0.1 * float(np.linalg.norm(missed) * np.linalg.norm(moved)):
-            hessian = hessian + np.outer(missed, missed) / along
+def _newton(
+    problem: Problem, at: Solution, before: Solution | None, last: float
+) -> tuple[Array, float, Array]:
+    """The step, the lowest curvature and its direction; `last` is the decrement before.
+
+    Close to the minimum the exact Hessian takes the place of the average information; where it
+    is dear, a secant correction does. The end is superlinear either way.
+    """
+    exact = observed_information(problem, at) if last < NEAR else None
+    if exact is not None and float(np.linalg.eigvalsh(exact)[0]) > 0:
+        hessian = exact
+    else:
+        hessian = at.average
+        if before is not None and 1e-12 < last < NEAR:
+            hessian = _with_secant(hessian, at, before)
     values, vectors = np.linalg.eigh(hessian)
     size = np.maximum(np.abs(values), 1e-10 * max(float(np.abs(values).max()), 1e-300))
     step = -vectors @ ((vectors.T @ at.gradient) / size)
     return step, float(values[0]), vectors[:, 0]
+
+
+def _with_secant(hessian: Array, at: Solution, before: Solution) -> Array:
+    """The Hessian corrected by one rank to agree with the last change of the gradient."""
+    moved = at.theta - before.theta
+    missed = at.gradient - before.gradient - hessian @ moved
+    along = float(missed @ moved)
+    if abs(along) <= 0.1 * float(np.linalg.norm(missed) * np.linalg.norm(moved)):
+        return hessian
+    return hessian + np.outer(missed, missed) / along
 
 
 def starting_values(problem: Problem) -> Array:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import qr
 
 from recovery_stats.engines.linalg import Array, IntArray, single_thread
 from recovery_stats.engines.lmm import RandomFactor
@@ -137,8 +138,10 @@ def _reduced(
             Z[np.arange(rows.size), code.reshape(-1) * q + j] = factor.Z[rows, j]
         parts.append(Z)
         blocks.append((Z, np.kron(np.eye(levels.size), Psi)))
-    U, sizes, _ = np.linalg.svd(np.hstack(parts), full_matrices=False)
-    O = U[:, sizes > 1e-10 * sizes[0]]  # noqa: E741
+    both = np.hstack(parts)
+    length = np.sqrt((both**2).sum(0))
+    Q, R, _ = qr(both / np.where(length > 0, length, 1.0), mode="economic", pivoting=True)
+    O = Q[:, np.abs(np.diag(R)) > 1e-10]  # noqa: E741
     V = sigma2 * np.eye(O.shape[1])
     for Z, P in blocks:
         OZ = O.T @ Z

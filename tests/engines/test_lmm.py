@@ -7,6 +7,7 @@ import pytest
 
 from recovery_stats.engines import lmm
 from recovery_stats.engines.lmm import RandomFactor
+from recovery_stats.engines.lmm_criterion import observed_information
 from recovery_stats.errors import NotEstimable
 from tests.engines.lmm_example import KINDS, covariance_of, dense, example
 from tests.tolerance import CLOSED_FORM, CONVERGED, DERIVATIVE, EXACT, INVARIANCE
@@ -64,6 +65,24 @@ def test_the_gradient_equals_finite_differences(kind: str, reml: bool) -> None:
         for e in np.eye(theta.size)
     ]
     assert lmm.evaluate(problem, theta).gradient == pytest.approx(slopes, abs=100 * DERIVATIVE)
+
+
+@pytest.mark.parametrize("reml", [True, False])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_hessian_equals_finite_differences(kind: str, reml: bool) -> None:
+    X, y, factors = example(kind)
+    problem, _ = lmm.prepare(X, y, factors, reml=reml)
+    theta, step = some_theta(problem), 1e-5
+    rows = [
+        (
+            lmm.evaluate(problem, theta + step * e).gradient
+            - lmm.evaluate(problem, theta - step * e).gradient
+        )
+        / (2 * step)
+        for e in np.eye(theta.size)
+    ]
+    exact = observed_information(problem, lmm.evaluate(problem, theta))
+    np.testing.assert_allclose(exact, np.array(rows), atol=100 * DERIVATIVE)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -214,3 +233,35 @@ def test_what_has_no_answer_is_refused() -> None:
     between = np.column_stack([np.ones(20), rng.normal(size=5)[g]])
     with pytest.raises(NotEstimable, match="does not vary within"):
         lmm.fit(one, rng.normal(size=20), [RandomFactor(g, 5, between, ((0, 1),))])
+
+
+def harsh(seed: int) -> tuple[Array, Array, list[RandomFactor]]:
+    """Few groups, ratios of variance from 0 to 3,000, correlations at and near ±1."""
+    rng = np.random.default_rng(seed)
+    m, k = int(rng.integers(5, 25)), int(rng.integers(3, 7))
+    n, g, t = m * k, np.repeat(np.arange(m), k), np.tile(np.arange(k) * 1.0, m)
+    u = rng.normal(size=m) * rng.choice([0, 0.1, 1, 30])
+    slope = rng.normal(size=m) * rng.choice([0, 0.05, 0.5]) + u * rng.choice([0, 0.3])
+    y = 1 + 0.2 * t + u[g] + slope[g] * t + rng.normal(size=n) * rng.choice([1, 2, 1e-2])
+    X = np.column_stack([np.ones(n), t])
+    factors = [RandomFactor(g, m, X, ((0, 1),))]
+    if seed % 3 == 1:
+        factors.append(RandomFactor(g % 4, 4, np.ones((n, 1)), ((0,),)))
+    if seed % 3 == 2 and k > 4:
+        factors = [RandomFactor(g, m, np.column_stack([X, t**2]), ((0, 1, 2),))]
+    return X, y, factors
+
+
+def test_harsh_data_end_at_a_minimum_or_an_honest_boundary() -> None:
+    rng, singular = np.random.default_rng(0), 0
+    for seed in range(120):
+        X, y, factors = harsh(seed)
+        fit = lmm.fit(X, y, factors)
+        singular += fit.singular
+        assert fit.boundary, seed
+        scale = np.maximum(np.abs(fit.solution.theta), 0.1)
+        for _ in range(5):
+            theta = fit.solution.theta + 0.05 * scale * rng.normal(size=scale.size)
+            near = lmm.evaluate(fit.problem, theta)
+            assert near.criterion > fit.solution.criterion - CONVERGED, seed
+    assert 20 < singular < 110

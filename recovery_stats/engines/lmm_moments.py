@@ -1,0 +1,133 @@
+"""Cross-products of a mixed model in the metric of its covariance, at one value of theta.
+
+Notation: V0 = I + sum_k Z_k (I x Psi_k) Z_k', Psi_k = L_k L_k', theta the free entries of the L.
+First factor: N_i = (I + R_i Psi R_i')⁻¹, V1 its share of V0. Others: S22 = Z2'V1⁻¹Z2,
+K2 = L2 (I + L2'S22 L2)⁻¹ L2'. S = [X y]'V0⁻¹[X y], H = Z'V0⁻¹[X y], T = Z'V0⁻¹Z.
+Every group's part is a sum of positive terms, so extreme variance ratios lose no digits.
+Sources: Pinheiro & Bates 2000, ch. 2; Bates, Mächler, Bolker & Walker 2015. Checked: dense
+formulas (tests/engines/test_lmm.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+
+from recovery_stats.engines.linalg import Array, inverse_of_identity_plus, times, transposed
+from recovery_stats.engines.lmm_groups import Problem, Second
+from recovery_stats.errors import ConvergenceError
+
+
+@dataclass(frozen=True, slots=True)
+class SecondMoments:
+    """Of all factors but the first: S22, K2, T22 (M2, M2) and H2 (M2, s)."""
+
+    S22: Array
+    K2: Array
+    T22: Array
+    H2: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Cross-products in the metric V0⁻¹.
+
+    S (s, s); S_inverse (p, p) of its X part; H1 (q, s, m) of the first factor; T1 (q, q, m) =
+    Z1'V1⁻¹Z1 and RN (q, q, m) = R'N, before the other factors.
+    """
+
+    L: tuple[Array, ...]
+    log_det: float
+    log_det_x: float
+    r2: float
+    beta: Array
+    S: Array
+    S_inverse: Array
+    H1: Array
+    T1: Array
+    RN: Array
+    second: SecondMoments | None
+
+    @property
+    def v(self) -> Array:
+        """(-beta, 1): what turns [X y] into the residual."""
+        return np.append(-self.beta, 1.0)
+
+
+def moments(problem: Problem, L: Sequence[Array]) -> Moments:
+    """All cross-products at L; ConvergenceError where the residual variance vanishes."""
+    R, c, p = problem.R, problem.c, problem.p
+    N, log_dets = inverse_of_identity_plus(np.tensordot(R, L[0], (1, 0)).transpose(0, 2, 1))
+    RN = times(transposed(R), N)
+    S = problem.within + summed(c, times(N, c))
+    left, log_det, second = c, float(log_dets.sum()), None
+    if problem.second is not None:
+        second, S2, log_det2 = _eliminate_second(problem.second, L[1:], N, c)
+        E = second.K2 @ S2
+        S = S - S2.T @ E
+        left = c - (problem.second.C @ E).reshape(len(c), c.shape[2], -1).transpose(0, 2, 1)
+        log_det += log_det2
+    S = 0.5 * (S + S.T)
+    chol = _cholesky(S[:p, :p])
+    beta = cho_solve(chol, S[:p, p], check_finite=False)
+    r2 = float(S[p, p] - S[:p, p] @ beta)
+    if not r2 > 0:
+        raise ConvergenceError("The residual variance is estimated as zero.")
+    inverse = cho_solve(chol, np.eye(p), check_finite=False)
+    log_det_x = 2.0 * float(np.log(np.diag(chol[0])).sum())
+    return Moments(
+        tuple(L), log_det, log_det_x, r2, beta, S, inverse, times(RN, left), times(RN, R), RN,
+        second,
+    )  # fmt: skip
+
+
+def _cholesky(A: Array) -> tuple[Array, bool]:
+    try:
+        found: tuple[Array, bool] = cho_factor(A, lower=True, check_finite=False)
+    except np.linalg.LinAlgError as cause:
+        words = "The fixed effects cannot be told apart at these variances."
+        raise ConvergenceError(words) from cause
+    return found
+
+
+def summed(A: Array, B: Array) -> Array:
+    """Sum over groups of A_i' B_i for A (q, s, m), B (q, t, m)."""
+    total: Array = A[0] @ B[0].T
+    for a in range(1, A.shape[0]):
+        total = total + A[a] @ B[a].T
+    return total
+
+
+def _flat(A: Array) -> Array:
+    """(q, s, m) to (q m, s), the row order of Second.C."""
+    return A.transpose(0, 2, 1).reshape(A.shape[0] * A.shape[2], A.shape[1])
+
+
+def _eliminate_second(
+    second: Second, L: Sequence[Array], N: Array, c: Array
+) -> tuple[SecondMoments, Array, float]:
+    """The second level's moments, S2 = Z2'V1⁻¹[X y] and log|I + L2'S22 L2|."""
+    S22 = second.within + second.scatter(N)
+    S22 = 0.5 * (S22 + S22.T)
+    S2 = second.within_xy + second.Ct @ _flat(times(N, c))
+    D = second.scaled(L, second.scaled(L, S22).T)
+    D[np.diag_indices_from(D)] += 1.0
+    chol = cho_factor(D, lower=True, check_finite=False)
+    inverse = cho_solve(chol, np.eye(second.size), check_finite=False)
+    Lt = [factor.T for factor in L]
+    K2 = second.scaled(Lt, second.scaled(Lt, inverse).T)
+    K2 = 0.5 * (K2 + K2.T)
+    T22 = S22 - S22 @ (K2 @ S22)
+    H2 = S2 - S22 @ (K2 @ S2)
+    return SecondMoments(S22, K2, T22, H2), S2, 2.0 * float(np.log(np.diag(chol[0])).sum())
+
+
+def first_blocks(problem: Problem, at: Moments) -> Array:
+    """The diagonal blocks of Z1'V0⁻¹Z1, (q, q, m)."""
+    if problem.second is None or at.second is None:
+        return at.T1
+    inside = times(at.RN, problem.second.gather(at.second.K2))
+    return at.T1 - times(inside, transposed(at.RN))
