@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from recovery_stats.analyses._satisfaction_rows import TIME, Asked
@@ -52,7 +52,7 @@ class Model:
     @property
     def slopes(self) -> tuple[str, ...]:
         """The wished slopes that the rows can carry: fewer random effects than rows."""
-        room = (len(self.data) - 1) // self.people - 1
+        room = (len(self.data) - 1) // max(self.people, 1) - 1
         return self.wished[: max(room, 0)]
 
     @property
@@ -95,11 +95,15 @@ class Model:
         random = self.random(within_slope=within_slope, cluster=cluster)
         return f"{quote(self.asked.outcome)} ~ {fixed} + {random}"
 
-    def fit(self, formula: str = "", data: Dataset | None = None, **options: Any) -> MixedFit:
+    def over(self, data: Dataset) -> Model:
+        """The same model over other rows, with the random slopes that those can carry."""
+        return replace(self, data=data)
+
+    def fit(self, formula: str = "", **options: Any) -> MixedFit:
         """Fit a formula; without one the main model, whose within slope must be estimable."""
         return lmm(
             formula or self.formula(),
-            data or self.data,
+            self.data,
             weights=self.asked.weights,
             required=() if formula else (self.asked.within,),
             **options,
@@ -134,7 +138,12 @@ def _usable_cluster(asked: Asked, data: Dataset) -> str | None:
 
 
 def require_change(model: Model) -> None:
-    """NotEstimable where satisfaction never moves within anyone."""
+    """NotEstimable where there is one person, or satisfaction never moves within anyone."""
+    if model.people < 2:
+        raise NotEstimable(
+            f"Column {model.asked.person!r} has one level among {len(model.data)} rows; one "
+            "person shows no variance between people."
+        )
     if not (model.data.frame[model.asked.within].abs() > 0).any():
         raise NotEstimable(
             f"Predictor {model.asked.satisfaction!r} never changes within a person in "

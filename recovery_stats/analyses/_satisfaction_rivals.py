@@ -69,9 +69,10 @@ def _detrended(model: Model) -> Iterator[Estimate]:
     asked = model.asked
     name = part_name(asked.satisfaction, DETRENDED)
     data = detrend(model.data, asked.satisfaction, asked.person, TIME).complete(name)
+    rival = model.over(data)
     try:
-        fit = model.fit(model.formula((name, asked.between), within_slope=False), data)
-    except NotEstimable:
+        fit = rival.fit(rival.formula((name, asked.between), within_slope=False))
+    except (NotEstimable, DataError):  # nobody has three waves
         return
     yield _slope(model, fit, name, "detrended", "Deviation from the person's own trend")
 
@@ -95,9 +96,9 @@ def _neighbours(model: Model, waves: Waves, occasion: str) -> Iterator[Estimate]
     ):
         deviation = around[name].reindex(model.data.frame.index) - usual
         data = model.data.with_column(Variable(name, label, measure="scale"), deviation)
+        rival = model.over(data.complete(name))
         try:
-            formula = model.formula((*beside, name, asked.between), within_slope=False)
-            fit = model.fit(formula, data.complete(name))
+            fit = rival.fit(rival.formula((*beside, name, asked.between), within_slope=False))
             yield _slope(model, fit, name, short, label)
         except (NotEstimable, DataError):
             continue
