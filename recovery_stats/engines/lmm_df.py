@@ -103,11 +103,12 @@ def information(fit: LmmFit) -> Information:
 
 
 def _inverse(matrix: Array) -> Array:
-    """Inverse after scaling to a unit diagonal; the parameters differ in units."""
+    """Inverse on the directions with positive information, scaled to a unit diagonal first."""
     size = np.sqrt(np.abs(np.diag(matrix)))
     size[size == 0] = 1.0
-    scaled = matrix / np.outer(size, size)
-    inverse = np.linalg.pinv(0.5 * (scaled + scaled.T), hermitian=True, rcond=1e-12)
+    values, vectors = np.linalg.eigh(0.5 * (matrix + matrix.T) / np.outer(size, size))
+    live = values > 1e-12 * values[-1]
+    inverse = (vectors[:, live] / values[live]) @ vectors[:, live].T
     return np.asarray(inverse / np.outer(size, size))
 
 
