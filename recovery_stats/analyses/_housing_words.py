@@ -299,8 +299,10 @@ def _outcome_checks(case: Case, outcome: OutcomeAnswer) -> Iterator[Check]:
             else "."
         )
         yield Check(
-            "error by cluster against error of independent people", "ok" if usual else "caution",
-            ("Ratio ", Quantity(outcome.primary.ratio, "ratio"), tail), asked.cluster or "",
+            "cluster error ratio", "ok" if usual else "caution",
+            ("Error by cluster over that of independent people: ",
+             Quantity(outcome.primary.ratio, "ratio"), tail),
+            asked.cluster or "",
         )  # fmt: skip
     yield Check(
         "degrees of freedom", "caution" if primary.df < FEW_DF else "ok",
