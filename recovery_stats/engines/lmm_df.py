@@ -320,15 +320,18 @@ def _moments(info: Information, rows: Array) -> tuple[float, float]:
     A2 = float(np.einsum("rs,rij,sji->", info.W, M, M))
     if not A2 > 0:
         raise NotEstimable("Kenward and Roger's degrees of freedom do not exist for this contrast.")
+    if q == 1:
+        return 2.0 / A2, 1.0  # what the formulas below reduce to, without their 0 / 0 at df 2
     B = (A1 + 6.0 * A2) / (2.0 * q)
     g = ((q + 1) * A1 - (q + 4) * A2) / ((q + 2) * A2)
     d = 3.0 * q + 2.0 * (1.0 - g)
-    c1, c2, c3 = g / d, (q - g) / d, (q + 2 - g) / d
-    mean = 1.0 / (1.0 - A2 / q)
-    variance = (2.0 / q) * (1.0 + c1 * B) / ((1.0 - c2 * B) ** 2 * (1.0 - c3 * B))
-    rho = variance / (2.0 * mean**2)
+    V0, V1, V2 = 1.0 + g / d * B, 1.0 - (q - g) / d * B, 1.0 - (q + 2 - g) / d * B
+    mean = 1.0 - A2 / q
+    ratio = 1.0 if max(abs(mean), abs(V1)) < 1e-14 else mean / V1
+    with np.errstate(divide="ignore"):
+        rho = float(np.float64(ratio**2 * V0) / (q * V2))
     den = 4.0 + (q + 2.0) / (q * rho - 1.0)
-    return den, den / (mean * (den - 2.0))
+    return den, 1.0 if abs(den - 2.0) < 1e-2 else den * mean / (den - 2.0)
 
 
 def normal_f(covariance: Array, L: Array, beta: Array) -> FTest:

@@ -124,6 +124,25 @@ def test_balanced_split_plot_has_exact_degrees_of_freedom() -> None:
     assert both.den_df == pytest.approx(m * k - m - 2, rel=1e-6)
 
 
+@pytest.mark.parametrize("m", [3, 4, 6, 10])
+def test_few_balanced_groups_have_m_minus_one_or_two(m: int) -> None:
+    """df 2 and below are where the general formulas of Kenward and Roger divide 0 by 0."""
+    rng = np.random.default_rng(m)
+    g = np.repeat(np.arange(m), 4)
+    y = rng.normal(size=4 * m) + 3.0 * rng.normal(size=m)[g]
+    one = np.ones((4 * m, 1))
+    fit = lmm.fit(one, y, [RandomFactor(g, m, one, ((0,),))])
+    info = lmm_df.information(fit)
+    assert lmm_df.kenward_roger(info, np.eye(1)) == pytest.approx([m - 1], rel=1e-6)
+    assert lmm_df.kenward_roger_f(info, np.eye(1), fit.beta).den_df == pytest.approx(m - 1)
+    if m > 3:
+        X = np.column_stack([one, (g % 2) * 1.0])
+        fit = lmm.fit(X, y, [RandomFactor(g, m, one, ((0,),))])
+        balanced = m % 2 == 0
+        df = lmm_df.kenward_roger(lmm_df.information(fit), np.eye(2))
+        assert df[1] == pytest.approx(m - 2, rel=1e-6 if balanced else 0.2)
+
+
 def test_a_zero_variance_leaves_the_residual_degrees_of_freedom() -> None:
     rng = np.random.default_rng(3)
     g = np.repeat(np.arange(10), 3)
