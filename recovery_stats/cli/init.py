@@ -38,7 +38,7 @@ def command(files: tuple[Path, ...], target: Path, force: bool, screen: Screen) 
 
     if str(target) != "-" and target.exists() and not force:
         raise OutputError(f"{str(target)!r} is already there. Use --force, or -o ANOTHER.toml.")
-    text = draft(files)
+    text = draft(files, folder=Path() if str(target) == "-" else target.parent)
     if str(target) == "-":
         screen.result(text)
         return 0

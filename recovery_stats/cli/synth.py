@@ -43,13 +43,12 @@ def command(preset: str, persons: int, seed: int, folder: Path, force: bool, scr
                 f"Folder {str(folder)!r} holds something already. Give an empty one, or --force."
             )
         screen.progress(f"Making {persons} people of preset {preset} …")
-        study = synthetic.synthetic_study(preset, persons=persons, seed=seed)
-        folder.mkdir(parents=True, exist_ok=True)
-        synthetic.write(study, folder)
+        written = synthetic.write_cohort(preset, folder, persons=persons, seed=seed)
     if screen.as_json:
-        screen.data({"folder": str(folder), "files": sorted(p.name for p in folder.iterdir())})
+        screen.data({"folder": str(folder), "files": [path.name for path in written]})
     else:
-        screen.result(str(folder))
+        for path in written:
+            screen.result(str(path))
     screen.say(f"Next: recovery-stats run {folder / 'study.toml'}")
     return 0
 

@@ -141,7 +141,7 @@ def _tables(tables: Mapping[str, tuple[File, TableGuess]]) -> str:
 def _file_lines(file: File) -> Iterator[str]:
     yield f"file = {quoted(file.path)}"
     if file.outside:
-        yield "allow_outside = true   # the file is not in the folder of the study file"
+        yield "# Not in the folder of the study file: move it there, or run with --allow-outside."
     if file.data.weight:
         yield f"# The file is weighted by {remark(file.data.weight)}; choose, else validate fails:"
         yield '# weight = "none"   # or "sampling", "frequency"'

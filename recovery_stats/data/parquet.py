@@ -52,6 +52,17 @@ def read_parquet(path: str | Path, columns: Sequence[str] | None = None) -> Data
     return _dataset(path, table, known, names, coded)
 
 
+def column_names(path: Path) -> tuple[str, ...]:
+    """The columns of the file, without reading a row."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return tuple(n for n in pq.read_schema(path).names if not n.endswith(CODES))
+    except (pa.ArrowException, OSError) as problem:
+        raise DataError(f"{path.name!r} is damaged: it cannot be read as Parquet.") from problem
+
+
 def _codebook(path: Path, metadata: dict[bytes, bytes]) -> Codebook:
     if CODEBOOK in metadata:
         return from_toml(metadata[CODEBOOK].decode("utf-8", "replace"), path.name)

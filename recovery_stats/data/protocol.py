@@ -46,7 +46,7 @@ def read_protocol(
 ) -> Protocol:
     """Read the study file at `path`; `analyses` gives the options that each kind has.
 
-    allow_outside: tables may lie outside the folder of the study file, as if each said so.
+    allow_outside: tables may lie outside the folder of the study file; it cannot say so itself.
     Raises ProtocolError (a UsageError) that lists every fault; its `.problems` has them one by
     one. Tables are not opened: that their files exist is all that is looked at.
     """

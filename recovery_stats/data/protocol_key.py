@@ -46,7 +46,6 @@ TABLE_KEYS = (
     Key("where", list),
     Key("weight", str, choices=WEIGHT_USES),
     Key("event_code", object),  # which value of the event column means relapse, when not 1
-    Key("allow_outside", bool),
     Key("codebook", str),
     Key("delimiter", str),
     Key("skip_rows", int, low=0),

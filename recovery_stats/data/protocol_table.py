@@ -13,6 +13,7 @@ from recovery_stats.data.protocol_text import near_file
 from recovery_stats.data.role import TABLES, roles_of
 
 DERIVED_WORDS = ("endpoint", "pattern", "part", "label")  # one word each, never a list
+LEAVE = "allow_outside"  # a flag of the command line, never of the file
 
 
 def read_tables(reading: Reading, document: Section, codes: Section) -> dict[str, TableSpec]:
@@ -40,13 +41,14 @@ def _table(
     reading: Reading, name: str, table: Section, roles: Section, codes: Section
 ) -> TableSpec:
     at = f"tables.{name}"
-    values = reading.keys(table, at, TABLE_KEYS)
-    outside = reading.allow_outside or values.get("allow_outside", False)
+    if LEAVE in table:
+        _refuse_own_leave(reading, at)
+    values = reading.keys({k: v for k, v in table.items() if k != LEAVE}, at, TABLE_KEYS)
     if "file" not in table:
         reading.tell(at, f"[{at}]", "No file given.", 'Add file = "….sav".')
     for key in ("file", "codebook"):
         if key in values:
-            _check_file(reading, values[key], f"{at}.{key}", f"[{at}] {key}", outside)
+            _check_file(reading, values[key], f"{at}.{key}", f"[{at}] {key}")
     return TableSpec(
         name=name,
         file=values.get("file", ""),
@@ -58,7 +60,15 @@ def _table(
     )
 
 
-def _check_file(reading: Reading, name: str, at: str, where: str, outside: bool) -> None:
+def _refuse_own_leave(reading: Reading, at: str) -> None:
+    """A study file that comes from somebody else must not choose which files are read."""
+    where = f"[{at}] {LEAVE}"
+    message = "A study file cannot allow this itself."
+    cure = "Remove the line; who runs it may give the flag --allow-outside."
+    reading.tell(f"{at}.{LEAVE}", where, message, cure)
+
+
+def _check_file(reading: Reading, name: str, at: str, where: str) -> None:
     folder = reading.path.parent.resolve()
     try:
         target = (folder / name).resolve()
@@ -67,8 +77,8 @@ def _check_file(reading: Reading, name: str, at: str, where: str, outside: bool)
     except (OSError, ValueError, RuntimeError):
         reading.tell(at, where, f"{short(name)} is not the name of a file.")
         return
-    if not inside and not outside:
-        cure = "Move the file there, or add allow_outside = true to the table."
+    if not inside and not reading.allow_outside:
+        cure = "Move the file there, or run with --allow-outside."
         reading.tell(at, where, f"{short(name)} is outside the study file's folder.", cure)
     elif is_dir:
         reading.tell(at, where, f"{short(name)} is a folder.", "Name the file in it.")

@@ -65,6 +65,13 @@ TABLES: Mapping[str, TableKind] = {
             ("person", "day", "cause"),
             r"event|relapse|outcome",
         ),
+        TableKind(
+            "weeks",
+            "one row a person and week (kept for your own use; no analysis reads it)",
+            ("person", "week"),
+            ("person", "week"),
+            r"^weeks?$",
+        ),
         TableKind("houses", "one row a house", ("house",), ("house",), r"^houses?\b"),
         TableKind("sites", "one row a site", ("site",), ("site",), r"^sites?\b|centre|center"),
     )
@@ -88,9 +95,13 @@ class Role:
 
 ROLES: tuple[Role, ...] = (
     Role(
-        "person", ("persons", "waves", "meetings", "stays", "events"), "id", "identifies a person"
+        "person",
+        ("persons", "waves", "meetings", "stays", "events", "weeks"),
+        "id",
+        "identifies a person",
     ),
     Role("wave", ("waves",), "number", "which interview it is, in order"),
+    Role("week", ("weeks",), "number", "which week it is, in order"),
     Role(
         "time",
         ("persons",),

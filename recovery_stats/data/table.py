@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from recovery_stats.core.dataset import Dataset
@@ -21,10 +22,24 @@ CALLED: dict[FileKind, tuple[str, tuple[str, ...]]] = {
 }
 
 
-def read_table(path: str | Path, columns: Sequence[str] | None = None) -> Dataset:
+@dataclass(frozen=True, slots=True)
+class TextForm:
+    """How a text file is to be read where it does not say so itself; see `text.read_csv`."""
+
+    codebook: str | Path | None = None
+    delimiter: str | None = None
+    skip_rows: int = 0
+
+
+def read_table(
+    path: str | Path,
+    columns: Sequence[str] | None = None,
+    form: TextForm = TextForm(),
+) -> Dataset:
     """Read .sav, .zsav, .por, .csv, .csv.gz or .parquet; `columns` reads these only.
 
-    Raises DataError for a file that is absent, unreadable or not what its name says.
+    Raises DataError for a file that is absent, unreadable or not what its name says, UsageError
+    for a `form` that a file of its kind cannot have.
     """
     path = Path(path)
     kind = kind_of(path)
@@ -32,6 +47,7 @@ def read_table(path: str | Path, columns: Sequence[str] | None = None) -> Datase
     if ending in SPSS:
         from recovery_stats.data.sav import read_spss
 
+        _refuse_form(path, form)
         return read_spss(path, columns)
     if kind == "empty":
         raise DataError(f"{path.name!r}: the file is empty (0 bytes). Ask for a new copy.")
@@ -41,17 +57,48 @@ def read_table(path: str | Path, columns: Sequence[str] | None = None) -> Datase
     # NUL bytes make text look binary and the other way round: the reader itself says so better
     if ending not in endings and not (ending == ".gz" and kind == "gzip"):
         raise DataError(f"{path.name!r}: its content is {what}. Rename it to end in {endings[0]}.")
-    return _read(path, kind, columns)
+    return _read(path, kind, columns, form)
 
 
-def _read(path: Path, kind: FileKind, columns: Sequence[str] | None) -> Dataset:
+def _read(path: Path, kind: FileKind, columns: Sequence[str] | None, form: TextForm) -> Dataset:
     if kind == "parquet":
         from recovery_stats.data.parquet import read_parquet
 
+        _refuse_form(path, form)
         return read_parquet(path, columns)
     from recovery_stats.data.text import read_csv
 
-    return read_csv(path, columns=columns)
+    return read_csv(
+        path, form.codebook, columns=columns, delimiter=form.delimiter, skip_rows=form.skip_rows
+    )
+
+
+def _refuse_form(path: Path, form: TextForm) -> None:
+    """SPSS and Parquet files say themselves what text files must be told about."""
+    given = [name for name, value in asdict(form).items() if value]
+    if given:
+        raise UsageError(
+            f"{path.name!r} is no text file, so it takes no {' and no '.join(given)}. Leave it out."
+        )
+
+
+def column_names(path: str | Path, form: TextForm = TextForm()) -> tuple[str, ...]:
+    """The columns of a table file in file order, without reading its rows; none for .por."""
+    path = Path(path)
+    kind = kind_of(path)
+    if kind == "sav":
+        from recovery_stats.data.sav_codebook import read_dictionary
+
+        return tuple(read_dictionary(path).codebook.variables)
+    if kind == "parquet":
+        from recovery_stats.data.parquet import column_names as in_parquet
+
+        return in_parquet(path)
+    if kind not in ("text", "gzip"):
+        return ()
+    from recovery_stats.data.text import column_names as in_text
+
+    return in_text(path, form.delimiter, form.skip_rows)
 
 
 def write_table(dataset: Dataset, path: str | Path) -> None:

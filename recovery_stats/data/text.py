@@ -62,6 +62,14 @@ def read_csv(
     return _dataset(path, sheet, known, encoding, columns)
 
 
+def column_names(path: Path, delimiter: str | None = None, skip_rows: int = 0) -> tuple[str, ...]:
+    """The names in the header, without looking at a row."""
+    text = _below(_decoded(path)[0], skip_rows)
+    stream = io.StringIO(text, newline="")
+    header = next(csv.reader(stream, delimiter=delimiter or _delimiter(text)), [])
+    return tuple(text_cell.unescaped(cell.strip()) for cell in header)
+
+
 def _codebook(path: Path, given: Codebook | str | Path | None) -> Codebook:
     if isinstance(given, Codebook):
         return given

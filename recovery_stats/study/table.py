@@ -18,6 +18,7 @@ from recovery_stats.study.binding import Option, options_of
 if TYPE_CHECKING:
     from recovery_stats.data.protocol import OptionSpec
     from recovery_stats.data.rules import Use
+    from recovery_stats.data.table import TextForm
 
 COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
     "==": operator.eq,
@@ -132,29 +133,39 @@ class _Reader:
         return self.read[key]
 
     def _dataset(self, path: Path, spec: TableSpec) -> Dataset:
-        from recovery_stats.data.table import read_table
-        from recovery_stats.data.text import read_csv
+        from recovery_stats.data.table import TextForm, read_table
 
         how = {k: v for k, v in spec.options.items() if k in TEXT_OPTIONS}
-        if not how:
-            return read_table(path, _pruned(path, spec, self.wanted))
-        codebook = how.pop("codebook", None)
-        return read_csv(path, self.folder / codebook if codebook else None, **how)
+        if "codebook" in how:
+            how["codebook"] = self.folder / how["codebook"]
+        form = TextForm(**how)
+        return read_table(path, _pruned(path, spec, form, self.wanted), form)
 
 
-def _pruned(path: Path, spec: TableSpec, wanted: frozenset[str] | None) -> list[str] | None:
-    """The wanted columns of a .sav; None (all) where the table declares one that is not there.
+def _pruned(
+    path: Path, spec: TableSpec, form: TextForm, wanted: frozenset[str] | None
+) -> list[str] | None:
+    """The wanted columns; None (all) where the table declares one that is not there.
 
     Then whoever tells of the missing one can list those there are.
     """
-    if wanted is None or path.suffix.lower() not in (".sav", ".zsav") or not path.is_file():
-        return None
-    from recovery_stats.data.sav_codebook import read_dictionary
+    from recovery_stats.data.table import column_names
 
-    codebook = read_dictionary(path).codebook
-    if not _declared(spec) <= set(codebook.variables):
+    if wanted is None or not path.is_file():
         return None
-    return [name for name in codebook.variables if name in {*wanted, codebook.weight}] or None
+    there = column_names(path, form)
+    if not _declared(spec) <= set(there):
+        return None
+    return [name for name in there if name in {*wanted, *_weight(path)}] or None
+
+
+def _weight(path: Path) -> tuple[str, ...]:
+    """The weight variable of an SPSS file."""
+    from recovery_stats.data.sav_codebook import read_dictionary
+    from recovery_stats.data.signature import kind_of
+
+    weight = read_dictionary(path).codebook.weight if kind_of(path) == "sav" else None
+    return (weight,) if weight else ()
 
 
 def _prepared(dataset: Dataset, spec: TableSpec) -> Dataset:

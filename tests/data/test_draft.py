@@ -172,7 +172,7 @@ def test_files_outside_the_folder_say_so(folder: Folder) -> None:
     inner.mkdir()
     folder.draft(cohort=dataset(PERSONS))
     text = draft([folder.path / "cohort.sav"], folder=inner)
-    assert 'file = "../cohort.sav"\nallow_outside = true' in text
+    assert 'file = "../cohort.sav"\n# Not in the folder of the study file' in text
 
 
 def test_every_wording_belongs_to_a_role_and_compiles() -> None:

@@ -142,8 +142,8 @@ def test_defaults_need_little(folder: Path) -> None:
         ('title = "A study"', 'titel = "A study"', "Did you mean 'title'"),
         ('title = "A study"', "title = 3", "text in quotes"),
         ('file = "persons.sav"', 'file = "person.sav"', "Did you mean 'persons.sav'"),
-        ('file = "persons.sav"', 'file = "../persons.sav"', "allow_outside"),
-        ('file = "persons.sav"', 'file = "/etc/passwd"', "allow_outside"),
+        ('file = "persons.sav"', 'file = "../persons.sav"', "--allow-outside"),
+        ('file = "persons.sav"', 'file = "/etc/passwd"', "--allow-outside"),
         ('file = "persons.sav"', 'file = "."', "is a folder"),
         ('file = "persons.sav"', 'file = "a\\u0000b"', "not the name of a file"),
         ('file = "persons.sav"', 'file = "data\\\\p.sav"', "by / rather than"),
@@ -251,11 +251,15 @@ def test_outcome_among_the_covariates(folder: Path) -> None:
 def test_a_file_outside_when_allowed(folder: Path) -> None:
     inner = folder / "inner"
     inner.mkdir()
-    text = '[tables.persons]\nfile="../persons.sav"\nallow_outside = true\n'
+    text = '[tables.persons]\nfile="../persons.sav"\n'
     text += '[[analysis]]\nkind="relationship_satisfaction"\n'
-    assert read(inner, text).tables["persons"].file == "../persons.sav"
-    (inner / "study.toml").write_text(text.replace("allow_outside = true\n", ""))
-    read_protocol(inner / "study.toml", analyses=KINDS, allow_outside=True)
+    (inner / "study.toml").write_text(text)
+    found = read_protocol(inner / "study.toml", analyses=KINDS, allow_outside=True)
+    assert found.tables["persons"].file == "../persons.sav"
+    own_leave = text.replace("[[analysis]]", "allow_outside = true\n[[analysis]]")
+    (inner / "study.toml").write_text(own_leave)
+    with pytest.raises(ProtocolError, match="cannot allow this itself"):
+        read_protocol(inner / "study.toml", analyses=KINDS, allow_outside=True)
 
 
 def test_a_link_out_of_the_folder_is_outside(folder: Path) -> None:

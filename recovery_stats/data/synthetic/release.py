@@ -155,16 +155,17 @@ def write_cohort(
     *,
     mess: bool | Mess = True,
     with_truth: bool = False,
-) -> None:
+) -> tuple[Path, ...]:
     """Write the files that `write` gives for `synthetic_study`, without holding the study.
 
-    Memory stays that of one block of people, so that a million fit.
+    Memory stays that of one block of people, so that a million fit. Returns the files.
     """
     plan = _plan(preset, persons, seed, mess, with_truth)
-    folder = Path(folder)
+    folder, declared = Path(folder), protocol(plan)
     folder.mkdir(parents=True, exist_ok=True)
     write_tables(_blocks(plan), folder)
-    _write_texts(protocol(plan), sheet.compose(plan.preset, plan.mess), folder)
+    _write_texts(declared, sheet.compose(plan.preset, plan.mess), folder)
+    return (*(folder / spec.file for spec in declared.tables.values()), *_texts(folder))
 
 
 def _blocks(plan: cohort.Cohort) -> Iterator[dict[str, pd.DataFrame]]:
@@ -173,9 +174,11 @@ def _blocks(plan: cohort.Cohort) -> Iterator[dict[str, pd.DataFrame]]:
         yield dict(block)
 
 
+def _texts(folder: Path) -> tuple[Path, Path]:
+    return folder / "study.toml", folder / "truth.toml"
+
+
 def _write_texts(declared: Protocol, truth: Mapping[str, Any], folder: Path) -> None:
-    for name, text in (
-        ("study.toml", toml.study_file(declared)),
-        ("truth.toml", toml.truth_file(truth)),
-    ):
-        (folder / name).write_text(text, encoding="utf-8", newline="\n")
+    texts = (toml.study_file(declared), toml.truth_file(truth))
+    for path, text in zip(_texts(folder), texts, strict=True):
+        path.write_text(text, encoding="utf-8", newline="\n")
