@@ -33,6 +33,7 @@ from recovery_stats.engines.cluster import (
     welch,
 )
 from recovery_stats.errors import NotEstimable
+from recovery_stats.models import gee
 from recovery_stats.models.risk import Family, Standardised, estimate, standardise
 from recovery_stats.models.sample import Sample
 
@@ -183,8 +184,19 @@ class Rivals:
         if self.clusters.structure == "crossed":
             strata = self.sample.stratified()
             yield from self.of(strata, "within", f"Within {self.word}s (strata)")
+        yield from self.marginal()
         yield from self.summaries()
         yield from self.left_out()
+
+    def marginal(self) -> Iterator[Estimate]:
+        """Generalised estimating equations, where they settle."""
+        try:
+            yield gee.difference(
+                self.sample, self.clusters.codes, level=self.level, name="gee",
+                label=f"GEE, {self.word}s exchangeable",
+            )  # fmt: skip
+        except NotEstimable:
+            return
 
     def of(
         self, sample: Sample, name: str, label: str, rank: Level = "sensitivity"
