@@ -22,7 +22,7 @@ def difference(
     of Mancl & DeRouen (2001), t with clusters minus coefficients degrees of freedom.
     Raises NotEstimable with weights (statsmodels has the correction only without) and with too
     few clusters, ConvergenceError when the equations do not settle.
-    Checked: clusters of one give least squares with HC3; geepack's coefficients.
+    Checked: clusters of one give least squares with HC3; balanced clusters the arm means.
     """
     from statsmodels.genmod.cov_struct import Exchangeable
     from statsmodels.genmod.families import Gaussian
