@@ -13,6 +13,8 @@ from recovery_stats.analyses import Analysis
 from recovery_stats.core.study import Study
 from recovery_stats.errors import DataError, UsageError, nearest, unknown
 
+WEIGHTS = "weights"
+
 
 @dataclass(frozen=True, slots=True)
 class Option:
@@ -160,6 +162,8 @@ def _named(option: Option, holders: tuple[str, ...], study: Study, given: Any) -
 def _by_role(option: Option, analysis: Analysis, study: Study) -> Any:
     table = option.table if option.table in study else ""
     tables = (table,) if table else _holders(option, analysis, study)
+    if option.role == WEIGHTS:  # it stands with the rows it weights: of people or of waves
+        tables = _holders(option, analysis, study)
     for name in tables:
         if found := study.roles(name, option.role):
             role = found if option.many else study.role(name, option.role)

@@ -49,6 +49,7 @@ def load_study(path: str | Path, *, allow_outside: bool = False, prune: bool = F
     """Read as `read_study` does, and leave the rules of the data unchecked."""
     from recovery_stats.data.protocol import read_protocol
     from recovery_stats.data.rules import recode_events
+    from recovery_stats.data.weight import with_file_weights
     from recovery_stats.report import FORMATS
 
     path = Path(path)
@@ -58,7 +59,7 @@ def load_study(path: str | Path, *, allow_outside: bool = False, prune: bool = F
     )
     read = _Reader(path.parent, columns_used(protocol) if prune else None)
     tables = {name: _prepared(read(spec), spec) for name, spec in protocol.tables.items()}
-    return recode_events(Study(tables, protocol))
+    return recode_events(with_file_weights(Study(tables, protocol)))
 
 
 def _refuse_absent(path: Path) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from recovery_stats.core.document import Count
 from recovery_stats.core.study import AnalysisSpec
-from recovery_stats.data.role import ROLES
+from recovery_stats.data.role import ROLES, roles_of
 from recovery_stats.data.rule.bound import (
     Bound,
     Finding,
@@ -131,6 +131,8 @@ def weight_is_decided(bound: Bound) -> Iterator[Finding]:
     protocol = bound.study.protocol
     for table, data in bound.study.tables.items():
         spec = protocol.tables.get(table)
+        if spec is not None and spec.options.get("weight", "none") != "none":
+            yield from _weight_is_usable(bound, table)
         if not data.weight or spec is None or "weight" in spec.options:
             continue
         if not protocol.file:
@@ -143,6 +145,36 @@ def weight_is_decided(bound: Bound) -> Iterator[Finding]:
             "to use it.",
             f'Add weight = "none", "sampling" or "frequency" to [tables.{table}].',
         )
+
+
+def _weight_is_usable(bound: Bound, table: str) -> Iterator[Finding]:
+    """There is a weight where one is to be used; a frequency is whole, and told to be one."""
+    at = f"tables.{table}.weight"
+    use = bound.first(table, "weights")
+    if "weights" not in roles_of(table):
+        cure = 'Write weight = "none": analyses weight people and waves.'
+        yield bound.table_problem(table, "No analysis uses a weight of this table.", cure, at)
+    elif use is None:
+        cure = f'Name its column: weights = "…" under [roles.{table}], or write weight = "none".'
+        message = "A weight is to be used, but the file has none switched on and no role names one."
+        yield bound.table_problem(table, message, cure, at)
+    elif bound.study.protocol.tables[table].options["weight"] == "frequency":
+        yield from _frequencies(bound, use)
+
+
+def _frequencies(bound: Bound, use: Use) -> Iterator[Finding]:
+    values = bound.numbers(use)
+    if values is None:
+        return
+    rows = rows_where(values.notna() & (values != np.floor(values)))
+    if rows:
+        message = f"Not whole in {rows_phrase(rows)}, where frequencies are needed."
+        yield bound.problem(use, message, 'Write weight = "sampling" if it is no frequency.')
+    words = (
+        f"{use.column} says how many people a row stands for; estimates use it, while counts in "
+        "the report are counts of rows."
+    )
+    yield caution("weights", f"{use.table}.{use.column}", words)
 
 
 def outcomes_fit_family(bound: Bound) -> Iterator[Finding]:
