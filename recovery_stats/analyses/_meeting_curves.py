@@ -155,7 +155,9 @@ def _differences(groups: Groups, named: dict[str, Estimate]) -> Iterator[Estimat
             continue
         values = (value, value - z * se, value + z * se, se)
         found = _estimate(groups, name, f"{label}: {words}", values, scale, one.method)  # type: ignore[arg-type]
-        yield replace(found, p=2 * NormalDist().cdf(-abs(value) / se))
+        n, events = (min(x or 0, y or 0) for x, y in ((one.n, other.n), (one.events, other.events)))
+        # The smaller group stands behind a difference, as disclosure control must see.
+        yield replace(found, p=2 * NormalDist().cdf(-abs(value) / se), n=n, events=events)
 
 
 def _logrank(groups: Groups) -> Iterator[Estimate]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from recovery_stats.analyses._satisfaction_model import WAVES_FOR_WITHIN_SLOPE, Model
 from recovery_stats.analyses._satisfaction_rows import TIME, Waves
-from recovery_stats.analyses._wording import phrase, short
+from recovery_stats.analyses._wording import opening, phrase
 from recovery_stats.core.check import Check, Verdict
 from recovery_stats.core.document import Cell, Count, Quantity, Ref, Share
 from recovery_stats.core.estimate import Estimate
@@ -50,7 +50,7 @@ def _exogeneity(model: Model, named: Mapping[str, Estimate]) -> Iterator[Check]:
         words = "Could not be examined: too few people have two waves in a row."
         yield Check("strict exogeneity", "caution", (words,))
         return
-    satisfaction = short(model.data.label(model.asked.satisfaction))
+    satisfaction = opening(model.data.label(model.asked.satisfaction))
     words = (
         f"{satisfaction} at the wave after goes with the outcome now: the outcome may change what "
         "comes later. A person's mean holds later waves, so the slope within people then mixes "
@@ -132,7 +132,7 @@ def _known_once(model: Model) -> Iterator[Check]:
     grouped = model.data.frame.groupby(model.asked.person)
     fixed = [c for c in model.asked.adjust if grouped[c].nunique().max() <= 1]
     if fixed:
-        names = "; ".join(short(model.data.label(c)) for c in fixed)
+        names = "; ".join(opening(model.data.label(c)) for c in fixed)
         words = (
             f"{names}: the same at every wave of a person, known once. Such a coefficient "
             "compares people with each other, never a person with themselves."

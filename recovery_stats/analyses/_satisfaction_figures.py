@@ -8,8 +8,8 @@ from statistics import NormalDist
 import numpy as np
 
 from recovery_stats.analyses._satisfaction_model import Model, mean_row
-from recovery_stats.analyses._satisfaction_tables import RIVALS
-from recovery_stats.analyses._wording import phrase, plural, short
+from recovery_stats.analyses._satisfaction_tables import rivals_told
+from recovery_stats.analyses._wording import opening, phrase, plural, short
 from recovery_stats.core.document import (
     CaterpillarFigure,
     Figure,
@@ -33,7 +33,7 @@ def figures(
     satisfaction = short(model.data.label(model.asked.satisfaction))
     yield LineFigure(
         "slopes_figure",
-        f"{outcome} predicted from {phrase(satisfaction)}",
+        f"{opening(outcome)} predicted from {phrase(satisfaction)}",
         f"{satisfaction}: {plural(unit)} from the mean",
         outcome,
         (
@@ -51,12 +51,12 @@ def figures(
         points=True,
         notes=("Observed means of the waves analysed, with confidence intervals of the mean.",),
     )
-    if "robust" in named:
+    if others := rivals_told(named):
         yield ForestFigure(
             "forest",
             "The slope within people asked in other ways",
             f"Difference in {phrase(outcome)} per {unit}",
-            tuple(Ref(n) for n in RIVALS if n in named and n != "between"),
+            tuple(Ref(n) for n in others if n != "between"),
         )
     if model.cluster:
         yield _clusters(model, fit, model.cluster)
@@ -107,7 +107,7 @@ def _clusters(model: Model, fit: MixedFit, cluster: str) -> CaterpillarFigure:
     outcome = phrase(model.data.label(model.asked.outcome))
     return CaterpillarFigure(
         "clusters_figure",
-        f"{short(model.data.label(cluster))}: predicted differences from the average",
+        f"{opening(model.data.label(cluster))}: predicted differences from the average",
         f"Difference in {outcome}",
         value,
         low,

@@ -22,7 +22,7 @@ from recovery_stats.models.split import AFTER, BEFORE, DETRENDED, detrend, part_
 def rivals(model: Model, waves: Waves, occasion: str) -> Iterator[Estimate]:
     """Robust errors, other random terms, covariates and predictors; the naive regression last."""
     asked = model.asked
-    yield _robust(model)
+    yield from _believable(_robust(model))
     if model.varying:
         same = model.fit(model.formula(within_slope=False))
         yield _slope(model, same, asked.within, "fixed_slope", "The same slope for everyone")
@@ -39,6 +39,12 @@ def _slope(model: Model, fit: MixedFit, term: str, name: str, label: str) -> Est
     return fit.estimate(
         {term: 1.0}, name=name, label=label, level=model.asked.level, rank="sensitivity"
     )
+
+
+def _believable(found: Estimate) -> Iterator[Estimate]:
+    """Leave out what fewer than one degree of freedom would make an interval of everything."""
+    if found.df >= 1:
+        yield found
 
 
 def _robust(model: Model) -> Estimate:
@@ -74,7 +80,8 @@ def _detrended(model: Model) -> Iterator[Estimate]:
         fit = rival.fit(rival.formula((name, asked.between), within_slope=False))
     except (NotEstimable, DataError):  # nobody has three waves
         return
-    yield _slope(model, fit, name, "detrended", "Deviation from the person's own trend")
+    found = _slope(model, fit, name, "detrended", "Deviation from the person's own trend")
+    yield from _believable(found)
 
 
 def _neighbours(model: Model, waves: Waves, occasion: str) -> Iterator[Estimate]:
@@ -99,6 +106,6 @@ def _neighbours(model: Model, waves: Waves, occasion: str) -> Iterator[Estimate]
         rival = model.over(data.complete(name))
         try:
             fit = rival.fit(rival.formula((*beside, name, asked.between), within_slope=False))
-            yield _slope(model, fit, name, short, label)
+            yield from _believable(_slope(model, fit, name, short, label))
         except (NotEstimable, DataError):
             continue

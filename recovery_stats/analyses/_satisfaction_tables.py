@@ -10,7 +10,7 @@ import pandas as pd
 
 from recovery_stats.analyses._satisfaction_model import STEPS, Model
 from recovery_stats.analyses._satisfaction_rows import TIME, Waves
-from recovery_stats.analyses._wording import phrase, short
+from recovery_stats.analyses._wording import opening, phrase, short
 from recovery_stats.core.document import (
     Cell,
     Column,
@@ -58,11 +58,11 @@ def tables(
             named,
             ("From the main model with an interaction of both parts; a secondary question.",),
         )
-    if "robust" in named:
+    if others := rivals_told(named):
         yield _estimates(
             "rivals",
             "The same question asked in other ways",
-            [n for n in RIVALS if n in named],
+            others,
             named,
             (
                 f"The {occasion} before asks what precedes the outcome. The {occasion} "
@@ -73,6 +73,12 @@ def tables(
         yield _comparison(model)
     asked = model.asked
     yield missing_table(waves.read, [asked.outcome, asked.satisfaction, *asked.adjust])
+
+
+def rivals_told(named: Mapping[str, Estimate]) -> list[str]:
+    """The main slopes and their rivals in the order of the table; none without a rival."""
+    told = [n for n in RIVALS if n in named]
+    return told if set(told) - {"within", "between"} else []
 
 
 def _people(model: Model) -> Table:
@@ -193,7 +199,7 @@ def _component(model: Model, part: Any) -> str:
     if part.group == "Residual":
         return "Residual"
     person = part.group == model.asked.person
-    group = "Person" if person else short(model.data.label(part.group))
+    group = "Person" if person else opening(model.data.label(part.group))
     one, two = (_random_term(model, t) for t in (part.term_1, part.term_2))
     return f"{group}: {one}" if part.term_1 == part.term_2 else f"{group}: {one} with {two}"
 

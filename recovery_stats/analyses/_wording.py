@@ -25,6 +25,12 @@ def phrase(label: str) -> str:
     return words[:1].lower() + words[1:] if ordinary else words
 
 
+def opening(label: str) -> str:
+    """The short label at the start of a sentence or a caption."""
+    words = short(label)
+    return words[:1].upper() + words[1:]
+
+
 def plural(unit: str) -> str:
     """'point' to 'points'; a unit that ends in s stays."""
     return unit if unit.endswith("s") else f"{unit}s"

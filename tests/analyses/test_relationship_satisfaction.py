@@ -258,7 +258,7 @@ def test_clusters_get_their_own_variance_and_few_of_them_a_caution():
     frame = panel(80).assign(site=lambda f: f["pid"] % 8)
     result = ask(frame, cluster="site")
     assert check(result, "clusters").verdict == "caution"
-    assert any(row.label.startswith("site") for row in result.tables["variance"].rows)
+    assert any(row.label.startswith("Site") for row in result.tables["variance"].rows)
     assert "clusters_figure" in result.figures
     assert sum(result.figures["clusters_figure"].n_at) == 80
 
@@ -325,7 +325,7 @@ def test_an_outcome_of_zero_wherever_the_predictor_is_zero_is_doubted():
 def test_covariates_known_once_are_named():
     persons = pd.DataFrame({"pid": range(60), "age": np.linspace(20, 60, 60)})
     result = ask(panel(), persons, adjust=["age"])
-    assert "age" in str(check(result, "known once a person").parts)
+    assert "Age" in str(check(result, "known once a person").parts)
     assert {"adjusted", "unadjusted"} <= result.said
 
 
