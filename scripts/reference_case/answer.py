@@ -1,0 +1,61 @@
+"""Find who answers a case, and clean what they say for JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from recovery_stats.errors import RecoveryError
+
+from . import effect, linear, mixed, survival
+from .case import CannotAnswer, Case, Values, read_case
+
+BY_KIND: dict[str, Callable[[Case], Values]] = {
+    "lmm": mixed.mixed,
+    "gls": mixed.compound_symmetry,
+    "mmrm": mixed.compound_symmetry,
+    "cox": survival.cox,
+    "frailty": survival.cox,
+    "km": survival.curves,
+    "logrank": survival.tests,
+    "competing": survival.competing,
+    "concordance": survival.markers,
+    "ols": linear.least_squares,
+    "lm": linear.least_squares,
+    "numerics": linear.polynomial,
+    "glm": linear.binomial,
+    "mediation": linear.mediation,
+    "effectsize": effect.paired,
+    "evalue": effect.e_values,
+    "tests": effect.adjusted_p,
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What recovery_stats says to a case; note: why it says nothing, or less."""
+
+    values: Values
+    note: str = ""
+
+
+def answer(path: Path) -> Answer:
+    """Read the case at `path` and answer it; a topic that is not offered gives no values."""
+    case = read_case(path)
+    find = BY_KIND.get(case.kind)
+    if find is None:
+        return Answer({}, f"models of type {case.kind!r} are not offered")
+    try:
+        return Answer(_clean(find(case)))
+    except CannotAnswer as gap:
+        return Answer({}, str(gap))
+    except RecoveryError as refusal:
+        return Answer({}, f"refused: {refusal}")
+
+
+def _clean(values: Values) -> Values:
+    """Plain numbers; None for what is unknown or unbounded, as R writes NA."""
+    plain = {key: None if value is None else float(value) for key, value in values.items()}
+    return {k: v if v is not None and math.isfinite(v) else None for k, v in plain.items()}

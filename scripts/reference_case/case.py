@@ -1,0 +1,147 @@
+"""Read a reference case: its model, the levels of its factors, its data; never its values."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import eq, ge, gt, le, lt, ne
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from recovery_stats.models.token import quote
+
+Values = dict[str, float | None]
+COMPARED = re.compile(r"\s*([\w.]+)\s*(==|!=|<=|>=|<|>)\s*[\"']?([^\"']+?)[\"']?\s*")
+RELATIONS = {"==": eq, "!=": ne, "<=": le, ">=": ge, "<": lt, ">": gt}
+EVENT_NOTE = re.compile(r"\s*([\w.]+)\s*(?:\(\s*([^=\s]+)\s*=.*\)|:\s*(.*))?\s*")
+AS_FACTOR = re.compile(r"\b(as\.factor|factor)\(\s*([\w.]+)\s*\)")
+PLAIN_EVENT = re.compile(r"(Surv\([^()]*,\s*)([\w.]+)(\s*\))")
+
+
+class CannotAnswer(Exception):  # noqa: N818 (a gap, not a fault)
+    """The case asks for something that recovery_stats does not offer."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One case without its values.
+
+    wrapped: columns that the formula makes factors, as written there: `factor(x)`.
+    """
+
+    name: str
+    topic: str
+    description: str
+    model: Mapping[str, Any]
+    frame: pd.DataFrame
+    wrapped: Mapping[str, str]
+
+    @property
+    def kind(self) -> str:
+        return str(self.model.get("type", self.topic)).lower()
+
+    @property
+    def formula(self) -> str:
+        """The model's formula in our grammar."""
+        if "formula" not in self.model:
+            raise CannotAnswer("the case has no formula")
+        return _translated(str(self.model["formula"]), self.frame)
+
+    def option(self, *names: str, default: Any = None) -> Any:
+        """The first of these settings of the model that is given."""
+        given = (self.model[n] for n in names if self.model.get(n) not in (None, "", [], {}))
+        return next(given, default)
+
+    def survival(self, predictors: Iterable[str] = ()) -> str:
+        """A survival formula from the columns that the model names as time and event."""
+        names = [str(self.model[k]) for k in ("start", "entry") if k in self.model]
+        names.append(str(self.model["time"]))
+        columns = ", ".join(quote(n) for n in names)
+        right = " + ".join(predictors) or "1"
+        return f"Surv({columns}, {event_of(str(self.model['event']), self.frame)}) ~ {right}"
+
+
+def read_case(path: Path) -> Case:
+    """Read NAME.json and the CSV that it names."""
+    raw = json.loads(path.read_text(encoding="utf-8"))
+    model = raw.get("model") or {}
+    model = {} if isinstance(model, list) else model
+    factors = raw.get("factors") or {}
+    factors = {} if isinstance(factors, list) else factors
+    frame = _read_table(path.parent / raw.get("data", f"{path.stem}.csv"), factors)
+    wrapped = {m[2]: m[0] for m in AS_FACTOR.finditer(str(model.get("formula", "")))}
+    for column in wrapped:
+        frame[column] = pd.Categorical(frame[column])
+    if "subset" in model:
+        frame = frame[_chosen(str(model["subset"]), frame)].reset_index(drop=True)
+    return Case(
+        raw.get("name", path.stem),
+        raw.get("topic", ""),
+        raw.get("description", ""),
+        model,
+        frame,
+        wrapped,
+    )
+
+
+def event_of(text: str, frame: pd.DataFrame) -> str:
+    """The event as Surv takes it: `status == 2`, `CENSOR (1 = relapse)`, or a column of codes."""
+    compared = COMPARED.fullmatch(text)
+    if compared and compared[2] == "==":
+        value = compared[3]
+        return f"{quote(compared[1])} == {value if _is_number(value) else repr(value)}"
+    noted = EVENT_NOTE.fullmatch(text)
+    if noted is None:
+        raise CannotAnswer(f"the event {text!r} is not understood")
+    if noted[2] and _is_number(noted[2]) and float(noted[2]) != 1:
+        return f"{quote(noted[1])} == {noted[2]}"
+    return _coded_event(noted[1], frame)
+
+
+def causes_of(text: str) -> dict[int, str]:
+    """Causes by code: `ev: 0 censored, 1 progression, 2 death`; without the censored."""
+    found = re.findall(r"(\d+)\s*[=:]?\s*([^\W\d][\w.]*)", text.partition(":")[2])
+    return {int(code): word for code, word in found if int(code) != 0}
+
+
+def _coded_event(name: str, frame: pd.DataFrame) -> str:
+    """R reads 1/2 as alive/dead, and TRUE as an event."""
+    seen = set(frame[name].dropna().unique().tolist())
+    return f"{quote(name)} == 2" if seen == {1, 2} else quote(name)
+
+
+def _translated(formula: str, frame: pd.DataFrame) -> str:
+    text = AS_FACTOR.sub(lambda m: m[2], formula)
+    return PLAIN_EVENT.sub(lambda m: m[1] + _coded_event(m[2], frame) + m[3], text)
+
+
+def _read_table(path: Path, factors: Mapping[str, Sequence[str] | str]) -> pd.DataFrame:
+    frame = pd.read_csv(
+        path, keep_default_na=False, na_values=[""], dtype=dict.fromkeys(factors, str)
+    )
+    for name, levels in factors.items():
+        order = [levels] if isinstance(levels, str) else list(levels)
+        frame[name] = pd.Categorical(frame[name], categories=order)
+    for name in frame.select_dtypes("bool").columns:
+        frame[name] = frame[name].astype(int)
+    return frame
+
+
+def _chosen(condition: str, frame: pd.DataFrame) -> pd.Series[bool]:
+    """Rows for which `column relation constant` holds."""
+    found = COMPARED.fullmatch(condition)
+    if found is None:
+        raise CannotAnswer(f"the subset {condition!r} is not understood")
+    value = float(found[3]) if _is_number(found[3]) else found[3]
+    column = frame[found[1]]
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        value, column = found[3], column.astype(str)
+    return pd.Series(RELATIONS[found[2]](column, value))
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"-?\d+(\.\d*)?([eE][+-]?\d+)?", text) is not None

@@ -1,0 +1,144 @@
+"""Linear mixed models in the vocabulary of the reference cases."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm
+
+import recovery_stats as rs
+from recovery_stats.errors import RecoveryError
+
+from .case import CannotAnswer, Case, Values
+from .naming import Names
+
+LARGEST_KENWARD_ROGER = 5_000  # rows; beyond, its matrices of n by n take minutes
+
+
+def mixed(case: Case) -> Values:
+    """Everything lmer and lmerTest would say: both kinds of df, F tests, effects, intervals."""
+    reml = bool(case.option("REML", "reml", default=True))
+    asked: dict[str, Any] = {"reml": reml}
+    asked |= {k: case.option(k) for k in ("weights", "offset") if case.option(k)}
+    names = Names(case.formula, case.wrapped)
+    fit = rs.lmm(case.formula, case.frame, df="satterthwaite", **asked)
+    values = _parts(fit, names) | _coefficients(fit, names) | _profile(fit, names)
+    for kind in (3, 2, 1):
+        values |= _tests(fit, names, kind, "satt")
+    if reml and fit.n_obs <= LARGEST_KENWARD_ROGER:
+        again = rs.lmm(case.formula, case.frame, df="kenward-roger", **asked)
+        for row in again.tidy().itertuples():
+            term = names.term(row.term)
+            values[f"se_kr[{term}]"] = row.std_error
+            values[f"df_kr[{term}]"] = row.df
+            values[f"p_kr[{term}]"] = row.p_value
+        values |= _tests(again, names, 3, "kr")
+    return values
+
+
+def compound_symmetry(case: Case) -> Values:
+    """gls with compound symmetry: a random intercept, where the correlation is not negative."""
+    words = str(case.option("covariance", "correlation", default="")).split()
+    if "compound" not in words or len(words) < 2 or words[-1] not in case.frame:
+        raise CannotAnswer(f"covariance {' '.join(words)!r} is not offered")
+    reml = bool(case.option("REML", "reml", default=True))
+    fit = rs.lmm(f"{case.formula} + (1 | {words[-1]})", case.frame, reml=reml)
+    if fit.engine.singular:
+        raise CannotAnswer("the correlation may be negative, which a random intercept is not")
+    parts = fit.variance_components()["covariance"]
+    all_values = _parts(fit, Names(case.formula)) | _coefficients(fit, Names(case.formula))
+    kept = ("beta", "se[", "loglik", "nobs", "aic", "bic")
+    values: Values = {k: v for k, v in all_values.items() if k.startswith(kept)}
+    return values | {"sigma": float(np.sqrt(parts.sum())), "rho": parts.iloc[0] / parts.sum()}
+
+
+def _coefficients(fit: Any, names: Names) -> Values:
+    values: Values = {}
+    for row in fit.tidy().itertuples():
+        term = names.term(row.term)
+        values[f"beta[{term}]"] = row.estimate
+        values[f"se[{term}]"] = row.std_error
+        values[f"t[{term}]"] = row.statistic
+        values[f"df_satt[{term}]"] = values[f"df[{term}]"] = row.df
+        values[f"p_satt[{term}]"] = row.p_value
+        # lme4's Wald limits take the normal distribution, whatever the df.
+        half = float(norm.isf(0.025)) * row.std_error
+        values[f"wald.lo[{term}]"] = row.estimate - half
+        values[f"wald.hi[{term}]"] = row.estimate + half
+    return values
+
+
+def _parts(fit: Any, names: Names) -> Values:
+    whole = fit.glance().iloc[0]
+    values: Values = {
+        "loglik": whole["log_likelihood"],
+        "npar": fit.engine.n_parameters,
+        "aic": whole["aic"],
+        "bic": whole["bic"],
+        "nobs": whole["n_obs"],
+        "singular": int(whole["singular"]),
+        "sigma": whole["sigma"],
+        "sigma2": whole["sigma"] ** 2,
+        "icc": fit.icc(),
+    }
+    values |= {f"ngroups[{names.group(g)}]": m for g, m in fit.groups.items()}
+    for row in fit.variance_components().itertuples():
+        if row.group == "Residual":
+            continue
+        group, a, b = _block(fit, names, row), names.term(row.term_1), names.term(row.term_2)
+        key = f"var[{group}|{a}]" if a == b else f"cov[{group}|{_ordered(fit, names, row)}]"
+        values[key] = row.covariance
+    for row in fit.random_effects().itertuples():
+        group, level = names.group(row.group), names.level(row.group, row.level)
+        values[f"ranef[{group}|{level}|{names.term(row.term)}]"] = row.estimate
+    return values
+
+
+def _block(fit: Any, names: Names, row: Any) -> str:
+    """lme4 numbers the further blocks of one factor: `Subject`, `Subject.1`."""
+    factor = next(f for f in fit.factors if f.name == row.group)
+    at = factor.effects.index(row.term_1)
+    block = next(j for j, columns in enumerate(factor.blocks) if at in columns)
+    return names.group(row.group) + (f".{block}" if block else "")
+
+
+def _ordered(fit: Any, names: Names, row: Any) -> str:
+    effects = next(f for f in fit.factors if f.name == row.group).effects
+    pair = sorted((row.term_1, row.term_2), key=effects.index)
+    return ",".join(names.term(p) for p in pair)
+
+
+def _tests(fit: Any, names: Names, kind: int, method: str) -> Values:
+    values: Values = {}
+    for row in fit.anova(type=kind).itertuples():
+        term = names.term(row.term)
+        values[f"F{kind}_{method}[{term}]"] = row.statistic
+        values[f"F{kind}_numdf[{term}]"] = row.num_df
+        values[f"F{kind}_dendf_{method}[{term}]"] = row.den_df
+        values[f"F{kind}_p_{method}[{term}]"] = row.p_value
+    return values
+
+
+def _profile(fit: Any, names: Names) -> Values:
+    """Profile intervals under lme4's names, where the fit has them."""
+    try:
+        table: pd.DataFrame = fit.confint(method="profile")
+    except RecoveryError:
+        return {}
+    values: Values = {}
+    for row in table.itertuples():
+        name = _profile_name(row.term, names)
+        values[f"prof.lo[{name}]"] = row.conf_low
+        values[f"prof.hi[{name}]"] = row.conf_high
+    return values
+
+
+def _profile_name(term: str, names: Names) -> str:
+    kind, bracket, inside = term.partition("(")
+    if kind not in ("sd", "cor") or not bracket:
+        return term if term == "sigma" else names.term(term)
+    effects, _, group = inside[:-1].rpartition("|")
+    parts = [names.term(e) for e in effects.split(",")]
+    return f"{kind}_{'.'.join(reversed(parts))}|{names.group(group)}"

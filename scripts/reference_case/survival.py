@@ -1,0 +1,304 @@
+"""Cox models, curves, log-rank tests and concordance in the vocabulary of the reference cases."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm
+
+import recovery_stats as rs
+from recovery_stats.engines.concordance import concordance
+from recovery_stats.models.observation import observe
+from recovery_stats.models.survival import CoxFit, cumulative_incidence
+from recovery_stats.models.token import quote
+
+from .case import CannotAnswer, Case, Values, causes_of
+from .naming import Names, number
+
+TRANSFORMS = ("km", "identity", "rank", "log")
+QUARTILES = (0.25, 0.5, 0.75)
+FINEST = 4_000  # whole units of time at which a curve is read; more are thinned to event times
+# What the cases call a cause that their models name in another word.
+KEY_OF_CAUSE = {"progression": "pcm"}
+
+
+# --- Cox -------------------------------------------------------------------------------------
+
+
+def cox(case: Case) -> Values:
+    """Everything that summary(coxph), concordance and cox.zph say."""
+    formula = case.formula
+    frailty = case.option("frailty") or (case.kind == "frailty" and case.option("group"))
+    if frailty:
+        raise CannotAnswer("frailty is not offered")
+    fit = rs.cox(
+        formula,
+        case.frame,
+        ties=case.option("ties", "method", default="efron"),
+        cluster=case.option("cluster", "id"),
+        weights=case.option("weights"),
+        offset=case.option("offset"),
+    )
+    names = Names(formula, case.wrapped)
+    return _hazards(fit, names) | _proportionality(fit, names)
+
+
+def cause_specific(case: Case) -> Values:
+    """Cox models of each cause, from a formula such as `time, cause ~ x`."""
+    left, _, right = case.formula.partition("~")
+    time, _, cause = (part.strip() for part in left.partition(","))
+    if not cause:
+        raise CannotAnswer(f"the response {left.strip()!r} is not understood")
+    values: Values = {}
+    for code in sorted(set(case.frame[cause].dropna().astype(int)) - {0}):
+        formula = f"Surv({quote(time)}, {quote(cause)} == {code}) ~ {right}"
+        found = _hazards(rs.cox(formula, case.frame), Names(formula, case.wrapped))
+        values |= {f"cs{code}.{key}": value for key, value in found.items()}
+    return values
+
+
+def _hazards(fit: CoxFit, names: Names) -> Values:
+    values: Values = {}
+    table, ratios = fit.tidy(), fit.tidy(exponentiate=True)
+    robust = "std_error_model" in table
+    for row, ratio in zip(table.itertuples(), ratios.itertuples(), strict=True):
+        term = names.term(str(row.term))
+        values[f"beta[{term}]"] = row.estimate
+        values[f"se[{term}]"] = row.std_error_model if robust else row.std_error
+        if robust:
+            values[f"se_robust[{term}]"] = row.std_error
+        values[f"z[{term}]"] = row.statistic
+        values[f"p[{term}]"] = row.p_value
+        values[f"hr[{term}]"] = ratio.estimate
+        values[f"hr.lo[{term}]"] = ratio.conf_low
+        values[f"hr.hi[{term}]"] = ratio.conf_high
+    whole = fit.glance().iloc[0]
+    # summary(coxph) rounds the Wald test to two decimals; with robust errors the cases do not.
+    wald = whole["wald"] if robust else round(float(whole["wald"]), 2)
+    return values | {
+        "loglik0": whole["log_likelihood_null"],
+        "loglik": whole["log_likelihood"],
+        "lrt": whole["lr_statistic"],
+        "lrt_df": whole["lr_df"],
+        "score": whole["score"],
+        "wald": wald,
+        "n": whole["n_obs"],
+        "nevent": whole["n_events"],
+        "aic": whole["aic"],
+        "concordance": whole["concordance"],
+        "concordance_se": whole["concordance_se"],
+    }
+
+
+def _proportionality(fit: CoxFit, names: Names) -> Values:
+    values: Values = {}
+    for transform in TRANSFORMS:
+        for row in fit.proportionality(transform).itertuples():  # type: ignore[arg-type]
+            term = "GLOBAL" if row.term == "GLOBAL" else names.term(str(row.term))
+            values[f"zph_{transform}.chisq[{term}]"] = row.chisq
+            values[f"zph_{transform}.df[{term}]"] = row.df
+            values[f"zph_{transform}.p[{term}]"] = row.p_value
+    return values
+
+
+# --- curves ----------------------------------------------------------------------------------
+
+
+def curves(case: Case) -> Values:
+    """Survival, quartiles, restricted means, cumulative hazards and the tests of groups."""
+    formula, groups = _grouped(case)
+    conf = str(case.option("conf", "conf.type", "conf_type", default="log"))
+    fit = rs.kaplan_meier(formula, case.frame, conf_type=conf)  # type: ignore[arg-type]
+    times = _times(case, fit.tidy()["time"])
+    values: Values = {}
+    for label, row in _labelled(fit.at(times), groups):
+        at = f"{label}|{number(row.time)}"
+        values[f"surv[{at}]"], values[f"std.err[{at}]"] = row.estimate, row.std_error
+        values[f"lower[{at}]"], values[f"upper[{at}]"] = row.conf_low, row.conf_high
+        values[f"n.risk[{at}]"] = row.n_risk
+    values |= _cumulative(fit, groups, times)
+    for label, row in _labelled(fit.quantile(QUARTILES), groups):
+        key = f"q{100 * row.quantile:.0f}"
+        values[f"{key}[{label}]"] = row.estimate
+        values[f"{key}.lo[{label}]"], values[f"{key}.hi[{label}]"] = row.conf_low, row.conf_high
+    tau = _horizon(case)
+    if tau is not None:
+        values |= _restricted_means(fit.rmst(tau), groups)
+    return values | (_group_tests(formula, case.frame, groups) if groups else {})
+
+
+def _cumulative(fit: Any, groups: Sequence[str], times: Sequence[float]) -> Values:
+    values: Values = {}
+    for name, curve in fit.cumulative_hazard().groupby("group", sort=False):
+        label = _label(str(name), groups)
+        at = np.searchsorted(curve["time"], times, side="right") - 1
+        seen = [(t, j) for t, j in zip(times, at, strict=True) if t <= curve["time"].max()]
+        for t, j in seen:
+            key = f"[{label}|{number(t)}]"
+            values[f"cumhaz{key}"] = curve["estimate"].iloc[j] if j >= 0 else 0.0
+            values[f"cumhaz_se{key}"] = curve["std_error"].iloc[j] if j >= 0 else 0.0
+    return values
+
+
+def _restricted_means(table: pd.DataFrame, groups: Sequence[str]) -> Values:
+    values: Values = {}
+    for row in table.itertuples():
+        if row.group == "difference":
+            p = 2 * norm.sf(abs(row.estimate) / row.std_error)
+            values |= {"rmst_diff": row.estimate, "rmst_diff_se": row.std_error, "rmst_diff_p": p}
+            continue
+        label = _label(str(row.group), groups)
+        values[f"rmst[{label}]"], values[f"rmst_se[{label}]"] = row.estimate, row.std_error
+    return values
+
+
+def _group_tests(formula: str, frame: pd.DataFrame, groups: Sequence[str]) -> Values:
+    plain, peto = rs.logrank(formula, frame), rs.logrank(formula, frame, rho=1)
+    found = plain.tidy().iloc[0]
+    values: Values = {
+        "logrank": found["statistic"],
+        "logrank_df": found["df"],
+        "logrank_p": found["p_value"],
+        "peto": peto.tidy()["statistic"].iloc[0],
+        "peto_p": peto.tidy()["p_value"].iloc[0],
+    }
+    for label, row in _labelled(plain.groups(), groups):
+        values[f"logrank_obs[{label}]"] = row.observed
+        values[f"logrank_exp[{label}]"] = row.expected
+    return values
+
+
+def tests(case: Case) -> Values:
+    """Log-rank tests: of the first group that the model names, plain and by strata."""
+    if "formula" in case.model:
+        return _group_tests(case.formula, case.frame, [_right(case.formula)])
+    first, *others = re.split(r"\s*/\s*", str(case.option("group", default="")))
+    if not first:
+        raise CannotAnswer("the case names no group")
+    values = _group_tests(case.survival([quote(first)]), case.frame, [first])
+    strata = case.option("strata")
+    if strata:
+        formula = case.survival([quote(first), f"strata({quote(str(strata))})"])
+        found = rs.logrank(formula, case.frame).tidy().iloc[0]
+        values |= {"logrank_strat": found["statistic"], "logrank_strat_p": found["p_value"]}
+    # Of a second group the model does not say which of its levels are compared.
+    return values if not others or "subset" not in case.model else values | _others(case, others)
+
+
+def _others(case: Case, groups: Iterable[str]) -> Values:
+    values: Values = {}
+    for group in groups:
+        found = rs.logrank(case.survival([quote(group)]), case.frame).tidy().iloc[0]
+        key = f"logrank_{short(group)}"
+        values |= {key: found["statistic"], f"{key}_p": found["p_value"]}
+    return values
+
+
+# --- competing events ------------------------------------------------------------------------
+
+
+def competing(case: Case) -> Values:
+    """Aalen-Johansen curves by group, under the names of survival and of cmprsk."""
+    if "formula" in case.model:
+        return cause_specific(case)
+    named = causes_of(str(case.model["event"]))
+    column = re.match(r"\s*([\w.]+)", str(case.model["event"]))
+    groups = _groups(case)
+    right = " + ".join(map(quote, groups)) or "1"
+    left = f"Surv({quote(str(case.model['time']))}, {quote(column[1] if column else '')})"
+    fit = cumulative_incidence(f"{left} ~ {right}", case.frame)
+    times = _times(case, fit.tidy()["time"])
+    values: Values = {}
+    for label, row in _labelled(fit.at(times), groups):
+        word = named.get(int(row.cause), str(row.cause)) if str(row.cause).isdigit() else row.cause
+        word, at = KEY_OF_CAUSE.get(word, word), number(row.time)
+        values[f"cif_{word}[{label}|{at}]"] = row.estimate
+        values[f"se_{word}[{label}|{at}]"] = row.std_error
+        values[f"cmprsk_est[{row.group if groups else 1} {row.cause}|{at}]"] = row.estimate
+    return values
+
+
+# --- concordance -----------------------------------------------------------------------------
+
+
+def markers(case: Case) -> Values:
+    """Harrell's C of every other column as a marker, in the direction in which it is above 1/2.
+
+    Columns with empty cells are no markers: a case's rows are those observed on its markers.
+    """
+    asked = case.option("marker", "markers", "x")
+    used = {str(case.model["time"]), re.split(r"\W*==", str(case.model["event"]))[0].strip()}
+    columns = [asked] if isinstance(asked, str) else asked
+    whole = case.frame.dropna(axis=1).select_dtypes("number").columns
+    columns = columns or [c for c in whole if c not in used]
+    values: Values = {}
+    for column in columns:
+        seen = observe(case.survival(), case.frame, what="concordance", complete=(column,))
+        x = case.frame[column].to_numpy(float)[seen.design.kept]
+        found = concordance(x, seen.stop, seen.cause, start=seen.start)
+        key = f"c_{short(column, columns)}"
+        values[key] = max(found.estimate, 1 - found.estimate)
+        values[f"{key}_se"] = found.std_error
+    return values
+
+
+# --- reading ---------------------------------------------------------------------------------
+
+
+def short(column: str, among: Sequence[str] = ()) -> str:
+    """`ph.ecog` is `ecog` in keys, where no other column would be."""
+    last = column.rpartition(".")[2]
+    return column if sum(c.rpartition(".")[2] == last for c in among) > 1 else last
+
+
+def _right(formula: str) -> str:
+    return re.sub(r"\+?\s*strata\(.*?\)", "", formula.partition("~")[2]).strip()
+
+
+def _groups(case: Case) -> list[str]:
+    group = case.option("group", "groups")
+    if group is None:
+        return []
+    return [group] if isinstance(group, str) else list(group)
+
+
+def _grouped(case: Case) -> tuple[str, list[str]]:
+    if "formula" not in case.model:
+        groups = _groups(case)
+        return case.survival(map(quote, groups)), groups
+    right = _right(case.formula)
+    groups = [] if right == "1" else [g.strip() for g in right.split("+")]
+    return case.formula, groups
+
+
+def _label(level: str, groups: Sequence[str]) -> str:
+    """R's label of a stratum: `a=1, b=2`; none where there are no groups."""
+    if len(groups) < 2:
+        return f"{groups[0]}={level}" if groups else ""
+    parts = zip(groups, level.split(":"), strict=True)
+    return ", ".join(f"{g}={v}" for g, v in parts)
+
+
+def _labelled(table: pd.DataFrame, groups: Sequence[str]) -> Iterable[tuple[str, Any]]:
+    return [(_label(str(row.group), groups), row) for row in table.itertuples()]
+
+
+def _times(case: Case, observed: pd.Series[float]) -> list[float]:
+    """The times asked for, else the observed ones and every whole unit between."""
+    asked = case.option("times")
+    if asked is not None:
+        return sorted(float(t) for t in asked)
+    last = float(observed.max())
+    whole = np.arange(0.0, np.floor(last) + 1) if last <= FINEST else np.array([])
+    return [float(t) for t in np.unique(np.append(whole, observed))]
+
+
+def _horizon(case: Case) -> float | None:
+    """The end of the restricted mean: a setting of the model, or told in words."""
+    given = case.option("tau", "rmst", "horizon")
+    words = re.search(r"RMST (?:to|at|up to|until) (\d+(?:\.\d+)?)", case.description)
+    return float(given) if given else float(words[1]) if words else None
