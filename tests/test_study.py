@@ -184,7 +184,8 @@ class TestFiles:
         assert set(made.tables) == {"waves"}
         assert made.role("waves", "person") == "pid"
         both = table.study_from_files(TOY, {"data": long}, {"outcome": "craving", "adjust": "age"})
-        assert both["waves"] is both["persons"]
+        assert both["persons"].source == both["waves"].source
+        assert list(both["persons"].frame["pid"]) == [1, 2]
 
     def test_data_excludes_other_files(self, long: Path) -> None:
         with pytest.raises(UsageError, match="--data stands for every table"):

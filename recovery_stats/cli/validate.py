@@ -34,7 +34,7 @@ def command(study: Path, allow_outside: bool, strict: bool, screen: Screen) -> i
         return _told(error.problems, (), error.exit_code, study, screen)
     found = validate(read, uses_of(read))
     problems = [f for f in found if isinstance(f, Problem)]
-    checks = _disclosed([f for f in found if not isinstance(f, Problem)], read)
+    checks = _disclosed([*read.checks, *(f for f in found if not isinstance(f, Problem))], read)
     code = DataError.exit_code if problems else 0
     if not problems:
         problems, code = _unbound(read)

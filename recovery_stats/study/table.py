@@ -42,7 +42,7 @@ def read_study(path: str | Path, *, allow_outside: bool = False, prune: bool = F
     from recovery_stats.data.rules import enforce
 
     study = load_study(path, allow_outside=allow_outside, prune=prune)
-    return replace(study, checks=enforce(study, uses_of(study)))
+    return replace(study, checks=(*study.checks, *enforce(study, uses_of(study))))
 
 
 def load_study(path: str | Path, *, allow_outside: bool = False, prune: bool = False) -> Study:
@@ -59,7 +59,19 @@ def load_study(path: str | Path, *, allow_outside: bool = False, prune: bool = F
     )
     read = _Reader(path.parent, columns_used(protocol) if prune else None)
     tables = {name: _prepared(read(spec), spec) for name, spec in protocol.tables.items()}
-    return recode_events(with_file_weights(Study(tables, protocol)))
+    study = recode_events(with_file_weights(Study(tables, protocol)))
+    return _people_of_a_shared_file(study)
+
+
+def _people_of_a_shared_file(study: Study) -> Study:
+    """One row a person where the persons stand in a file that serves another table too."""
+    from recovery_stats.data.one_row import one_row_a_person
+
+    files = [spec.file for spec in study.protocol.tables.values()]
+    persons = study.protocol.tables.get("persons")
+    if persons is None or files.count(persons.file) < 2:
+        return study
+    return one_row_a_person(study, (u.column for u in uses_of(study) if u.table == "persons"))
 
 
 def _refuse_absent(path: Path) -> None:
@@ -245,6 +257,7 @@ def study_from_files(
 
     The columns that `options` name become roles, so that keys are known and rules apply.
     """
+    from recovery_stats.data.one_row import one_row_a_person
     from recovery_stats.data.rules import enforce
 
     paths = _paths(analysis, files, options)
@@ -256,7 +269,26 @@ def study_from_files(
         for name, path in paths.items()
     }
     study = Study(tables, Protocol(tables=specs, privacy=profile(privacy)))
-    return replace(study, checks=enforce(study))
+    if ONE_FILE in files:
+        study = one_row_a_person(study, ())
+    absent = _absent(analysis, options, study)
+    return replace(study, checks=(*study.checks, *enforce(study, absent)))
+
+
+def _absent(
+    analysis: analyses.Analysis, options: Mapping[str, Any], study: Study
+) -> tuple[Use, ...]:
+    """The columns that options name and no table has: the rules tell them with all other faults."""
+    from recovery_stats.data.rules import Use
+
+    known = {str(c) for data in study.tables.values() for c in data.frame.columns}
+    return tuple(
+        Use(option.table, option.role, column)
+        for option in options_of(analysis.question)
+        if option.column
+        for column in _several(options.get(option.name) or ())
+        if column not in known
+    )
 
 
 def profile(name: str) -> Privacy:

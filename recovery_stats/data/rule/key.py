@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from recovery_stats.core.document import Count
 from recovery_stats.core.study import Study
+from recovery_stats.data.one_row import varying
 from recovery_stats.data.problem import Problem
 from recovery_stats.data.rule.bound import (
     Bound,
@@ -123,10 +124,20 @@ def keys_unique(bound: Bound) -> Iterator[Finding]:
             yield bound.table_problem(
                 table,
                 f"{_rows(len(rows))} the key ({', '.join(key)}) of an earlier row: "
-                f"{rows_phrase(rows)}; {same} of {len(rows)} identical in every column.",
+                f"{rows_phrase(rows)}; {same} of {len(rows)} identical in every column"
+                f"{_differing(bound, table, key)}.",
                 "Remove the repeats, or name a key that tells the rows apart.",
                 f"tables.{table}.key",
             )
+
+
+def _differing(bound: Bound, table: str, key: Sequence[str]) -> str:
+    """The columns in use by which a person's rows disagree."""
+    if table != "persons" or len(key) != 1:
+        return ""
+    used = [u.column for u in bound.uses if u.table == table]
+    found = varying(bound.study[table], key[0], used)
+    return f"; {', '.join(map(repr, found))} differ between rows of one person" if found else ""
 
 
 def _rows(n: int) -> str:

@@ -38,7 +38,9 @@ def columns_have_values(bound: Bound) -> Iterator[Finding]:
         if levels == 0:
             yield bound.problem(use, f"All {len(values)} values are missing.")
         elif levels == 1 and use.role in VARYING and use.role != "cluster":
-            yield bound.problem(use, "Constant: the same value in every row that has one.")
+            without = int(blank(values).sum())
+            empty = f" ({without} of {len(values)} rows have none)" if without else ""
+            yield bound.problem(use, f"Constant: the same value in every row that has one{empty}.")
 
 
 def numbers_are_numbers(bound: Bound) -> Iterator[Finding]:
