@@ -145,6 +145,7 @@ def _facts(case: _Case, groups: Groups | None, named: Mapping[str, Estimate]) ->
         "relapses": Count(int(case.people.frame[EVENT].sum()), "events"),
         "person_years": Quantity(pages.person_years(case.known, "start", "stop")),
         "mean_meetings": Quantity(float((frame["meetings_last7"] * days).sum() / days.sum())),
+        "covered": Quantity(pages.covered(case.rows, case.known), "percent"),
         "late": Count(pages.late_entry(case.asked, case.people)),
         "landmark": Quantity(float(q.landmark), "whole"),
         "horizon": Quantity(groups.horizon if groups else float(q.horizon), "whole"),
@@ -233,6 +234,7 @@ def _tables(
         )
     if groups is not None:
         yield pages.curve_table(groups, named)
+        yield pages.share_table(groups, named)
         yield pages.people_table(case.asked, groups.data, by_group=True)
     if causes is not None:
         yield cause_table(causes, named)

@@ -80,7 +80,7 @@ def _present(heads: Heads, named: Mapping[str, Estimate]) -> list[tuple[str, lis
 
 
 def curve_table(groups: Groups, named: Mapping[str, Estimate]) -> Table:
-    """People, relapses, time and rates by group, and the difference of two groups."""
+    """People, relapses, time at risk, rate and median by group."""
     rows = []
     for label in groups.labels:
         data = groups.of_group(label)
@@ -90,13 +90,9 @@ def curve_table(groups: Groups, named: Mapping[str, Estimate]) -> Table:
             Count(events, "events"),
             Quantity(years, n=len(data)),
             Quantity(100 * events / years, n=events) if years > 0 else None,
-            *(_cell(f"{part}[{label}]", named) for part in ("median", "free", "rmst")),
+            _cell(f"median[{label}]", named),
         )
         rows.append(Row(f"group[{label}]", label, cells))
-    if "free_difference" in named:
-        ends = (_cell(f"{part}_difference", named) for part in ("free", "rmst"))
-        label = f"{groups.most} minus {groups.least}"
-        rows.append(Row("difference", label, (None, None, None, None, None, *ends)))
     return Table(
         "curves_table",
         "Relapse by group",
@@ -106,11 +102,29 @@ def curve_table(groups: Groups, named: Mapping[str, Estimate]) -> Table:
             Column("years", "Person-years"),
             Column("rate", "Per 100 person-years"),
             Column("median", "Median days"),
-            Column("free", "Free of relapse at the horizon"),
-            Column("rmst", "Mean days free until then"),
         ),
         tuple(rows),
-        ("Kaplan–Meier with confidence intervals; means are restricted to the horizon.",),
+        ("Median: Kaplan–Meier, with its confidence interval; empty where it was not reached.",),
+        (),
+        groups.data.label(GROUP),
+    )
+
+
+def share_table(groups: Groups, named: Mapping[str, Estimate]) -> Table:
+    """Free of relapse at the horizon and mean time until it, by group; their difference."""
+    rows = []
+    for label in groups.labels:
+        cells = tuple(_cell(f"{part}[{label}]", named) for part in ("free", "rmst"))
+        rows.append(Row(f"group[{label}]", label, cells))
+    if "free_difference" in named:
+        ends = tuple(_cell(f"{part}_difference", named) for part in ("free", "rmst"))
+        rows.append(Row("difference", f"{groups.most} minus {groups.least}", ends))
+    return Table(
+        "shares_table",
+        "Free of relapse at the horizon",
+        (Column("free", "Share"), Column("rmst", "Mean days until then")),
+        tuple(rows),
+        ("Kaplan–Meier with confidence intervals; the means are restricted to the horizon.",),
         (),
         groups.data.label(GROUP),
     )
@@ -183,20 +197,21 @@ def attendance_table(known: Dataset, person: str) -> Table:
     )
 
 
+def covered(rows: Dataset, known: Dataset) -> float:
+    """The share of the time at risk for which the diary tells attendance."""
+    return person_years(known, "start", "stop") / person_years(rows, "start", "stop")
+
+
 def coverage_check(rows: Dataset, known: Dataset) -> Check:
-    """How much of the time at risk the diary tells attendance for."""
-
-    def days(data: Dataset) -> float:
-        return float((data.frame["stop"] - data.frame["start"]).sum())
-
-    covered = days(known) / days(rows)
+    """Whether the diary tells attendance for most of the time at risk."""
+    share = covered(rows, known)
     lost = int(rows.frame["event"].sum() - known.frame["event"].sum())
     return Check(
         "diary coverage",
-        "ok" if covered > 1 - MUCH_UNCOVERED else "caution",
+        "ok" if share > 1 - MUCH_UNCOVERED else "caution",
         (
             "The diary covers the seven days before for ",
-            Quantity(covered, "percent"),
+            Quantity(share, "percent"),
             " of the days at risk; on the rest attendance is unknown, not zero, and they are left "
             "out with ",
             Count(lost, "events"),

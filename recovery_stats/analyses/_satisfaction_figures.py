@@ -23,6 +23,7 @@ from recovery_stats.models.columns import Columns
 from recovery_stats.models.mixed import MixedFit
 
 POINTS_OF_A_LINE = 9
+MOST_NAMED_WAVES = 7  # more names would run into each other
 
 
 def figures(
@@ -49,6 +50,7 @@ def figures(
         outcome,
         (_trajectory(model),),
         points=True,
+        x_ticks=_wave_names(model),
         notes=("Observed means of the waves analysed, with confidence intervals of the mean.",),
     )
     if others := rivals_told(named):
@@ -91,6 +93,15 @@ def _trajectory(model: Model) -> Series:
     half = _half_width(model.asked.level) * grouped.std() / np.sqrt(n)
     x, y, low, high = (tuple(map(float, v)) for v in (mean.index, mean, mean - half, mean + half))
     return Series("Observed mean", x, y, low, high, tuple(map(int, n)))
+
+
+def _wave_names(model: Model) -> tuple[tuple[float, str], ...]:
+    """Names of the waves on the axis, where they have names and are few."""
+    variable = model.data.variable(model.asked.wave)
+    waves = sorted(map(float, model.data.frame[model.asked.wave].unique()))
+    if len(waves) > MOST_NAMED_WAVES or not all(w in variable.values for w in waves):
+        return ()
+    return tuple((w, variable.level(w)) for w in waves)
 
 
 def _clusters(model: Model, fit: MixedFit, cluster: str) -> CaterpillarFigure:

@@ -158,17 +158,14 @@ def require_change(model: Model) -> None:
 def main_estimates(model: Model, fit: MixedFit) -> Iterator[Estimate]:
     """The slopes within and between people, their difference, and the trend over time."""
     asked, level = model.asked, model.asked.level
-    label = model.data.label(asked.satisfaction)
     yield fit.estimate(
         {asked.within: 1.0},
         name="within",
-        label=f"{label}: within a person",
+        label="Within a person",
         level=level,
         rank="primary",
     )
-    yield fit.estimate(
-        {asked.between: 1.0}, name="between", label=f"{label}: between people", level=level
-    )
+    yield fit.estimate({asked.between: 1.0}, name="between", label="Between people", level=level)
     yield fit.estimate(
         {asked.between: 1.0, asked.within: -1.0},
         name="contextual",

@@ -64,7 +64,7 @@ def _pooled(model: Model) -> Iterator[Estimate]:
     yield fit.estimate(
         {asked.satisfaction: 1.0},
         name="pooled",
-        label="Naive: every row as if another person",
+        label="Naive: rows as if unrelated",
         level=asked.level,
         rank="naive",
     )
@@ -80,7 +80,7 @@ def _detrended(model: Model) -> Iterator[Estimate]:
         fit = rival.fit(rival.formula((name, asked.between), within_slope=False))
     except (NotEstimable, DataError):  # nobody has three waves
         return
-    found = _slope(model, fit, name, "detrended", "Deviation from the person's own trend")
+    found = _slope(model, fit, name, "detrended", "From the person's own trend")
     yield from _believable(found)
 
 
@@ -98,8 +98,8 @@ def _neighbours(model: Model, waves: Waves, occasion: str) -> Iterator[Estimate]
     usual = model.data.frame[asked.satisfaction] - model.data.frame[asked.within]
     before, after = (part_name(asked.satisfaction, part) for part in (BEFORE, AFTER))
     for short, name, beside, label in (
-        ("lagged", before, (), f"Its value at the {occasion} before"),
-        ("lead", after, (asked.within,), f"Its value at the {occasion} after (a test)"),
+        ("lagged", before, (), f"The {occasion} before"),
+        ("lead", after, (asked.within,), f"The {occasion} after (a test)"),
     ):
         deviation = around[name].reindex(model.data.frame.index) - usual
         data = model.data.with_column(Variable(name, label, measure="scale"), deviation)
