@@ -76,8 +76,6 @@ def _times(start: str | None) -> str:
 
 def curve_estimates(groups: Groups) -> tuple[Estimate, ...]:
     """Share free of relapse and mean time by group, differences of two groups, log-rank test."""
-    if groups.horizon <= groups.begin:
-        return ()
     each = (*_shares(groups), *_medians(groups), *_mean_times(groups))
     return (*each, *_differences(groups, {e.name: e for e in each}), *_logrank(groups))
 

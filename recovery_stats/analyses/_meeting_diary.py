@@ -122,7 +122,10 @@ def _sources(study: Study) -> tuple[Source, ...]:
 
 def _groups(case: _Case) -> Groups | None:
     data = landmark_data(case.asked, case.study, case.people)
-    return None if data is None else Groups.of(case.asked, data, MOST, LEAST, "landmark")
+    if data is None:
+        return None
+    groups = Groups.of(case.asked, data, MOST, LEAST, "landmark")
+    return groups if groups.horizon > groups.begin else None
 
 
 def _estimand(case: _Case) -> Estimand:

@@ -44,6 +44,7 @@ class Asked:
                 "meeting_frequency needs attendance: a diary (table 'meetings' with "
                 "'meeting_day') or a column known at entry ('frequency')."
             )
+        _check_days(q, diary)
         stays = q.stay_start is not None and q.stay_stop is not None and "stays" in study
         return cls(q, q.person, q.event, diary, stays)
 
@@ -62,6 +63,17 @@ class Asked:
     def time_column(self) -> str:
         """What the file calls the time that ends observation."""
         return str(self.q.time or self.q.exit_date)
+
+
+def _check_days(q: Any, diary: bool) -> None:
+    for name in ("landmark", "horizon"):
+        if getattr(q, name) < 1:
+            raise UsageError(f"Option {name!r} must be a day after entry (1 or more).")
+    if diary and q.horizon <= q.landmark:
+        raise UsageError(
+            f"Option 'horizon' (day {q.horizon}) must lie beyond 'landmark' (day {q.landmark}), "
+            "from which the curves are drawn."
+        )
 
 
 def terms(*names: str) -> str:

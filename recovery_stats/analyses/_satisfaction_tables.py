@@ -175,7 +175,10 @@ def _effect(model: Model, fit: MixedFit, term: str, depth: int) -> Row:
         ratio = model.sd(term) / model.sd(model.asked.outcome)
         standard = Quantity(fit.coefficient(term) * ratio)
     cells = (*(Ref(name, part) for part in PARTS), standard)
-    return Row(name, model.label(term), cells, depth)
+    # Its head says already what the row compares.
+    split = term in (model.asked.within, model.asked.between)
+    label = opening(model.data.label(model.asked.satisfaction)) if split else model.label(term)
+    return Row(name, label, cells, depth)
 
 
 def _variance(model: Model, fit: MixedFit) -> Table:

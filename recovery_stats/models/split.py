@@ -11,12 +11,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset
 
-WITHIN, BETWEEN, DETRENDED, BEFORE, AFTER = (
-    "within", "between", "detrended", "before", "after",
-)  # fmt: skip
+WITHIN, BETWEEN, DETRENDED = "within", "between", "detrended"
+BEFORE, AFTER = "before", "after"
 
 
 def split(data: Dataset, column: str, person: str) -> Dataset:
@@ -29,10 +27,8 @@ def split(data: Dataset, column: str, person: str) -> Dataset:
     mean = values.groupby(data.frame[person]).transform("mean")
     centre = mean.groupby(data.frame[person]).first().mean()
     label = data.label(column)
-    return _add(
-        _add(data, column, WITHIN, f"{label}, this wave against own mean", values - mean),
-        column, BETWEEN, f"{label}, own mean against other people", mean - centre,
-    )  # fmt: skip
+    data = _add(data, column, WITHIN, f"{label}, this wave against own mean", values - mean)
+    return _add(data, column, BETWEEN, f"{label}, own mean against other people", mean - centre)
 
 
 def detrend(data: Dataset, column: str, person: str, time: str) -> Dataset:
@@ -68,10 +64,8 @@ def shift(data: Dataset, column: str, person: str, wave: str) -> Dataset:
     label = data.label(column)
     for part, step, words in ((BEFORE, -1, "the wave before"), (AFTER, 1, "the wave after")):
         at = pd.MultiIndex.from_arrays([frame[person], position + step])
-        data = _add(
-            data, column, part, f"{label}, {words}",
-            pd.Series(known.reindex(at).to_numpy(), index=frame.index),
-        )  # fmt: skip
+        values = pd.Series(known.reindex(at).to_numpy(), index=frame.index)
+        data = _add(data, column, part, f"{label}, {words}", values)
     return data
 
 
@@ -81,13 +75,14 @@ def part_name(column: str, part: str) -> str:
 
 
 def _add(data: Dataset, column: str, part: str, label: str, values: pd.Series[float]) -> Dataset:
+    """Join a computed column: a plain number, whatever the column it came from was."""
     variable = replace(
-        data.variable(column), name=part_name(column, part), label=label, measure="scale",
+        data.variable(column),
+        name=part_name(column, part),
+        label=label,
+        measure="scale",
         values={},
-    )  # fmt: skip
-    return data.with_column(_numeric(variable), values)
-
-
-def _numeric(variable: Variable) -> Variable:
-    """A computed column is a plain number whatever the column it came from was."""
-    return replace(variable, kind="number", spss_format="F8.2")
+        kind="number",
+        spss_format="F8.2",
+    )
+    return data.with_column(variable, values)

@@ -385,6 +385,38 @@ def test_labels_of_the_forest_are_short():
     assert len({row.name for row in figure.rows}) == len(figure.rows)
 
 
+def test_weights_bring_robust_errors_by_person():
+    persons, meetings = cohort()
+    persons["w"] = 0.5 + persons["pid"] % 3
+    result = ask(study_of(persons, meetings), weights="w")
+    assert "robust errors" in result["weekly_7"].method
+    assert result["weekly_7"].n == len(persons)
+    assert "logrank" not in [e.name for e in result.estimates]
+    rows = day_by_day(persons, meetings).assign(w=lambda f: f["pid"] % 3 + 0.5)
+    fit = rs.cox("Surv(start, stop, event) ~ met", rows, weights="w", cluster="pid")
+    row = fit.tidy().iloc[0]
+    assert_allclose(np.log(result["weekly_7"].value), row["estimate"], rtol=CONVERGED)
+    assert_allclose(result["weekly_7"].se, row["std_error"], rtol=CONVERGED)
+    assert "weighted" in words(result)
+
+
+def test_a_horizon_before_the_landmark_and_days_before_entry_are_refused():
+    study = study_of(*cohort())
+    with pytest.raises(UsageError, match="beyond 'landmark'"):
+        ask(study, landmark=28, horizon=20)
+    with pytest.raises(UsageError, match="'landmark'"):
+        ask(study, landmark=0)
+    late = ask(study, landmark=119)
+    assert "curves" not in late.figures or late.figures["curves"].series
+    words(late)
+
+
+def test_a_difference_stands_on_its_smaller_group():
+    persons = in_arms().assign(arm=lambda f: np.where(f.index < 12, "Few", "Many"))
+    result = ask(study_of(persons), frequency="arm", horizon=60)
+    assert result["free_difference"].n == 12
+
+
 # --- bad input ----------------------------------------------------------------------------------
 
 
