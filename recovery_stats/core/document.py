@@ -91,7 +91,10 @@ EstimatePart = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """One printed aspect of an estimate. range = the interval alone; full = value, interval and p; per_100 = 100 × value."""
+    """One printed aspect of an estimate.
+
+    range = the interval alone; full = value, interval and p; per_100 = 100 × value.
+    """
 
     estimate: Estimate
     part: EstimatePart = "full"
@@ -313,7 +316,10 @@ Block = Heading | Paragraph | Bullets | Table | Figure | Flow | Checks | Estiman
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A whole report. badge: "SYNTHETIC" or "REAL"; `estimates` in the order of the Result."""
+    """A whole report. badge: "SYNTHETIC", "REAL" or nothing.
+
+    `estimates` stand in the order of the Result.
+    """
 
     analysis: str
     title: str

@@ -69,7 +69,7 @@ def inspect(
     if person is not None:
         blocks += [Heading("Waves a person"), waves_table(dataset, person)]
     blocks.append(_provenance(dataset))
-    return Document("inspect", f"What {name} holds", "REAL", tuple(blocks))
+    return Document("inspect", f"What {name} holds", "", tuple(blocks))
 
 
 def _opening(dataset: Dataset, name: str, person: str | None) -> tuple[Cell, ...]:

@@ -47,7 +47,10 @@ def _stands_alone(numbers: Any, code: float, variable: Variable) -> bool:
         return False
     if code < 0:
         return bool(low >= 0)
-    return _is_far(code - high, others, int((numbers == code).sum())) or _unlabelled(code, variable)
+    gap = code - high
+    if gap <= np.diff(others).max():
+        return False  # the tail of a count thins out without a gap
+    return _is_far(gap, others, int((numbers == code).sum())) or _unlabelled(code, variable)
 
 
 def _within(numbers: Any, code: float) -> Any:
@@ -63,5 +66,6 @@ def _is_far(gap: float, others: Any, count: int) -> bool:
 
 def _unlabelled(code: float, variable: Variable) -> bool:
     """A scale whose labels end two or more below the code."""
-    labelled = [c for c in variable.values if not isinstance(c, str)]
+    declared = variable.missing.covers
+    labelled = [c for c in variable.values if not isinstance(c, str) and not declared(c)]
     return len(labelled) > 1 and code - max(labelled) >= 2

@@ -95,10 +95,19 @@ def _contents(document: Document) -> str:
     return f'<nav aria-label="Contents"><ul>{links}</ul></nav>'
 
 
+def _badge(badge: str) -> str:
+    """Whether the data are real; nothing where nobody knows."""
+    if not badge:
+        return ""
+    word, explained = _text(badge), _text(BADGES.get(badge, ""))
+    line = f"<strong>{word} DATA</strong> <span>{explained}</span>"
+    return f'<p class="badge {word.lower()}">{line}</p>\n'
+
+
 def _page(document: Document, body: str) -> str:
     style = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
-    title, badge = _text(document.title), _text(document.badge)
-    explained = _text(BADGES.get(document.badge, ""))
+    title = _text(document.title)
+    called = f" ({_text(document.badge.lower())} data)" if document.badge else ""
     return f"""<!doctype html>
 <html lang="{_text(document.language)}">
 <head>
@@ -106,15 +115,14 @@ def _page(document: Document, body: str) -> str:
 <meta http-equiv="Content-Security-Policy" content="{POLICY}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="referrer" content="no-referrer">
-<title>{title} ({badge.lower()} data)</title>
+<title>{title}{called}</title>
 <style>
 {style}</style>
 </head>
 <body>
 <a class="skip" href="#report">Skip to the report</a>
 <header>
-<p class="badge {badge.lower()}"><strong>{badge} DATA</strong> <span>{explained}</span></p>
-<h1>{title}</h1>
+{_badge(document.badge)}<h1>{title}</h1>
 </header>
 <main id="report">
 {body}

@@ -29,7 +29,8 @@ LEADS = {"answer": "Answer.", "sure": "How sure?", "limits": "Not shown.", "warn
 def render(document: Document) -> bytes:
     """The whole document; every label is escaped, so that no data can become markup."""
     numbers = words.numbering(document)
-    blocks = [f"# {_escape(document.title)}", f"**{document.badge} DATA**"]
+    badge = f"**{document.badge} DATA**" if document.badge else ""
+    blocks = [f"# {_escape(document.title)}", badge]
     blocks += [_block(block, numbers.get(i, 0)) for i, block in enumerate(document.blocks)]
     return ("\n\n".join(block for block in blocks if block) + "\n").encode()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from dataclasses import dataclass
 from textwrap import fill, wrap
 
 from recovery_stats.core.document import (
@@ -24,43 +25,133 @@ from recovery_stats.report.words import clean
 WIDTH = 96
 LABEL_WIDTH = 44
 GAP = "  "
+NARROWEST = 10  # of a column of words
 
 
 def render(document: Document) -> bytes:
     """The whole document as text."""
     numbers = words.numbering(document)
-    head = f"{clean(document.title)}\n{'=' * len(clean(document.title))}\n{document.badge} DATA"
+    head = f"{clean(document.title)}\n{'=' * len(clean(document.title))}"
+    head += f"\n{document.badge} DATA" if document.badge else ""
     blocks = [_block(block, numbers.get(i, 0)) for i, block in enumerate(document.blocks)]
     return ("\n\n".join([head, *(block for block in blocks if block)]) + "\n").encode()
 
 
 def table(value: Table, number: str = "", width: int = WIDTH) -> str:
-    """A table with its caption above and notes below; wide labels are wrapped."""
-    titles = [f"{c.group}: {c.label}" if c.group else c.label for c in value.columns]
-    body = [[clean(text) for text in row] for row in words.printed(value)]
-    labels = ["  " * row.depth + clean(row.label) for row in value.rows]
-    head = clean(value.stub)
-    stub = min(max(map(_width, [head, *labels]), default=0), LABEL_WIDTH)
-    widths = [
-        max([_width(clean(title)), *(_width(row[j]) for row in body)])
-        for j, title in enumerate(titles)
-    ]
-    rule = "-" * min(stub + sum(w + len(GAP) for w in widths), width)
+    """A table with its caption above and notes below, no wider than `width` where it can be.
+
+    Words are wrapped within their column and columns without any word left out; numbers stay
+    whole, so that a table of many of them is set in parts below each other.
+    """
+    grid = _Grid.of(value)
     caption = fill(f"{number} {clean(value.caption)}".strip(), width)
-    lines = [caption, rule, _line(head, list(map(clean, titles)), stub, widths), rule]
-    for label, row in zip(labels, body, strict=True):
-        lines += _line(label, row, stub, widths).split("\n")
+    parts = [_part(grid, columns, width) for columns in _shared_out(grid, width)]
     notes = [fill(f"Note. {clean(note)}", width) for note in value.notes]
-    return "\n".join(line.rstrip() for line in [*lines, rule, *notes] if line)
+    return "\n".join(line for line in [caption, "\n\n".join(parts), *notes] if line)
 
 
-def _line(label: str, cells: list[str], stub: int, widths: list[int]) -> str:
-    """One row; a label too long for its column goes on over following lines."""
+@dataclass(frozen=True, slots=True)
+class _Grid:
+    """A table as text: the labels of the rows, then the columns, each with its heading."""
+
+    head: str
+    labels: list[str]
+    titles: list[str]
+    cells: list[list[str]]  # by column
+    words: list[bool]  # whether a column holds words rather than numbers
+
+    @classmethod
+    def of(cls, value: Table) -> _Grid:
+        titles = [clean(f"{c.group}: {c.label}" if c.group else c.label) for c in value.columns]
+        body = [[clean(text) for text in row] for row in words.printed(value)]
+        labels = ["  " * row.depth + clean(row.label) for row in value.rows]
+        cells = [[row[j] for row in body] for j in range(len(titles))]
+        wordy = [_is_words(value, j) for j in range(len(titles))]
+        kept = [j for j, w in enumerate(wordy) if not w or any(cells[j])]
+        return cls(
+            clean(value.stub),
+            labels,
+            [titles[j] for j in kept],
+            [cells[j] for j in kept],
+            [wordy[j] for j in kept],
+        )
+
+    @property
+    def stub(self) -> int:
+        return min(max(map(_width, [self.head, *self.labels]), default=0), LABEL_WIDTH)
+
+    def wide(self, j: int) -> int:
+        """The columns of the terminal that column `j` takes when nothing is wrapped."""
+        return max(map(_width, [self.titles[j], *self.cells[j]]))
+
+    def narrow(self, j: int) -> int:
+        """The least it needs: numbers whole, words in a few letters a line."""
+        if not self.words[j]:
+            whole = max(map(_width, self.cells[j]), default=0)
+            return max(whole, max(map(_width, self.titles[j].split()), default=0))
+        return min(self.wide(j), NARROWEST)
+
+
+def _is_words(value: Table, j: int) -> bool:
+    cells = [row.cells[j] for row in value.rows if j < len(row.cells)]
+    return all(c is None or isinstance(c, str) for c in cells)
+
+
+def _shared_out(grid: _Grid, width: int) -> list[list[int]]:
+    """The columns in as many parts as the width calls for, at their narrowest."""
+    parts: list[list[int]] = [[]]
+    used = grid.stub
+    for j in range(len(grid.titles)):
+        if parts[-1] and used + len(GAP) + grid.narrow(j) > width:
+            parts.append([])
+            used = grid.stub
+        parts[-1].append(j)
+        used += len(GAP) + grid.narrow(j)
+    return parts
+
+
+def _part(grid: _Grid, columns: list[int], width: int) -> str:
+    """Some of the columns beside the labels, the widest narrowed until they fit."""
+    widths = {j: grid.wide(j) for j in columns}
+    room = width - grid.stub - len(GAP) * len(columns)
+    while (excess := sum(widths.values()) - room) > 0:
+        loose = [j for j in columns if widths[j] > grid.narrow(j)]
+        if not loose:
+            break
+        widest = max(loose, key=lambda j: widths[j])
+        second = max([widths[j] for j in loose if j != widest], default=0)
+        target = max(widths[widest] - excess, second - 1, grid.narrow(widest))
+        widths[widest] = min(target, widths[widest] - 1)
+    rule = "-" * min(grid.stub + sum(w + len(GAP) for w in widths.values()), width)
+    lines = [rule, *_lines(grid, columns, widths, None), rule]
+    for i in range(len(grid.labels)):
+        lines += _lines(grid, columns, widths, i)
+    return "\n".join(line.rstrip() for line in [*lines, rule])
+
+
+def _lines(grid: _Grid, columns: list[int], widths: dict[int, int], row: int | None) -> list[str]:
+    """One row (None: the headings) on as many lines as its longest cell needs."""
+    label = grid.head if row is None else grid.labels[row]
     indent = label[: len(label) - len(label.lstrip())]
-    first, *rest = wrap(label, stub, subsequent_indent=f"{indent}  ") or [""]
-    padded = [" " * (w - _width(c)) + c for c, w in zip(cells, widths, strict=True)]
-    lines = [GAP.join([first + " " * (stub - _width(first)), *padded]), *rest]
-    return "\n".join(lines)
+    stacks = [wrap(label, grid.stub, subsequent_indent=f"{indent}  ") or [""]]
+    for j in columns:
+        text = grid.titles[j] if row is None else grid.cells[j][row]
+        stacks.append(wrap(text, widths[j]) if _width(text) > widths[j] else [text])
+    height = max(map(len, stacks))
+    filled = [[*stack, *[""] * (height - len(stack))] for stack in stacks]
+    sides = [(grid.stub, True), *((widths[j], grid.words[j]) for j in columns)]
+    return [
+        GAP.join(
+            _set(stack[i], w, left=left) for stack, (w, left) in zip(filled, sides, strict=True)
+        )
+        for i in range(height)
+    ]
+
+
+def _set(text: str, width: int, *, left: bool) -> str:
+    """Words to the left of their column, numbers to the right."""
+    room = " " * (width - _width(text))
+    return text + room if left else room + text
 
 
 def _width(text: str) -> int:

@@ -105,11 +105,18 @@ def test_keys() -> None:
         ([0, 1], []),
         ([-3, -1, 0, 2], []),
         ([5, 9], []),
+        ([0, 0, 1, 1, 1, 2, 2, 3, 4, 5, 6, 7, 8], []),  # the tail of a count
     ],
 )
 def test_suspicious_codes(values: list[float], codes: list[float]) -> None:
     data = cohort(x=np.array(values * 4, dtype=float))
     assert [code for _, code, _ in suspicious(data)] == codes
+
+
+def test_a_label_of_a_missing_code_is_no_end_of_a_scale() -> None:
+    data = cohort(x=[0.0, 1, 2, 3, 4, 5, 6, 7] * 3)
+    book = Codebook({"x": Variable("x", values={-97.0: "n/a"}, missing=MissingRule((-97.0,)))})
+    assert not list(suspicious(dataclasses.replace(data, codebook=book)))
 
 
 def test_labelled_codes_are_not_suspicious() -> None:
