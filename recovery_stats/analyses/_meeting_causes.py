@@ -72,7 +72,7 @@ def cause_estimates(causes: Causes, models: Models, horizon: float) -> Iterator[
         yield fit.estimate(
             {MAIN: 1.0},
             name=f"hr_cause[{code:g}]",
-            label=f"{label}: per meeting in the last 7 days",
+            label=f"{label}: one more in the last 7 days",
             level=models.asked.q.level,
         )
 
@@ -131,7 +131,7 @@ def cause_table(causes: Causes, named: dict[str, Estimate]) -> Table:
         (
             Column("n", "People"),
             Column("incidence", "Share by the horizon"),
-            Column("hr", "HR per meeting in the last 7 days"),
+            Column("hr", "HR, one more in the last 7 days"),
         ),
         tuple(rows),
         (

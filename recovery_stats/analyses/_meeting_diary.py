@@ -17,7 +17,7 @@ from recovery_stats.analyses._meeting_rows import (
     known_rows,
     landmark_data,
 )
-from recovery_stats.analyses._wording import holding
+from recovery_stats.analyses._wording import holding, plural
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset, Source
 from recovery_stats.core.document import Cell, Count, Figure, Quantity, Ref, Table
@@ -31,7 +31,7 @@ ATTENDED = tuple(f"group[{g}]" for g in ("Less than 1", "3 or 4", "5 or more"))
 OTHERS = ("unadjusted", "no_house", "lag_7", "lag_14")
 NAIVE = ("naive_weekly", "naive_total")
 MAIN_HEADS = (
-    ("Per meeting a week", WINDOWS),
+    ("One more a week", WINDOWS),
     (f"In the last 7 days, against {REFERENCE_GROUP}", ATTENDED),
     ("Protection that fades", ("recency",)),
 )
@@ -129,14 +129,15 @@ def _groups(case: _Case) -> Groups | None:
 
 
 def _estimand(case: _Case) -> Estimand:
+    name = case.asked.q.meeting_name
     return Estimand(
         population=case.study.protocol.population,
-        treatment="one more meeting in the seven days before the day at risk, against that many "
+        treatment=f"one more {name} in the seven days before the day at risk, against that many "
         "less, at equal covariates",
         endpoint="first relapse, in days from entry",
         intercurrent="death, incarceration and loss to follow-up end observation (cause-specific "
-        "hazard); meetings after relapse are not counted",
-        summary="hazard ratio of relapse per meeting in the last seven days",
+        f"hazard); {plural(name)} after relapse are not counted",
+        summary=f"hazard ratio of relapse per {name} in the last seven days",
     )
 
 
@@ -147,6 +148,8 @@ def _facts(case: _Case, groups: Groups | None, named: Mapping[str, Estimate]) ->
         "people": Count(len(case.people)),
         "relapses": Count(int(case.people.frame[EVENT].sum()), "events"),
         "person_years": Quantity(pages.person_years(case.known, "start", "stop")),
+        "meeting": q.meeting_name,
+        "meetings": plural(q.meeting_name),
         "mean_meetings": Quantity(float((frame["meetings_last7"] * days).sum() / days.sum())),
         "covered": Quantity(pages.covered(case.rows, case.known), "percent"),
         "late": Count(pages.late_entry(case.asked, case.people)),
@@ -195,14 +198,14 @@ def _checks(case: _Case, models: Models, named: Mapping[str, Estimate]) -> Itera
     yield pages.coverage_check(case.rows, case.known)
     yield from pages.day_zero_check(case.asked, case.study)
     if not any(name in named for name in ATTENDED):
-        words = "Groups of attendance have no comparable relapses; the slope per meeting stands."
+        words = "Groups of attendance have no comparable relapses; the slope stands."
         yield Check("attendance groups", "caution", (words,))
     yield from models.main.checks()
 
 
 def _descriptions(case: _Case) -> Iterator[Table]:
     yield pages.people_table(case.asked, case.people)
-    yield pages.attendance_table(case.known, "person")
+    yield pages.attendance_table(case.known, case.asked.q.meeting_name)
     yield pages.lost_table(case.asked, case.study)
 
 
@@ -219,10 +222,7 @@ def _tables(
         "Hazard of relapse by attendance before the day at risk",
         MAIN_HEADS,
         named,
-        (
-            "Just after a meeting: against long after the last one, protection halving as the "
-            "methods say.",
-        ),
+        ("Just after one: against long after the last, protection halving as the methods say.",),
     )
     if case.asked.q.sensitivity:
         yield pages.ratio_table(

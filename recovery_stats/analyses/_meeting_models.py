@@ -56,7 +56,7 @@ class Models:
         return (*found, *self._others(), *self._naive()) if self.asked.q.sensitivity else found
 
     def _windows(self) -> Iterator[Estimate]:
-        yield self._row(self.main, MAIN, MAIN, "Meetings in the last 7 days", "primary")
+        yield self._row(self.main, MAIN, MAIN, "In the last 7 days", "primary")
         for window in WINDOWS[1:]:
             name = f"weekly_{window}"
             fit = _fit(self.asked, self.rows, (name,))
@@ -81,7 +81,7 @@ class Models:
             fit = _fit(self.asked, self.rows, ("recency",))
         except NotEstimable:
             return
-        yield self._row(fit, "recency", "recency", "Just after a meeting", "secondary")
+        yield self._row(fit, "recency", "recency", "Just after one", "secondary")
 
     def _others(self) -> Iterator[Estimate]:
         """The main model with less beside it, and with attendance counted earlier."""

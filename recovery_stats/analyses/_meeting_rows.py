@@ -84,7 +84,7 @@ def known_rows(asked: Asked, rows: Dataset) -> Dataset:
         )
     for window in WINDOWS:
         weekly = data.frame[f"meetings_last{window}"] * (7.0 / window)
-        label = f"Meetings a week, last {window} days"
+        label = f"Attendance a week, last {window} days"
         data = data.with_column(Variable(f"weekly_{window}", label, measure="scale"), weekly)
     return data
 
@@ -129,4 +129,4 @@ def grouped(
         return None
     order = sorted(seen, key=lambda label: (label != first, labels.index(label)))
     values = pd.Categorical([labels[c] for c in codes], categories=order)
-    return data.with_column(Variable(GROUP, "Meetings a week"), values)
+    return data.with_column(Variable(GROUP, "Attended a week"), values)

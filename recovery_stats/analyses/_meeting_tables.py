@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from recovery_stats.analyses._meeting_curves import Groups
 from recovery_stats.analyses._meeting_people import EVENT, TIME, Asked
 from recovery_stats.analyses._meeting_rows import GROUP, GROUPS
+from recovery_stats.analyses._wording import opening, plural
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.document import (
@@ -21,6 +22,7 @@ from recovery_stats.core.document import (
 )
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.core.study import Study
+from recovery_stats.models.reshape import PERSON
 from recovery_stats.models.summary import missing_table, table_one
 from recovery_stats.models.survival import CoxFit
 
@@ -170,7 +172,7 @@ def lost_table(asked: Asked, study: Study) -> Table:
     return missing_table(study["persons"], list(columns))
 
 
-def attendance_table(known: Dataset, person: str) -> Table:
+def attendance_table(known: Dataset, meeting_name: str) -> Table:
     """Share of the time at risk spent at each attendance in the seven days before."""
     frame = known.frame
     days = frame["stop"] - frame["start"]
@@ -178,7 +180,7 @@ def attendance_table(known: Dataset, person: str) -> Table:
     rows = []
     for (low, label), high in zip(GROUPS, ends, strict=True):
         inside = (frame["meetings_last7"] >= low) & (frame["meetings_last7"] < high)
-        people = int(frame.loc[inside, person].nunique())
+        people = int(frame.loc[inside, PERSON].nunique())
         share = Quantity(float(days[inside].sum() / days.sum()), "percent", people)
         relapses = Count(int(frame.loc[inside, "event"].sum()), "events")
         rows.append(Row(f"attended[{label}]", label, (Count(people), share, relapses)))
@@ -193,7 +195,7 @@ def attendance_table(known: Dataset, person: str) -> Table:
         tuple(rows),
         (),
         (),
-        "Meetings in 7 days",
+        f"{opening(plural(meeting_name))} in 7 days",
     )
 
 
@@ -228,8 +230,8 @@ def day_zero_check(asked: Asked, study: Study) -> Iterator[Check]:
     zero = int(((frame[asked.q.time] == 0) & (frame[asked.event] == 1)).sum())
     if zero:
         words = (
-            " people relapsed on the day of entry. No day before it could hold a meeting, so they "
-            "are in the flow and not in the models."
+            " people relapsed on the day of entry. No day before it could be attended, so they are in "
+            "the flow and not in the models."
             if asked.diary
             else " people relapsed on the day of entry; they are kept, as events on day 0."
         )

@@ -77,6 +77,7 @@ class Question(Common):
     )
     stay_start: str | None = column("First day of the stay.", table="stays", role="start")
     stay_stop: str | None = column("Day of leaving.", table="stays", role="stop")
+    meeting_name: str = option("What a meeting is called in the text.", default="meeting")
     period: str = option("What meeting_day counts.", default="day", choices=("day", "week"))
     landmark: int = option("Day at which attendance so far makes the groups.", default=28)
     horizon: int = option("Days to which risks and mean times are told.", default=365)

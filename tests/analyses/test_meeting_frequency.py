@@ -378,6 +378,12 @@ def test_notes_and_confidence_stand_on_the_first_screen():
         assert causal not in first
 
 
+def test_what_is_attended_has_its_own_name():
+    text = words(ask(study_of(*cohort()), meeting_name="clinic visit"))
+    assert "a week with more clinic visits?" in text
+    assert "meeting" not in text.split("## Checks")[0].replace("meeting frequency", "")
+
+
 def test_labels_of_the_forest_are_short():
     result = ask(study_of(*cohort()), adjust=["age"])
     figure = result.figures["forest"]
