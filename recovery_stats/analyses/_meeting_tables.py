@@ -230,7 +230,7 @@ def day_zero_check(asked: Asked, study: Study) -> Iterator[Check]:
     zero = int(((frame[asked.q.time] == 0) & (frame[asked.event] == 1)).sum())
     if zero:
         words = (
-            " people relapsed on the day of entry. No day before it could be attended, so they are in "
+            " people relapsed on the day of entry. No day before it could be attended; they are in "
             "the flow and not in the models."
             if asked.diary
             else " people relapsed on the day of entry; they are kept, as events on day 0."
