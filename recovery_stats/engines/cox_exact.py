@@ -62,9 +62,10 @@ def sum_given_count(X: Array, eta: Array, d: int) -> tuple[float, Array, Array]:
     if d == 1:
         return _single(X, eta)
     log_rho = _balance(eta, d)
-    p = expit(eta + log_rho)
-    log_product = float(-np.sum(np.log1p(-p)))
-    pmf, first, second = _recursion(X - X.mean(axis=0), p, d)
+    # 1 - p by itself: subtracting would lose the digits of a row that is almost sure to be chosen.
+    p, q = expit(eta + log_rho), expit(-(eta + log_rho))
+    log_product = float(np.logaddexp(0.0, eta + log_rho).sum())
+    pmf, first, second = _recursion(X - X.mean(axis=0), p, q, d)
     mean = first[d] / pmf[d]
     variance = second[d] / pmf[d] - np.outer(mean, mean)
     log_e = float(np.log(pmf[d])) + log_product - d * log_rho
@@ -85,12 +86,15 @@ def _balance(eta: Array, d: int) -> float:
     return float(brentq(lambda t: expit(eta + t).sum() - d, low, high, xtol=1e-8))
 
 
-def _recursion(X: Array, p: Array, d: int) -> tuple[Array, Array, Array]:
-    """P(N = j) and the first two moments of the chosen rows' sum on N = j, for j = 0 … d."""
-    q = X.shape[1]
-    pmf, first, second = np.zeros(d + 1), np.zeros((d + 1, q)), np.zeros((d + 1, q, q))
+def _recursion(X: Array, p: Array, q: Array, d: int) -> tuple[Array, Array, Array]:
+    """P(N = j) and the first two moments of the chosen rows' sum on N = j, for j = 0 … d.
+
+    p (m,), q (m,): the chances of each row to be chosen and not to be.
+    """
+    k = X.shape[1]
+    pmf, first, second = np.zeros(d + 1), np.zeros((d + 1, k)), np.zeros((d + 1, k, k))
     pmf[0] = 1.0
-    for x, chance in zip(X, p, strict=True):
+    for x, chance, otherwise in zip(X, p, q, strict=True):
         took_first = first[:-1] + pmf[:-1, None] * x
         cross = first[:-1, :, None] * x
         took_second = (
@@ -98,7 +102,7 @@ def _recursion(X: Array, p: Array, d: int) -> tuple[Array, Array, Array]:
         )
         pmf_up = pmf[:-1] * chance
         for part in (pmf, first, second):
-            part *= 1 - chance
+            part *= otherwise
         pmf[1:] += pmf_up
         first[1:] += chance * took_first
         second[1:] += chance * took_second

@@ -193,6 +193,23 @@ def test_exact_likelihood_over_all_subsets(entry: bool) -> None:
     )
 
 
+@pytest.mark.parametrize("spread", [5.0, 50.0])
+def test_exact_sums_keep_their_digits_when_some_rows_are_sure_to_be_chosen(spread: float) -> None:
+    rng = np.random.default_rng(3)
+    eta, X, d = np.linspace(-spread, spread, 9), rng.normal(size=(9, 2)), 4
+    chosen = [list(c) for c in combinations(range(9), d)]
+    log_each = np.array([eta[c].sum() for c in chosen])
+    share = np.exp(log_each - log_each.max())
+    log_e = log_each.max() + np.log(share.sum())
+    sums = np.array([X[c].sum(axis=0) for c in chosen])
+    mean = share @ sums / share.sum()
+    variance = ((sums - mean).T * share) @ (sums - mean) / share.sum()
+    found = cox_exact.sum_given_count(X, eta, d)
+    assert found[0] == pytest.approx(log_e, rel=EXACT)
+    np.testing.assert_allclose(found[1], mean, rtol=CLOSED_FORM)
+    np.testing.assert_allclose(found[2], variance, rtol=CLOSED_FORM, atol=EXACT)
+
+
 @pytest.mark.parametrize("ties", ["efron", "breslow", "exact"])
 def test_information_is_minus_the_derivative_of_the_score(ties: str) -> None:
     data = draw(7, n=40, p=3, entry=True)
