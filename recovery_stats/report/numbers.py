@@ -31,6 +31,7 @@ MOST_DECIMALS = 3
 SMALLEST_P = Decimal("0.001")
 PERCENT_DECIMAL_FROM = 100
 MINUS = "−"
+VAST = 1e15  # from here on digits stand for nothing
 NO_NUMBER = "n/a"
 NO_LIMIT = "not estimable"
 WITHHELD = "hidden"
@@ -55,6 +56,8 @@ def fixed(value: float, decimals: int) -> str:
         return NO_NUMBER
     if math.isinf(value):
         return "∞" if value > 0 else f"{MINUS}∞"
+    if abs(value) >= VAST:
+        return scientific(value)
     rounded = snap(value).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_EVEN)
     text = f"{abs(rounded):,.{decimals}f}"
     return f"{MINUS}{text}" if rounded < 0 else text
@@ -95,7 +98,7 @@ def plain(value: float, decimals: int | None = None, style: str = "plain") -> st
 
 
 def scientific(value: float) -> str:
-    """A minute number as 4.1 × 10⁻⁹."""
+    """A minute or vast number as 4.1 × 10⁻⁹."""
     digits, _, exponent = f"{snap(value):.1e}".partition("e")
     raised = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
     return f"{digits.replace('-', MINUS)} × 10{raised}"

@@ -120,3 +120,8 @@ def test_a_column_shares_its_decimals() -> None:
 def test_ticks_share_decimals() -> None:
     assert numbers.ticks([0.0, 0.25, 0.5]) == ["0.00", "0.25", "0.50"]
     assert numbers.ticks([-10.0, 0.0]) == ["−10", "0"]
+
+
+def test_vast_numbers_are_short() -> None:
+    assert numbers.fixed(-1e200, 1) == "−1.0 × 10²⁰⁰"
+    assert cell(Quantity(3e22)) == "3.0 × 10²²"
