@@ -57,8 +57,9 @@ def load_study(path: str | Path, *, allow_outside: bool = False, prune: bool = F
     protocol = read_protocol(
         path, analyses=kinds(), formats=tuple(FORMATS), allow_outside=allow_outside
     )
-    read = _Reader(path.parent, columns_used(protocol) if prune else None)
-    tables = {name: _prepared(read(spec), spec) for name, spec in protocol.tables.items()}
+    tables = _read_tables(protocol, path.parent, columns_used(protocol) if prune else None)
+    if prune and _names_unknown(protocol, tables):
+        tables = _read_tables(protocol, path.parent, None)  # to say which columns there are
     study = recode_events(with_file_weights(Study(tables, protocol)))
     return _people_of_a_shared_file(study)
 
@@ -72,6 +73,25 @@ def _people_of_a_shared_file(study: Study) -> Study:
     if persons is None or files.count(persons.file) < 2:
         return study
     return one_row_a_person(study, (u.column for u in uses_of(study) if u.table == "persons"))
+
+
+def _read_tables(
+    protocol: Protocol, folder: Path, wanted: frozenset[str] | None
+) -> dict[str, Dataset]:
+    read = _Reader(folder, wanted)
+    return {name: _prepared(read(spec), spec) for name, spec in protocol.tables.items()}
+
+
+def _names_unknown(protocol: Protocol, tables: Mapping[str, Dataset]) -> bool:
+    """Whether an analysis names a column that no table has."""
+    known = {str(c) for data in tables.values() for c in data.frame.columns}
+    return any(
+        column not in known
+        for analysis in protocol.analyses
+        for option in options_of(analyses.get(analysis.kind).question)
+        if option.column
+        for column in _several(analysis.options.get(option.name, ()))
+    )
 
 
 def _refuse_absent(path: Path) -> None:

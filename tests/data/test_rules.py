@@ -426,3 +426,16 @@ def test_stored_bad_inputs(case: str, table: str, roles: Mapping[str, str], name
     spec = TableSpec(table, "t.csv", roles={**usual, **roles})
     given = Study({table: dataset({c: frame[c] for c in frame})}, Protocol(tables={table: spec}))
     assert named in " ".join(problems(given))
+
+
+def test_somebody_is_observed() -> None:
+    assert "All 4 times are 0" in the_problem(study(persons=persons(days=[0.0] * 4)))
+    days = {"entered": [5.0] * 4, "left": [5.0] * 4}
+    roles = {"persons": {"entry_date": "entered", "exit_date": "left"}}
+    data = dataset({**PERSONS, **days, "relapse": [0.0] * 3 + [1.0], "days": [1.0, 2, 3, 1]})
+    assert "for all 4 people" in the_problem(study(persons=data, roles=roles))
+
+
+def test_people_who_disagree_with_themselves_are_told_by_column() -> None:
+    data = dataset({**PERSONS, "pid": [1.0, 1.0, 2.0, 3.0]})
+    assert "'days' differ between rows of one person" in the_problem(study(persons=data))

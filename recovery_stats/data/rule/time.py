@@ -20,6 +20,7 @@ from recovery_stats.data.rule.bound import (
 )
 from recovery_stats.errors import rows_phrase
 
+NOBODY = "Nobody was observed for any time: see whether the right column is named."
 DEATH = re.compile(r"\b(death|dead|died|deceased)\b", re.IGNORECASE)
 
 
@@ -57,6 +58,20 @@ def entry_precedes_exit(bound: Bound) -> Iterator[Finding]:
         if rows:
             message = f"Entry after {last.column!r} in {rows_phrase(rows)}."
             yield bound.problem(first, message, "Correct the days.")
+
+
+def somebody_is_observed(bound: Bound) -> Iterator[Finding]:
+    """Observation lasts longer than its first moment for somebody."""
+    time = bound.first("persons", "time")
+    times = bound.numbers(time)
+    if time and times is not None and times.notna().any() and (times.dropna() == 0).all():
+        yield bound.problem(time, f"All {int(times.notna().sum())} times are 0.", NOBODY)
+    first, last = _dates(bound)
+    if first and last and _one_clock(bound, first, last):
+        span = (_days(bound, last) - _days(bound, first)).dropna()
+        if len(span) and not (span != span.iloc[0] * 0).any():
+            message = f"The same as {last.column!r} for all {len(span)} people who have both."
+            yield bound.problem(first, message, NOBODY)
 
 
 def events_precede_exit(bound: Bound) -> Iterator[Finding]:
@@ -212,6 +227,7 @@ def _person_days(bound: Bound, use: Use, person: Use) -> Values:
 RULES = (
     times_are_possible,
     entry_precedes_exit,
+    somebody_is_observed,
     events_precede_exit,
     recorded_events_precede_exit,
     stays_run_forward,
