@@ -7,9 +7,9 @@ On the preset plain-without-frailty the absolute bias of each estimate must stay
 empirical standard error plus two Monte Carlo errors, and its 95 % interval must cover the truth
 in 93 to 97 % of the studies. On the preset null the same analyses must reject in 3 to 7 %, while
 the naive ones reject nearly always. The realistic mess is on (dropout, loss, late entry, heaping,
-refusals, moves) but for careless answers to the satisfaction items: they are error in a
-predictor and pull any slope on it towards zero, which no analysis here undoes. Exits with 1 where one of these does not hold. The numbers
-of the last full run stand in synthetic_data/recovery.md.
+refusals, moves) but for careless answers to the satisfaction items: they are error in a predictor
+and pull any slope on it towards zero, which no analysis here undoes. Exits with 1 where one of
+these does not hold. The numbers of the last full run stand in synthetic_data/recovery.md.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ CLAIMS = (
     Claim("Log hazard just after a meeting", "meeting_frequency", "recency", "theta", -1.0),
     Claim("Log hazard per meeting in 7 days", "meeting_frequency", "weekly_7",
           "cox_week_meetings"),
-    Claim("Log hazard while living in a house, by house", "collaborative_housing", "in_house", "b_house",
+    Claim("Log hazard while living in a house", "collaborative_housing", "in_house", "b_house",
           clustered=False),
     Claim("The same, the eight sites as clusters", "collaborative_housing", "in_house", "b_house",
           cautious=True),
@@ -104,7 +104,7 @@ def study_of(preset: str, persons: int, seed: int) -> tuple[Draw, ...]:
 
 
 def without_clusters(study):
-    """The same study with no column declared as a cluster."""
+    """The same study with no column declared as a cluster: the analysis then takes the house."""
     tables = {
         name: replace(spec, roles={k: v for k, v in spec.roles.items() if k != "cluster"})
         for name, spec in study.protocol.tables.items()
