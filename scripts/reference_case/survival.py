@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,8 +47,8 @@ def cox(case: Case) -> Values:
     return _hazards(fit, names) | _proportionality(fit, names)
 
 
-def cause_specific(case: Case) -> Values:
-    """Cox models of each cause, from a formula such as `time, cause ~ x`."""
+def causes(case: Case) -> Values:
+    """Cox models of each cause, and Fine and Gray's of the first, from `time, cause ~ x`."""
     left, _, right = case.formula.partition("~")
     time, _, cause = (part.strip() for part in left.partition(","))
     if not cause:
@@ -58,6 +58,19 @@ def cause_specific(case: Case) -> Values:
         formula = f"Surv({quote(time)}, {quote(cause)} == {code}) ~ {right}"
         found = _hazards(rs.cox(formula, case.frame), Names(formula, case.wrapped))
         values |= {f"cs{code}.{key}": value for key, value in found.items()}
+    left = f"Surv({quote(time)}, {quote(cause)})"
+    return values | _subdistribution(f"{left} ~ {right}", case)
+
+
+def _subdistribution(formula: str, case: Case) -> Values:
+    if not hasattr(rs, "fine_gray"):
+        return {}
+    of = int(case.option("cause", "failcode", default=1))
+    fit, names = rs.fine_gray(formula, case.frame, cause=of), Names(formula, case.wrapped)
+    values: Values = {"fg.loglik": fit.glance()["log_likelihood"].iloc[0]}
+    for row in fit.tidy().itertuples():
+        term = names.term(str(row.term))
+        values[f"fg.beta[{term}]"], values[f"fg.se[{term}]"] = row.estimate, row.std_error
     return values
 
 
@@ -204,7 +217,7 @@ def _others(case: Case, groups: Iterable[str]) -> Values:
 def competing(case: Case) -> Values:
     """Aalen-Johansen curves by group, under the names of survival and of cmprsk."""
     if "formula" in case.model:
-        return cause_specific(case)
+        return causes(case)
     named = causes_of(str(case.model["event"]))
     column = re.match(r"\s*([\w.]+)", str(case.model["event"]))
     groups = _groups(case)
@@ -214,12 +227,20 @@ def competing(case: Case) -> Values:
     times = _times(case, fit.tidy()["time"])
     values: Values = {}
     for label, row in _labelled(fit.at(times), groups):
-        word = named.get(int(row.cause), str(row.cause)) if str(row.cause).isdigit() else row.cause
-        word, at = KEY_OF_CAUSE.get(word, word), number(row.time)
+        word, at = _key_of(str(row.cause), named), number(row.time)
         values[f"cif_{word}[{label}|{at}]"] = row.estimate
         values[f"se_{word}[{label}|{at}]"] = row.std_error
         values[f"cmprsk_est[{row.group if groups else 1} {row.cause}|{at}]"] = row.estimate
+    if groups and hasattr(fit, "gray_test"):
+        for row in fit.gray_test().tidy().itertuples():
+            word = _key_of(str(row.cause), named)
+            values |= {f"gray_{word}": row.statistic, f"gray_{word}_p": row.p_value}
     return values
+
+
+def _key_of(cause: str, named: Mapping[int, str]) -> str:
+    word = named.get(int(cause), cause) if cause.isdigit() else cause
+    return KEY_OF_CAUSE.get(word, word)
 
 
 # --- concordance -----------------------------------------------------------------------------
