@@ -9,11 +9,12 @@ from pathlib import Path
 
 from recovery_stats.errors import RecoveryError
 
-from . import effect, linear, mixed, survival
+from . import effect, generalised, linear, mixed, survival
 from .case import CannotAnswer, Case, Values, read_case
 
 BY_KIND: dict[str, Callable[[Case], Values]] = {
     "lmm": mixed.mixed,
+    "glmm": generalised.generalised,
     "gls": mixed.compound_symmetry,
     "mmrm": mixed.compound_symmetry,
     "cox": survival.cox,

@@ -84,6 +84,12 @@ def _parts(fit: Any, names: Names) -> Values:
         "icc": fit.icc(),
     }
     values |= {f"ngroups[{names.group(g)}]": m for g, m in fit.groups.items()}
+    return values | random_part(fit, names)
+
+
+def random_part(fit: Any, names: Names) -> Values:
+    """Variances, covariances and predicted effects of the random factors."""
+    values: Values = {}
     for row in fit.variance_components().itertuples():
         if row.group == "Residual":
             continue
