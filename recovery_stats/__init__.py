@@ -21,7 +21,13 @@ if TYPE_CHECKING:
     from recovery_stats.data.sav_write import write_spss
     from recovery_stats.data.synthetic import synthetic_study
     from recovery_stats.models.mixed import lmm
-    from recovery_stats.models.survival import cox, kaplan_meier, logrank
+    from recovery_stats.models.survival import (
+        cox,
+        cumulative_incidence,
+        fine_gray,
+        kaplan_meier,
+        logrank,
+    )
     from recovery_stats.study.table import read_study
     from recovery_stats.study.workflow import Result, answer
 
@@ -33,6 +39,8 @@ _HOME = {
     "Study": "recovery_stats.core.study",
     "answer": "recovery_stats.study.workflow",
     "cox": "recovery_stats.models.survival",
+    "cumulative_incidence": "recovery_stats.models.survival",
+    "fine_gray": "recovery_stats.models.survival",
     "kaplan_meier": "recovery_stats.models.survival",
     "lmm": "recovery_stats.models.mixed",
     "logrank": "recovery_stats.models.survival",
@@ -47,6 +55,8 @@ __all__ = [
     "Study",
     "answer",
     "cox",
+    "cumulative_incidence",
+    "fine_gray",
     "kaplan_meier",
     "lmm",
     "logrank",

@@ -106,12 +106,14 @@ def fit(
     problem = prepare(X, stop, event, start, strata, weights, offset, ties)
 
     def evaluate(beta: Array) -> Evaluation | None:
-        return (evaluate_exact if ties == "exact" else evaluate_moments)(problem, beta)
+        # A coefficient that runs away overflows before it is refused: no news for the screen.
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+            return (evaluate_exact if ties == "exact" else evaluate_moments)(problem, beta)
 
     null = evaluate(np.zeros(X.shape[1]))
     if null is None:
         raise ConvergenceError("The partial likelihood is not finite at a hazard ratio of one.")
-    refuse_aliased(problem, null)
+    refuse_aliased(null.information, float(problem.mean_weight @ problem.risk.n_events))
     beta, last, steps = maximise(evaluate, null)
     moments = last if isinstance(last, Moments) else None
     inverse = _invert(last.information)
@@ -144,16 +146,15 @@ def _invert(information: Array) -> Array:
     return np.asarray(cho_solve(cho_factor(information), np.eye(len(information))))
 
 
-def refuse_aliased(problem: Problem, null: Evaluation) -> None:
+def refuse_aliased(information: Array, events: float) -> None:
     """Raise ColumnsNotEstimable for columns without variation of their own in any risk set.
 
-    Gaussian elimination of the information at beta = 0 in the order of the columns, each
-    measured against its own variation among all rows.
+    information (p, p): at beta = 0, of columns scaled to unit variance; events: their weight.
+    Gaussian elimination in the order of the columns, each measured against its own variation.
     """
-    left = null.information.copy()
+    left = information.copy()
     own = np.diag(left).copy()
-    total = float(problem.mean_weight @ problem.risk.n_events)
-    constant = tuple(np.flatnonzero(own <= ALIASED**2 * total).tolist())
+    constant = tuple(np.flatnonzero(own <= ALIASED**2 * events).tolist())
     if constant:
         raise ColumnsNotEstimable(
             constant, "no variation among those at risk together, so nothing to compare"

@@ -347,7 +347,7 @@ def logrank(
             expected + part[1],
             variance + part[2],
         )
-    statistic, df = _chi_squared(observed - expected, variance)
+    statistic, df = chi_squared(observed - expected, variance)
     n = np.bincount(group, minlength=G)
     return LogRank(observed, expected, n, variance, statistic, df, float(chi2.sf(statistic, df)))
 
@@ -386,7 +386,7 @@ def _count(at: Ints, group: Ints, size: int, G: int) -> Array:
     return np.bincount(group * size + at, minlength=G * size).reshape(G, size).astype(float)
 
 
-def _chi_squared(difference: Array, variance: Array) -> tuple[float, int]:
+def chi_squared(difference: Array, variance: Array) -> tuple[float, int]:
     """Quadratic form over the groups that were ever at risk beside another."""
     compared = np.flatnonzero(np.diag(variance) > 0)
     if len(compared) < 2:

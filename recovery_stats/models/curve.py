@@ -12,12 +12,17 @@ from scipy.stats import norm
 
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.document import Series
-from recovery_stats.engines import curves
+from recovery_stats.engines import curves, gray
 from recovery_stats.engines.curves import Incidence, Interval, LifeTable, Survival
 from recovery_stats.errors import NotEstimable, UsageError, unknown
 from recovery_stats.models.columns import Array, Columns, Grouping, IntArray
 from recovery_stats.models.formula import Formula, Variable, columns_of
-from recovery_stats.models.observation import Observation, observe, read_survival
+from recovery_stats.models.observation import (
+    Observation,
+    name_causes,
+    observe,
+    read_survival,
+)
 
 EVERYONE = "all"
 
@@ -113,7 +118,7 @@ def cumulative_incidence(
     fitted = tuple(
         curves.cumulative_incidence(_table(seen, groups.codes == g, J)) for g in range(groups.size)
     )
-    names = _cause_names(formula, data, J)
+    names = name_causes(formula, data, J)
     return IncidenceCurves(groups.name, groups.levels, names, fitted, conf_type, level)
 
 
@@ -189,12 +194,6 @@ def _spells(
     who, begin, end = person[order], start[order], stop[order]
     again = (who[1:] == who[:-1]) & (begin[1:] == end[:-1]) & (cause[order][:-1] == 0)
     return order[np.append(True, ~again)], order[np.append(~again, True)]
-
-
-def _cause_names(formula: Formula | str, data: pd.DataFrame | Dataset, J: int) -> tuple[str, ...]:
-    event = read_survival(formula, "cumulative_incidence").response.event  # type: ignore[union-attr]
-    values = Columns.of(data).codebook[event.column].values if event else {}
-    return tuple(values.get(float(j), str(j)) for j in range(1, J + 1))
 
 
 # --- Kaplan-Meier ----------------------------------------------------------------------------
@@ -461,9 +460,41 @@ class IncidenceCurves:
             for name, c in zip(self.levels, self.fitted, strict=True)
         )
 
+    def gray_test(self, rho: float = 0) -> GrayTest:
+        """Test for each cause that the groups share its incidence.
+
+        rho: weights (1 - F)^rho, so that above 0 early differences count more. Raises
+        NotEstimable with one group, late entries or weights.
+        """
+        tables = [curve.table for curve in self.fitted]
+        tests = tuple(gray.gray(tables, j + 1, rho=rho) for j in range(len(self.causes)))
+        return GrayTest(self.group, self.levels, self.causes, tests)
+
     def __repr__(self) -> str:
         n = sum(c.table.n for c in self.fitted)
         return f"<Cumulative incidence of {', '.join(self.causes)}: {n} rows>"
+
+
+@dataclass(frozen=True)
+class GrayTest:
+    """For each cause, the test that the groups share its cumulative incidence."""
+
+    group: str
+    levels: tuple[str, ...]
+    causes: tuple[str, ...]
+    tests: tuple[gray.Gray, ...]
+
+    def tidy(self) -> pd.DataFrame:
+        """cause, statistic, df, p_value."""
+        rows = [(c, t.statistic, t.df, t.p) for c, t in zip(self.causes, self.tests, strict=True)]
+        return pd.DataFrame(rows, columns=["cause", "statistic", "df", "p_value"])
+
+    def __repr__(self) -> str:
+        found = "; ".join(
+            f"{c}: {t.statistic:.4f} on {t.df} df, p {t.p:.3g}"
+            for c, t in zip(self.causes, self.tests, strict=True)
+        )
+        return f"<Gray's test of {self.group}: {found}>"
 
 
 # --- log-rank --------------------------------------------------------------------------------

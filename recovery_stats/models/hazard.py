@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
-from scipy.stats import chi2, norm
+from scipy.stats import chi2
 
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset
@@ -21,6 +21,7 @@ from recovery_stats.engines.cox import ColumnsNotEstimable
 from recovery_stats.engines.cox_likelihood import Ties
 from recovery_stats.engines.cox_residual import Transform
 from recovery_stats.errors import NotEstimable, UsageError, unknown
+from recovery_stats.models.coefficient import combine, estimate_ratio, tabulate_coefficients
 from recovery_stats.models.columns import Array, Columns, IntArray
 from recovery_stats.models.formula import Formula
 from recovery_stats.models.hazard_check import FEW_CLUSTERS, check_hazards
@@ -146,25 +147,9 @@ class CoxFit:
     def tidy(self, level: float = 0.95, exponentiate: bool = False) -> pd.DataFrame:
         """One row per coefficient; exponentiate turns estimate and limits into hazard ratios."""
         se = np.sqrt(np.diag(self._V))
-        z = norm.isf((1 - level) / 2)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            statistic = self.beta / se
-
-        def turn(x: Array) -> Array:
-            with np.errstate(over="ignore"):
-                return np.exp(x) if exponentiate else x
-
-        columns = {
-            "term": self.terms,
-            "estimate": turn(self.beta),
-            "std_error": se,
-            "df": np.inf,
-            "statistic": statistic,
-            "p_value": 2 * norm.sf(np.abs(statistic)),
-            "conf_low": turn(self.beta - z * se),
-            "conf_high": turn(self.beta + z * se),
-        }
-        frame = pd.DataFrame(columns)
+        frame = tabulate_coefficients(
+            self.terms, self.beta, se, level=level, exponentiate=exponentiate
+        )
         if self.robust is not None:
             model = np.sqrt(np.diag(self.engine.covariance))
             frame.insert(3, "std_error_model", model)
@@ -233,36 +218,20 @@ class CoxFit:
         With fewer than FEW_CLUSTERS clusters the wider of the robust and the model's error is
         taken: a sandwich of so few is too short more often than not.
         """
-        c = self._combination(weights)
-        value = float(c @ self.beta)
+        c = combine(self.terms, weights)
         se, method = self._error_of(c)
-        half = float(norm.isf((1 - level) / 2)) * se
-        p = float(2 * norm.sf(abs(value) / se)) if se > 0 else float("nan")
-        turn = np.exp if exponentiate else float
-        seen = self.observation
-        return Estimate(
-            name,
-            label,
-            float(turn(value)),
-            float(turn(value - half)),
-            float(turn(value + half)),
+        return estimate_ratio(
+            float(c @ self.beta),
             se,
-            p,
-            scale="ratio" if exponentiate else "difference",
-            level=rank,
+            name=name,
+            label=label,
             method=method,
-            confidence=level,
-            n=seen.people,
+            level=level,
+            rank=rank,
+            exponentiate=exponentiate,
+            n=self.observation.people,
             events=self.engine.n_events,
         )
-
-    def _combination(self, weights: Mapping[str, float]) -> Array:
-        c = np.zeros(len(self.terms))
-        for term, weight in weights.items():
-            if term not in self.terms:
-                raise UsageError(unknown("term", term, self.terms))
-            c[self.terms.index(term)] = weight
-        return c
 
     def _error_of(self, c: Array) -> tuple[float, str]:
         """Standard error of a combination, and how it was found."""

@@ -155,6 +155,15 @@ def read_survival(formula: Formula | str, what: str) -> Formula:
     return asked if asked.intercept else replace(asked, terms=(INTERCEPT, *asked.terms))
 
 
+def name_causes(
+    formula: Formula | str, data: pd.DataFrame | Dataset, causes: int
+) -> tuple[str, ...]:
+    """What the codebook calls the causes 1 … J, or their codes."""
+    event = read_survival(formula, "this model").response.event  # type: ignore[union-attr]
+    values = Columns.of(data).codebook[event.column].values if event else {}
+    return tuple(values.get(float(j), str(j)) for j in range(1, causes + 1))
+
+
 @dataclass(frozen=True, slots=True)
 class _Rows:
     """Says which rows of the file a condition on the analysed rows concerns."""

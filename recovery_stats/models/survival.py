@@ -1,7 +1,9 @@
 """Time to relapse: hazard ratios, curves and tests from a formula."""
 
+from recovery_stats.models.competing import FineGrayFit, fine_gray
 from recovery_stats.models.curve import (
     Curves,
+    GrayTest,
     IncidenceCurves,
     LogRankTest,
     cumulative_incidence,
@@ -13,10 +15,13 @@ from recovery_stats.models.hazard import CoxFit, cox
 __all__ = [
     "CoxFit",
     "Curves",
+    "FineGrayFit",
+    "GrayTest",
     "IncidenceCurves",
     "LogRankTest",
     "cox",
     "cumulative_incidence",
+    "fine_gray",
     "kaplan_meier",
     "logrank",
 ]
