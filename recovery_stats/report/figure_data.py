@@ -24,7 +24,8 @@ from recovery_stats.core.document import (
     Table,
 )
 from recovery_stats.core.estimate import Estimate
-from recovery_stats.report.numbers import cell, count, plain
+from recovery_stats.report.digits import count, plain
+from recovery_stats.report.numbers import cell
 
 LIMITS = (Column("low", "Lower limit"), Column("high", "Upper limit"))
 

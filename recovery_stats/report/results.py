@@ -35,7 +35,7 @@ from recovery_stats.core.document import (
 )
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.report import figure_data
-from recovery_stats.report.numbers import statistic
+from recovery_stats.report.interval import statistic
 from recovery_stats.report.words import clean
 
 Value = float | int | str | None

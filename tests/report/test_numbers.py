@@ -8,7 +8,7 @@ import pytest
 
 from recovery_stats.core.document import Count, Hidden, Quantity, Share, Shown, Spread
 from recovery_stats.core.estimate import Estimate
-from recovery_stats.report import numbers
+from recovery_stats.report import digits
 from recovery_stats.report.numbers import cell, column
 
 HR = Estimate("hr", "HR", 0.7234, 0.6149, 0.8512, 0.083, 0.000123, scale="ratio")
@@ -27,13 +27,13 @@ HR = Estimate("hr", "HR", 0.7234, 0.6149, 0.8512, 0.083, 0.000123, scale="ratio"
     ],
 )
 def test_fixed(value: float, decimals: int, text: str) -> None:
-    assert numbers.fixed(value, decimals) == text
+    assert digits.fixed(value, decimals) == text
 
 
 def test_last_bits_do_not_turn_a_digit() -> None:
     for value in (0.285, 2.675, 1.0049999999999999, 0.5 * 0.57):
         up, down = math.nextafter(value, math.inf), math.nextafter(value, -math.inf)
-        assert numbers.fixed(up, 2) == numbers.fixed(value, 2) == numbers.fixed(down, 2)
+        assert digits.fixed(up, 2) == digits.fixed(value, 2) == digits.fixed(down, 2)
 
 
 @pytest.mark.parametrize(
@@ -118,10 +118,10 @@ def test_a_column_shares_its_decimals() -> None:
 
 
 def test_ticks_share_decimals() -> None:
-    assert numbers.ticks([0.0, 0.25, 0.5]) == ["0.00", "0.25", "0.50"]
-    assert numbers.ticks([-10.0, 0.0]) == ["−10", "0"]
+    assert digits.ticks([0.0, 0.25, 0.5]) == ["0.00", "0.25", "0.50"]
+    assert digits.ticks([-10.0, 0.0]) == ["−10", "0"]
 
 
 def test_vast_numbers_are_short() -> None:
-    assert numbers.fixed(-1e200, 1) == "−1.0 × 10²⁰⁰"
+    assert digits.fixed(-1e200, 1) == "−1.0 × 10²⁰⁰"
     assert cell(Quantity(3e22)) == "3.0 × 10²²"

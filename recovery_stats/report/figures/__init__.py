@@ -1,0 +1,79 @@
+"""Figure to a matplotlib figure, and that to SVG or PNG: the only importer of matplotlib.
+
+Here what comes in and out; `line` and `row` draw, on panels of `panel`; `markup` cleans the SVG.
+"""
+
+from __future__ import annotations
+
+import warnings
+from io import BytesIO
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure as Canvas
+
+from recovery_stats.core.document import (
+    CaterpillarFigure,
+    CurveFigure,
+    Figure,
+    ForestFigure,
+    LineFigure,
+    LoveFigure,
+)
+from recovery_stats.report import style
+from recovery_stats.report.figures.line import curves, lines
+from recovery_stats.report.figures.markup import tidy
+from recovery_stats.report.figures.row import caterpillar, forest, love
+
+
+def svg(figure: Figure, prefix: str) -> str:
+    """The drawing as one SVG element with title and description; ids begin with `prefix`."""
+    with _look():
+        canvas = draw(figure)
+        FigureCanvasSVG(canvas)
+        buffer = BytesIO()
+        canvas.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return tidy(buffer.getvalue().decode(), prefix, figure)
+
+
+def png(figure: Figure, dpi: int = 200) -> bytes:
+    """The drawing as PNG, for word processors."""
+    with _look():
+        canvas = draw(figure)
+        FigureCanvasAgg(canvas)
+        buffer = BytesIO()
+        canvas.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def draw(figure: Figure) -> Canvas:
+    """The matplotlib figure; it looks as intended inside `rc_context(style.MATPLOTLIB)`."""
+    match figure:
+        case CurveFigure():
+            return curves(figure)
+        case LineFigure():
+            return lines(figure)
+        case ForestFigure():
+            return forest(figure)
+        case LoveFigure():
+            return love(figure)
+        case CaterpillarFigure():
+            return caterpillar(figure)
+
+
+class _look:  # noqa: N801 (used as a statement)
+    """Our style, and silence about characters that the measuring font lacks."""
+
+    def __enter__(self) -> None:
+        self._style = mpl.rc_context(style.MATPLOTLIB)
+        self._warnings = warnings.catch_warnings()
+        self._style.__enter__()
+        self._warnings.__enter__()
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        warnings.filterwarnings("ignore", message="Matplotlib currently does not support")
+
+    def __exit__(self, *error: Any) -> None:
+        self._warnings.__exit__(*error)
+        self._style.__exit__(*error)

@@ -1,0 +1,197 @@
+"""Figures with an axis of time or dose: step curves with their risk table, lines with bands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+from matplotlib.figure import Figure as Canvas
+
+from recovery_stats.core.document import CurveFigure, LineFigure, Series
+from recovery_stats.report import figure_data, style
+from recovery_stats.report.digits import ticks
+from recovery_stats.report.figures.panel import (
+    finish,
+    log_axis,
+    new_panel,
+    short,
+    stub,
+    whole_ticks,
+)
+from recovery_stats.report.numbers import cell
+
+
+def curves(figure: CurveFigure) -> Canvas:
+    risk = figure_data.risk_rows(figure)
+    below = 0.62 + (0.22 * (len(risk) + 1) if risk else 0)
+    names = [name for name, _ in risk] + ["Number at risk"] * bool(risk)
+    canvas, axes = new_panel(3.3 + below, below, stub(names, 0.75), stub(_names(figure), 0.5))
+    for i, series in enumerate(figure.series):
+        if series.x:
+            # a curve coarsened for privacy is known at its points only, so lines join them
+            _band(axes, _from_start(series), i, step="post" if series.n_at else None)
+    highest = max((max(s.high or s.y) for s in figure.series if s.y), default=1.0)
+    axes.set_ylim(0, 1.0 if highest > 0.6 else min(1.0, 1.15 * highest))
+    _span(axes, figure)
+    finish(axes, figure.x_label, figure.y_label)
+    _marks(axes, figure.marks)
+    _end_labels(axes, figure.series)
+    if risk:
+        _risk_table(axes, figure)
+    return canvas
+
+
+def lines(figure: LineFigure) -> Canvas:
+    canvas, axes = new_panel(3.6, 0.62, 0.75, stub(_names(figure), 0.5))
+    if figure.log_y:
+        axes.set_yscale("log")
+    if figure.horizontal is not None:
+        axes.axhline(figure.horizontal, color=style.FAINT, linewidth=0.9, zorder=1)
+    for i, series in enumerate(figure.series):
+        if series.x:
+            _band(axes, series, i, marker=figure.points)
+    if figure.x_ticks:
+        axes.set_xticks([x for x, _ in figure.x_ticks], [short(t, 24) for _, t in figure.x_ticks])
+        axes.margins(x=0.5 / max(len(figure.x_ticks), 1))
+    else:
+        whole_ticks(axes)
+    if figure.log_y:
+        log_axis(axes.yaxis, axes.get_ylim())
+    finish(axes, figure.x_label, figure.y_label)
+    _end_labels(axes, figure.series)
+    return canvas
+
+
+def _band(axes: Any, s: Series, i: int, *, step: str | None = None, marker: bool = False) -> None:
+    pen = style.pen(i)
+    bars = len(s.x) == 1 or (marker and not step)
+    if s.low and s.high and bars:
+        axes.vlines(s.x, s.low, s.high, color=pen.colour, linewidth=1.3)
+    elif s.low and s.high:
+        axes.fill_between(
+            s.x, s.low, s.high, step=step, color=pen.colour, alpha=style.BAND_OPACITY, linewidth=0
+        )
+    (line,) = axes.plot(
+        s.x,
+        s.y,
+        color=pen.colour,
+        drawstyle=f"steps-{step}" if step else "default",
+        marker=pen.marker if marker or len(s.x) == 1 else "",
+    )
+    if pen.dashes:
+        line.set_dashes(pen.dashes)
+
+
+def _from_start(series: Series) -> Series:
+    """The curve from time 0: survival begins at 1, incidence at 0."""
+    if series.x[0] <= 0:
+        return series
+    start = 1.0 if series.y[-1] <= series.y[0] and series.y[0] > 0.5 else 0.0
+    low, high = ((start, *band) if band else () for band in (series.low, series.high))
+    return Series(series.name, (0.0, *series.x), (start, *series.y), low, high)
+
+
+def _span(axes: Any, figure: CurveFigure) -> None:
+    last = max((s.x[-1] for s in figure.series if s.x), default=1.0)
+    axes.set_xlim(0, max([last, *figure.risk_times]))
+    if figure.risk_times:
+        axes.set_xticks(figure.risk_times, ticks(figure.risk_times))
+
+
+def _marks(axes: Any, marks: Sequence[tuple[float, str]]) -> None:
+    for x, label in marks:
+        axes.axvline(x, color=style.FAINT, linewidth=0.9, linestyle=(0, (1, 2)))
+        axes.annotate(
+            short(label, 22),
+            (x, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(3, -2),
+            textcoords="offset points",
+            va="top",
+            fontsize=style.SMALL_POINTS,
+            color=style.FAINT,
+        )
+
+
+def _end_labels(axes: Any, series: Sequence[Series]) -> None:
+    """Name each line at its right end, moved apart where the ends are close."""
+    drawn = [(i, s) for i, s in enumerate(series) if s.x]
+    if not drawn:
+        return
+    heights = [
+        axes.transAxes.inverted().transform(axes.transData.transform((s.x[-1], s.y[-1])))[1]
+        for _, s in drawn
+    ]
+    panel = axes.get_position().height * axes.figure.get_figheight() * 72
+    for (i, s), y in zip(drawn, _apart(heights, 1.35 * style.FONT_POINTS / panel), strict=True):
+        axes.annotate(
+            short(s.name),
+            (1, y),
+            xycoords="axes fraction",
+            xytext=(6, 0),
+            textcoords="offset points",
+            va="center",
+            color=style.pen(i).ink,
+            annotation_clip=False,
+        )
+
+
+def _apart(heights: Sequence[float], gap: float) -> list[float]:
+    """Move labels up or down as little as keeps `gap` between neighbours and all within 0 to 1."""
+    order = sorted(range(len(heights)), key=lambda i: heights[i])
+    placed = [heights[i] for i in order]
+    for _ in range(100):
+        for j, (a, b) in enumerate(pairwise(placed)):
+            if b - a < gap - 1e-9:
+                middle = (a + b) / 2
+                placed[j], placed[j + 1] = middle - gap / 2, middle + gap / 2
+        shift = max(0.0, -placed[0]) - max(0.0, placed[-1] - 1)
+        placed = [y + shift for y in placed]
+    result = [0.0] * len(heights)
+    for i, y in zip(order, placed, strict=True):
+        result[i] = y
+    return result
+
+
+def _risk_table(axes: Any, figure: CurveFigure) -> None:
+    """The numbers at risk, each under its time on the axis."""
+    rows = figure_data.risk_rows(figure)
+    pens = [i for i, cells in enumerate(figure.risk) if cells]
+    top, step = -46.0, 15.5
+    _under(axes, 0, top, "Number at risk", style.INK, "right", weight="bold")
+    for line, (i, (name, cells)) in enumerate(zip(pens, rows, strict=True), 1):
+        y = top - step * line
+        _under(axes, 0, y, short(name), style.pen(i).ink, "right")
+        for time, number in zip(figure.risk_times, cells, strict=True):
+            _under(axes, time, y, cell(number), style.INK, "center", data=True)
+
+
+def _under(
+    axes: Any,
+    x: float,
+    y: float,
+    text: str,
+    ink: str,
+    side: str,
+    *,
+    data: bool = False,
+    weight: str = "normal",
+) -> None:
+    axes.annotate(
+        text,
+        (x, 0),
+        xycoords=("data" if data else "axes fraction", "axes fraction"),
+        xytext=(0 if data else -14, y),
+        textcoords="offset points",
+        ha=side,
+        va="center",
+        color=ink,
+        fontsize=style.SMALL_POINTS,
+        fontweight=weight,
+        annotation_clip=False,
+    )
+
+
+def _names(figure: CurveFigure | LineFigure) -> list[str]:
+    return [series.name for series in figure.series]

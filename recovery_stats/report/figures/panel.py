@@ -1,0 +1,89 @@
+"""One panel of a figure: its margins, the labels that fit in them, ticks with our own numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+
+from recovery_stats.report import style
+from recovery_stats.report.digits import ticks
+from recovery_stats.report.words import clean
+
+LOG_TICKS = (1, 2, 5)
+FINE_LOG_TICKS = (1, 1.25, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
+CHARACTER_INCHES = 0.55 * style.FONT_POINTS / 72
+
+
+def new_panel(
+    height: float, below: float, left: float, right: float, top: float = 0.15
+) -> tuple[Canvas, Any]:
+    """A figure of our width with one panel; margins in inches."""
+    width = style.WIDTH_INCHES
+    canvas = Canvas(figsize=(width, height))
+    panel = (left / width, below / height, 1 - (left + right) / width, 1 - (below + top) / height)
+    return canvas, canvas.add_axes(panel)
+
+
+def finish(axes: Any, x_label: str, y_label: str) -> None:
+    axes.set_xlabel(short(x_label, 80))
+    if y_label:
+        axes.set_ylabel(short(y_label, 48))
+    for axis in (axes.xaxis, axes.yaxis):
+        locator = axis.get_major_locator()
+        if not isinstance(locator, FixedLocator | NullLocator):
+            _label_ticks(axis)
+
+
+def _label_ticks(axis: Any) -> None:
+    """Fix the ticks that matplotlib chose, labelled by our one printer of numbers."""
+    low, high = sorted(axis.get_view_interval())
+    margin = 1e-9 * (high - low)
+    values = [v for v in axis.get_major_locator()() if low - margin <= v <= high + margin]
+    axis.set_ticks(values, ticks(values))
+
+
+def whole_ticks(axes: Any) -> None:
+    axes.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 2.5, 5, 10]))
+
+
+def log_axis(axis: Any, view: tuple[float, float]) -> None:
+    low, high = view
+    values = _log_ticks(low, high)
+    labels = dict(zip(values, _own_decimals(values), strict=True))
+    axis.set_major_locator(FixedLocator(values))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda v, _: labels.get(v, "")))
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    """Round numbers between `low` and `high`: evenly spaced ones where the span is short."""
+    if high / low < 2.5:
+        return [
+            float(v)
+            for v in MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+            if low <= v <= high
+        ]
+    steps = LOG_TICKS if high / low > 12 else FINE_LOG_TICKS
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    values = [s * 10.0**d for d in decades for s in steps if low <= s * 10.0**d <= high]
+    return values[:: math.ceil(len(values) / 9)]
+
+
+def _own_decimals(values: Sequence[float]) -> list[str]:
+    return [ticks([float(f"{value:.3g}")])[0] for value in values]
+
+
+def stub(texts: Sequence[str], least: float, longest: int = style.LABEL_CHARACTERS) -> float:
+    """Inches that the longest of `texts` needs beside the panel."""
+    widest = max((len(short(text, longest)) for text in texts), default=0)
+    return max(least, 0.3 + CHARACTER_INCHES * widest)
+
+
+def short(text: str, longest: int = style.LABEL_CHARACTERS) -> str:
+    """A label that fits; the whole of it stands in the table under the figure."""
+    line = clean(text)
+    return line if len(line) <= longest else f"{line[: longest - 1].rstrip()}…"

@@ -1,0 +1,166 @@
+"""Figures of one row an estimate, covariate or group: forest, love and caterpillar plots."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.figure import Figure as Canvas
+
+from recovery_stats.core.document import CaterpillarFigure, ForestFigure, LoveFigure, Shown
+from recovery_stats.core.estimate import Estimate
+from recovery_stats.report import figure_data, style
+from recovery_stats.report.figures.panel import finish, log_axis, new_panel, short, stub
+from recovery_stats.report.numbers import cell
+
+ROW_INCHES = 0.29
+
+
+def forest(figure: ForestFigure) -> Canvas:
+    rows = figure_data.estimates(figure)
+    heads = {i: text for i, text in figure.groups if i < len(rows)}
+    lines = len(rows) + len(heads)
+    texts = [cell(Shown(e, "interval")) for e in rows]
+    labels = [e.label for e in rows] + list(heads.values())
+    canvas, axes = _rows_canvas(lines, labels, stub(texts, 0.35, 40))
+    if figure.log_x:
+        axes.set_xscale("log")
+    axes.axvline(figure.null, color=style.FAINT, linewidth=0.9, zorder=1)
+    y = 0
+    names: list[tuple[int, str, bool]] = []
+    for i, (estimate, text) in enumerate(zip(rows, texts, strict=True)):
+        if i in heads:
+            names.append((y, heads[i], True))
+            y += 1
+        names.append((y, estimate.label, False))
+        _interval(axes, estimate, y, figure)
+        _beside(axes, y, text)
+        y += 1
+    _name_rows(axes, names, indent=bool(heads))
+    _forest_limits(axes, rows, figure)
+    finish(axes, figure.x_label, "")
+    return canvas
+
+
+def _interval(axes: Any, e: Estimate, y: int, figure: ForestFigure) -> None:
+    primary = e.level == "primary"
+    pen = style.pen(0) if primary else style.pen(4)
+    if math.isfinite(e.low) and math.isfinite(e.high):
+        axes.plot([e.low, e.high], [y, y], color=pen.colour, linewidth=1.6, solid_capstyle="butt")
+    if math.isfinite(e.value) and (e.value > 0 or not figure.log_x):
+        axes.plot([e.value], [y], marker="s" if primary else "o", color=pen.colour, markersize=6)
+
+
+def _forest_limits(axes: Any, rows: Sequence[Estimate], figure: ForestFigure) -> None:
+    numbers = [x for e in rows for x in (e.value, e.low, e.high) if math.isfinite(x)]
+    numbers = [x for x in (*numbers, figure.null) if x > 0 or not figure.log_x]
+    low, high = min(numbers), max(numbers)
+    if figure.log_x:
+        margin = (high / low) ** 0.06 if high > low else 1.2
+        axes.set_xlim(low / margin, high * margin)
+        log_axis(axes.xaxis, (low / margin, high * margin))
+    else:
+        margin = 0.06 * (high - low) or 1.0
+        axes.set_xlim(low - margin, high + margin)
+
+
+def love(figure: LoveFigure) -> Canvas:
+    canvas, axes = _rows_canvas(len(figure.labels), figure.labels, 0.3, top=0.34)
+    rows = range(len(figure.labels))
+    axes.axvline(figure.threshold, color=style.FAINT, linewidth=1, linestyle=(0, (4, 2)))
+    before, after = [abs(x) for x in figure.before], [abs(x) for x in figure.after]
+    open_, filled = style.pen(1), style.pen(0)
+    axes.plot(
+        before,
+        rows,
+        linestyle="",
+        marker="o",
+        markerfacecolor="white",
+        markersize=6,
+        color=open_.colour,
+        markeredgewidth=1.5,
+        label="Before",
+    )
+    if after:
+        axes.plot(
+            after, rows, linestyle="", marker="D", color=filled.colour, markersize=5, label="After"
+        )
+        axes.legend(
+            loc="lower right",
+            bbox_to_anchor=(1, 1),
+            ncols=2,
+            frameon=False,
+            borderaxespad=0.1,
+            handletextpad=0.2,
+        )
+    largest = max((x for x in (*before, *after) if math.isfinite(x)), default=0.1)
+    axes.set_xlim(0, 1.08 * max(largest, figure.threshold))
+    _name_rows(axes, [(i, label, False) for i, label in enumerate(figure.labels)])
+    finish(axes, "Absolute standardised mean difference", "")
+    return canvas
+
+
+def caterpillar(figure: CaterpillarFigure) -> Canvas:
+    order = sorted(range(len(figure.value)), key=lambda i: figure.value[i])
+    height = 1.0 + min(max(0.12 * len(order), 0.9), 6.0)
+    canvas, axes = new_panel(height, 0.62, 0.4, 0.3, top=0.12)
+    axes.axvline(0, color=style.FAINT, linewidth=0.9)
+    pen = style.pen(0)
+    for y, i in enumerate(order):
+        axes.plot([figure.low[i], figure.high[i]], [y, y], color=pen.colour, linewidth=1.3)
+    axes.plot(
+        [figure.value[i] for i in order],
+        range(len(order)),
+        linestyle="",
+        marker="o",
+        color=style.INK,
+        markersize=3.5,
+    )
+    axes.set_yticks([])
+    axes.set_ylim(-0.8, max(len(order), 1) - 0.2)
+    axes.grid(visible=True, axis="x")
+    finish(axes, figure.x_label, "Groups in order")
+    return canvas
+
+
+def _rows_canvas(
+    lines: int, labels: Sequence[str], right: float, top: float = 0.12
+) -> tuple[Canvas, Any]:
+    canvas, axes = new_panel(
+        ROW_INCHES * max(lines, 1) + 0.62 + top + 0.1, 0.62, stub(labels, 0.4, 36), right, top=top
+    )
+    axes.set_ylim(lines - 0.4, -0.6)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    axes.grid(visible=False, axis="y")
+    axes.grid(visible=True, axis="x")
+    return canvas, axes
+
+
+def _name_rows(axes: Any, rows: Sequence[tuple[int, str, bool]], *, indent: bool = False) -> None:
+    """Write the label of each row left of the panel; heads of groups in bold, further left."""
+    left = axes.get_position().x0 * axes.figure.get_figwidth() * 72
+    for y, label, head in rows:
+        axes.annotate(
+            short(label, 36),
+            (0, y),
+            xycoords=("axes fraction", "data"),
+            xytext=(-left + (14 if indent and not head else 4), 0),
+            textcoords="offset points",
+            va="center",
+            fontweight="bold" if head else "normal",
+            annotation_clip=False,
+        )
+
+
+def _beside(axes: Any, y: int, text: str) -> None:
+    axes.annotate(
+        text,
+        (1, y),
+        xycoords=("axes fraction", "data"),
+        xytext=(8, 0),
+        textcoords="offset points",
+        va="center",
+        annotation_clip=False,
+    )
