@@ -131,7 +131,6 @@ def facts(case: Case) -> Mapping[str, Cell]:
         "usual": arms.other,
         "compared": arms.counted,
         "people": Count(len(case.data)),
-        "everyone": Count(len(case.everyone)),
         "house": asked.word,
         "houses": f"{asked.word}s",
         "clusters": Count(clusters.named, f"{asked.word}s"),
@@ -141,8 +140,6 @@ def facts(case: Case) -> Mapping[str, Cell]:
         "notes": " ".join(asked.notes),
         "confidence": Quantity(100 * asked.level, "df"),
     }
-    if clusters.named:
-        found["mean_size"] = Quantity(float(clusters.real.sum()) / clusters.named)
     if case.outcome:
         found |= _outcome_facts(case, case.outcome)
     if case.times:
@@ -160,8 +157,6 @@ def _outcome_facts(case: Case, outcome: OutcomeAnswer) -> dict[str, Cell]:
         "had": label if yes or not reading.binary else f"{label}: {reading.counted}",
         "lost": Share(_lost(outcome), len(outcome.eligible)),
     }
-    if not np.isnan(outcome.primary.ratio):
-        found["error_ratio"] = Quantity(outcome.primary.ratio, "ratio")
     if outcome.alike:
         alike = outcome.alike
         found |= {

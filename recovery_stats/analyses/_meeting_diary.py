@@ -161,7 +161,6 @@ def _facts(case: _Case, groups: Groups | None, named: Mapping[str, Estimate]) ->
         "notes": " ".join(q.notes),
     }
     if groups is not None:
-        facts["at_landmark"] = Count(len(groups.data))
         for fact, label in (("free_most", MOST), ("free_least", LEAST)):
             if f"free[{label}]" in named:
                 facts[fact] = Ref(f"free[{label}]", "per_100")
