@@ -13,3 +13,4 @@ PRINTED_4 = 5e-5  # a number printed to four decimals
 PRINTED_6 = 1e-6  # a number printed to six decimals
 ZPH = 1e-5  # the reference cases' own tolerance; the test multiplies Newton's error by the score
 WALD_ROUNDED = 0.005  # summary.coxph rounds the Wald statistic to two decimals
+ROW_ORDER = 1e-8  # the same sums in another order, through an optimiser: as CONVERGED
