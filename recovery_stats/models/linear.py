@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -15,18 +15,23 @@ from recovery_stats.core.estimate import Estimate, Level
 from recovery_stats.errors import NotEstimable, UsageError, unknown
 from recovery_stats.models.design import Design, Outcome, build_design
 from recovery_stats.models.formula import Formula
+from recovery_stats.models.hypothesis import contrasts
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class OlsFit:
-    """A least-squares fit: coefficients (p,), their covariance (p, p), residual variance."""
+    """A least-squares fit: coefficients (p,), their covariance (p, p), residual variance.
+
+    data: what was given; its rows in `design.kept` were analysed.
+    """
 
     design: Design
     beta: Array
     covariance_matrix: Array
     sigma2: float
+    data: pd.DataFrame | Dataset = field(repr=False)
 
     @property
     def terms(self) -> tuple[str, ...]:
@@ -56,6 +61,61 @@ class OlsFit:
         """Covariance of the coefficients."""
         return pd.DataFrame(self.covariance_matrix, self.terms, self.terms)
 
+    @property
+    def df_residual(self) -> int:
+        """Rows minus coefficients."""
+        return len(self.design.X) - len(self.terms)
+
+    @property
+    def residuals(self) -> pd.Series[float]:
+        """Outcome minus fitted, by the rows of the data."""
+        assert isinstance(self.design.response, Outcome)
+        left = self.design.response.y - self.design.X @ self.beta
+        return pd.Series(left, self.design.rows)
+
+    def tidy(self, level: float = 0.95) -> pd.DataFrame:
+        """One row per coefficient."""
+        se = np.sqrt(np.diag(self.covariance_matrix))
+        df = float(self.df_residual)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            t = self.beta / se
+        half = float(stats.t.isf((1 - level) / 2, df)) * se
+        columns = {
+            "term": self.terms,
+            "estimate": self.beta,
+            "std_error": se,
+            "df": df,
+            "statistic": t,
+            "p_value": 2 * stats.t.sf(np.abs(t), df),
+            "conf_low": self.beta - half,
+            "conf_high": self.beta + half,
+        }
+        return pd.DataFrame(columns)
+
+    def anova(self, type: int = 3) -> pd.DataFrame:
+        """F tests of the terms with their sums of squares; the last row holds the residual's.
+
+        Types 1, 2 and 3 as in `hypothesis`. Checked: R's anova and car's Anova.
+        """
+        kept = self.design.kept
+        rows = (
+            self.data.with_frame(self.data.frame[kept])
+            if isinstance(self.data, Dataset)
+            else self.data[kept]
+        )
+        X, df = self.design.X, float(self.df_residual)
+        tests = contrasts(self.design.recipe, list(range(X.shape[1])), X, rows, type)
+        unscaled = self.covariance_matrix / self.sigma2
+        table = []
+        for term, L in tests.items():
+            value = L @ self.beta
+            squares = float(value @ np.linalg.solve(L @ unscaled @ L.T, value))
+            F = squares / len(L) / self.sigma2
+            table.append((term, len(L), df, squares, F, float(stats.f.sf(F, len(L), df))))
+        table.append(("Residuals", self.df_residual, np.nan, self.sigma2 * df, np.nan, np.nan))
+        columns = ["term", "num_df", "den_df", "sum_of_squares", "statistic", "p_value"]
+        return pd.DataFrame(table, columns=columns)
+
 
 def ols(formula: Formula | str, data: pd.DataFrame | Dataset) -> OlsFit:
     """Regress by least squares.
@@ -82,4 +142,4 @@ def ols(formula: Formula | str, data: pd.DataFrame | Dataset) -> OlsFit:
     residual = y - X @ beta
     sigma2 = float(residual @ residual / (n - p))
     unscaled = (inverse @ inverse.T)[np.ix_(back, back)] / np.outer(scale, scale)
-    return OlsFit(design, beta, sigma2 * unscaled, sigma2)
+    return OlsFit(design, beta, sigma2 * unscaled, sigma2, data)
