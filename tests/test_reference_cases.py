@@ -26,6 +26,7 @@ try:
     from reference_case.agreement import Compared, compare, scale_of, tolerance_of
     from reference_case.answer import answer
     from reference_case.case import causes_of, event_of, read_case
+    from reference_case.linear import spelled_out
     from reference_case.naming import Names, number
 finally:
     sys.path.remove(str(SCRIPTS))
@@ -38,6 +39,7 @@ COVERAGE = {
     "mmrm": 1.0,
     "numerics": 1.0,
     "robust": 1.0,
+    "effectsize": 0.93,
     "mediation": 1.0,
     "competing": 0.8,
     "logrank": 0.66,
@@ -148,6 +150,18 @@ class TestReading:
         raw = {"model": {"formula": "Surv(start, stop, died) ~ x + strata(s)"}}
         case = read_case(_write(tmp_path, raw, "start,stop,died,x,s\n0,1,1,0,1\n0,2,2,1,1\n"))
         assert case.formula == "Surv(start, stop, died == 2) ~ x + strata(s)"
+
+    @pytest.mark.parametrize(
+        ("formula", "full"),
+        [
+            ("y ~ x + ... + x^3", "y ~ x + I(x^2) + I(x^3)"),
+            ("y ~ x1 + ... + x3", "y ~ x1 + x2 + x3"),
+            ("y ~ .", "y ~ `a b` + c"),
+            ("y ~ 0 + x", "y ~ 0 + x"),
+        ],
+    )
+    def test_shortened_formulas(self, formula: str, full: str) -> None:
+        assert spelled_out(formula, ["y", "a b", "c"]) == full
 
     def test_causes(self) -> None:
         found = causes_of("ev: 0 censored, 1 progression, 2 death")

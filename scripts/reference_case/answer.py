@@ -25,12 +25,13 @@ BY_KIND: dict[str, Callable[[Case], Values]] = {
     "concordance": survival.markers,
     "ols": linear.least_squares,
     "lm": linear.least_squares,
-    "numerics": linear.polynomial,
+    "anova": linear.variance_table,
+    "numerics": linear.numbered,
     "glm": linear.binomial,
     "mediation": linear.mediation,
     "effectsize": effect.paired,
     "evalue": effect.e_values,
-    "tests": effect.adjusted_p,
+    "tests": effect.tests,
 }
 
 

@@ -10,6 +10,7 @@ from recovery_stats.models.effect_size import paired_d
 from recovery_stats.models.linear import ols
 from recovery_stats.models.margins import adjusted
 from recovery_stats.models.risk import approximate_risk_ratio, e_value, e_value_limit
+from recovery_stats.models.token import quote
 
 from .case import CannotAnswer, Case, Values
 
@@ -60,10 +61,20 @@ def _ratio(value: float, scale: str | None) -> float:
     return float(value) if scale is None else approximate_risk_ratio(float(value), scale)  # type: ignore[arg-type]
 
 
-def adjusted_p(case: Case) -> Values:
+def tests(case: Case) -> Values:
+    """Adjusted p-values of a column p; or the one-way analysis of variance of a number."""
+    if "p" in case.frame:
+        return _adjusted(case)
+    numbers = list(case.frame.select_dtypes("number").columns)
+    groups = [c for c in case.frame.columns if c not in numbers]
+    if len(numbers) != 1 or len(groups) != 1:
+        raise CannotAnswer("tests other than adjusted p-values and one-way F are not offered")
+    found = ols(f"{quote(numbers[0])} ~ {quote(groups[0])}", case.frame).anova().iloc[0]
+    return {"F": found["statistic"], "p": found["p_value"]}
+
+
+def _adjusted(case: Case) -> Values:
     """p-values adjusted for their number; a missing one stays missing and does not count."""
-    if "p" not in case.frame:
-        raise CannotAnswer("tests other than adjusted p-values are not offered")
     p = case.frame["p"].to_numpy(float)
     seen = ~np.isnan(p)
     values: Values = {}

@@ -24,7 +24,7 @@ def least_squares(case: Case) -> Values:
     fit = ols(case.formula, case.frame)
     names = [Names(case.formula, case.wrapped).term(t) for t in fit.terms]
     y = _outcome(fit.design)
-    residual = y - fit.design.X @ fit.beta
+    residual = fit.residuals.to_numpy()
     se = np.sqrt(np.diag(fit.covariance_matrix))
     found = {"beta": fit.beta, "se": se, "se_const": se}
     for theirs, kind in ROBUST.items():
@@ -53,20 +53,63 @@ def _whole(fit: OlsFit, y: np.ndarray, residual: np.ndarray) -> Values:
     }
 
 
-def polynomial(case: Case) -> Values:
-    """Polynomial regression of the NIST data sets: `y ~ x + ... + x^5`, coefficients by power."""
-    asked = str(case.model.get("formula", ""))
-    powers = [int(p) for p in re.findall(r"x\^(\d+)", asked)]
-    if not re.fullmatch(r"\s*y\s*~\s*x(\s*\+\s*(\.\.\.|I?\(?x\^\d+\)?))*\s*", asked):
-        raise CannotAnswer(f"the formula {asked!r} is not understood")
-    highest = max(powers, default=1)
-    terms = ["x", *(f"I(x^{k})" for k in range(2, highest + 1))]
-    fit = ols(f"y ~ {' + '.join(terms)}", case.frame)
+def variance_table(case: Case) -> Values:
+    """Sums of squares and F tests of types 1 to 3, and effect sizes from those of type 2."""
+    fit, names = ols(case.formula, case.frame), Names(case.formula, case.wrapped)
+    values: Values = {}
+    for kind in (1, 2, 3):
+        for row in fit.anova(type=kind).itertuples():
+            term = names.term(str(row.term))
+            values[f"ss{kind}[{term}]"] = row.sum_of_squares
+            values |= {f"F{kind}[{term}]": row.statistic, f"p{kind}[{term}]": row.p_value}
+    return values | _shares(fit, names)
+
+
+def _shares(fit: OlsFit, names: Names) -> Values:
+    """Eta, omega and epsilon squared (Olejnik & Algina 2003)."""
+    table = fit.anova(type=2)
+    total = float(table["sum_of_squares"].sum())
+    error, n = float(table["sum_of_squares"].iloc[-1]), len(fit.design.X)
+    values: Values = {}
+    for row in table.iloc[:-1].itertuples():
+        term = names.term(str(row.term))
+        squares, gain = row.sum_of_squares, row.sum_of_squares - row.num_df * fit.sigma2
+        values[f"eta2[{term}]"] = squares / total
+        values[f"eta2p[{term}]"] = squares / (squares + error)
+        if gain < 0:
+            continue  # a negative share: programs differ on whether to print it or 0
+        values[f"eps2p[{term}]"] = gain / (squares + error)
+        values[f"omega2p[{term}]"] = gain / (squares + (n - row.num_df) * fit.sigma2)
+    return values
+
+
+def numbered(case: Case) -> Values:
+    """Regression of the NIST data sets: coefficients by number, from 0 for the intercept."""
+    asked = spelled_out(str(case.model.get("formula", "")), list(case.frame.columns))
+    if "~" not in asked:
+        raise CannotAnswer("the case has no formula")
+    fit, names = ols(asked, case.frame), Names(asked)
+    first = 0 if "Intercept" in fit.terms else 1
+    values: Values = {}
+    for k, row in enumerate(fit.tidy().itertuples(), start=first):
+        for name in (k, names.term(str(row.term))):
+            values |= {f"beta[{name}]": row.estimate, f"se[{name}]": row.std_error}
     y = _outcome(fit.design)
-    se = np.sqrt(np.diag(fit.covariance_matrix))
-    values: Values = {f"beta[{k}]": b for k, b in enumerate(fit.beta.tolist())}
-    values |= {f"se[{k}]": s for k, s in enumerate(se.tolist())}
-    return values | _whole(fit, y, y - fit.design.X @ fit.beta)
+    return values | _whole(fit, y, fit.residuals.to_numpy())
+
+
+def spelled_out(formula: str, columns: list[str]) -> str:
+    """`y ~ x + ... + x^5`, `y ~ x1 + ... + x6` and `y ~ .` with every term in its place."""
+    left, _, right = (part.strip() for part in formula.partition("~"))
+    power = re.fullmatch(r"x\s*\+.*I?\(?x\^(\d+)\)?", right)
+    run = re.fullmatch(r"([^\W\d]+)1\s*\+.*\.\.\..*\+\s*\1(\d+)", right)
+    if power and ("..." in right or right.count("+") == int(power[1]) - 1):
+        right = " + ".join(["x", *(f"I(x^{k})" for k in range(2, int(power[1]) + 1))])
+    elif run:
+        right = " + ".join(f"{run[1]}{k}" for k in range(1, int(run[2]) + 1))
+    elif right == ".":
+        right = " + ".join(quote(c) for c in columns if c != left.strip("`"))
+    return f"{left} ~ {right}" if left else formula
 
 
 def binomial(case: Case) -> Values:
