@@ -2,7 +2,8 @@
 
 Read here from the bytes up: a damaged file crashes Python inside pyreadstat, whose own date
 conversion wraps times at 24 hours and which drops weight, roles, attributes and, in portable
-files, the missing codes. The tests hold this reader against pyreadstat and PSPP.
+files, the missing codes. The tests hold this reader against pyreadstat and PSPP, and
+`sav_crosscheck` asks pyreadstat for a second reading of any file.
 """
 
 from __future__ import annotations

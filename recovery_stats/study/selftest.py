@@ -92,6 +92,29 @@ def _standard_error() -> float:
     return float(_houses().tidy()["std_error"].iloc[0])
 
 
+def _cells_apart() -> float:
+    """A small SPSS file with text, gaps and codes: our reader against pyreadstat."""
+    import tempfile
+    from pathlib import Path
+
+    import pandas as pd
+
+    from recovery_stats.core.codebook import Codebook, MissingRule, Variable
+    from recovery_stats.core.dataset import Dataset
+    from recovery_stats.data.sav import write_spss
+    from recovery_stats.data.sav_crosscheck import compare
+
+    frame = pd.DataFrame({"x": [1.5, float("nan"), -1e9], "s": ["a", "", "Ä"]}, index=[1, 2, 3])
+    text = Variable("s", kind="string", width=4)
+    book = Codebook({"x": Variable("x", missing=MissingRule((-99.0,))), "s": text})
+    data = Dataset(frame, book, {"x": pd.Series([-99.0], index=[2])})
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "small.sav"
+        write_spss(data, path)
+        found = compare(path)
+    return math.nan if found.fault else float(sum(map(len, found.differing.values())))
+
+
 QUESTIONS: tuple[Question, ...] = (
     ("Cox model, three people: log hazard ratio", -math.log(2) / 2, _cox),
     ("Kaplan-Meier, four people: day 1", 3 / 4, lambda: _curve().loc[1.0, "estimate"]),
@@ -100,4 +123,5 @@ QUESTIONS: tuple[Question, ...] = (
     ("Mixed model, three houses: variance of houses", 34 / 3, lambda: _variance("house")),
     ("Mixed model, three houses: residual variance", 2.0, lambda: _variance("Residual")),
     ("Mixed model, three houses: standard error", math.sqrt(74 / 18), _standard_error),
+    ("SPSS file, two readers: cells that differ", 0.0, _cells_apart),
 )
