@@ -25,7 +25,7 @@ from recovery_stats.core.document import (
 )
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.report.digits import count, plain
-from recovery_stats.report.numbers import cell
+from recovery_stats.report.numbers import cell, interval_columns
 
 LIMITS = (Column("low", "Lower limit"), Column("high", "Upper limit"))
 
@@ -63,6 +63,13 @@ def risk_rows(figure: CurveFigure) -> list[tuple[str, tuple[Cell, ...]]]:
     """The lines under the axis of a curve: label and number at risk at each of `risk_times`."""
     pairs = zip_longest(figure.series, figure.risk, fillvalue=())
     return [(s.name, cells) for s, cells in pairs if isinstance(s, Series) and cells]
+
+
+def beginning(figure: CurveFigure) -> float:
+    """When the curves begin: at 0, or at the first time of the risk table (a landmark)."""
+    drawn = [s.x[0] for s in figure.series if s.x]
+    first = figure.risk_times[0] if figure.risk_times else 0.0
+    return first if first > 0 and all(x >= first for x in drawn) else 0.0
 
 
 # --- tables ------------------------------------------------------------------------------
@@ -156,20 +163,22 @@ def _groups(figure: CaterpillarFigure) -> _Contents:
 
 
 def _end(series: Series, x_label: str) -> str:
-    band = _interval(series, len(series.x) - 1)
     where = f"{x_label} {plain(series.x[-1], None, 'days')}"
-    return f"{series.name}: {plain(series.y[-1])}{band} at {where}"
+    return f"{series.name}: {_value(series, len(series.x) - 1)} at {where}"
 
 
 def _run(series: Series) -> str:
-    first, last = f"{plain(series.y[0])}{_interval(series, 0)}", plain(series.y[-1])
-    return f"{series.name}: from {first} to {last}{_interval(series, len(series.y) - 1)}"
+    last = _value(series, len(series.y) - 1)
+    return f"{series.name}: from {_value(series, 0)} to {last}"
 
 
-def _interval(series: Series, i: int) -> str:
+def _value(series: Series, i: int) -> str:
+    """A point of a line, with its limits where it has any."""
     if not series.low or not series.high or math.isnan(series.low[i]):
-        return ""
-    return f" [{plain(series.low[i])}, {plain(series.high[i])}]"
+        return plain(series.y[i])
+    three = [series.y[i], series.low[i], series.high[i]]
+    (value,), (low,), (high,) = interval_columns([[Quantity(x)] for x in three])
+    return f"{value} [{low}, {high}]"
 
 
 def _love(figure: LoveFigure) -> str:

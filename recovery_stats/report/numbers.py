@@ -17,9 +17,10 @@ from recovery_stats.report.digits import (
     percent,
     plain,
 )
-from recovery_stats.report.interval import Setting, estimate_decimals, shown
+from recovery_stats.report.interval import Setting, estimate_decimals, estimate_style, shown
 
 WITHHELD = "hidden"
+KINDS = ("plain", "ratio", "time")
 
 # --- cells -------------------------------------------------------------------------------
 
@@ -79,9 +80,47 @@ def sentence(parts: Iterable[Cell]) -> str:
 
 
 def column(cells: Sequence[Cell]) -> list[str]:
-    """Print the cells of a column with one number of decimals where they share a magnitude."""
-    places = column_decimals(cells)
-    return [cell(value, "table", places if _is_aligned(value) else None) for value in cells]
+    """Print the cells of a column with one number of decimals where they share a magnitude.
+
+    Ratios, times and differences share among themselves only. Beside counts a mean of ten or
+    more has one decimal more than they have (APA 7, section 6.36).
+    """
+    places = {kind: column_decimals([c for c in cells if _kind(c) == kind]) for kind in KINDS}
+    counted = any(isinstance(c, Count | Share) for c in cells)
+    return [cell(value, "table", _places(value, places, counted=counted)) for value in cells]
+
+
+def interval_columns(columns: Sequence[Sequence[Cell]]) -> list[list[str]]:
+    """Print a column of values and those of their limits, every row with decimals shared."""
+    together = column_decimals([value for cells in columns for value in cells])
+    rows = [_row(row, together) for row in zip(*columns, strict=True)]
+    return [list(printed) for printed in zip(*rows, strict=True)] or [[] for _ in columns]
+
+
+def _row(cells: Sequence[Cell], together: int | None) -> list[str]:
+    """A value and its limits with the decimals of the column, else of the largest of them."""
+    own = [(size, _wanted(c)) for c in cells if (size := _size(c)) is not None]
+    places = max(own, default=(0.0, None), key=lambda pair: pair[0])[1]
+    shared = places if together is None else together
+    return [cell(c, "table", shared if _is_aligned(c) else None) for c in cells]
+
+
+def _places(value: Cell, places: dict[str, int | None], *, counted: bool) -> int | None:
+    size = _size(value)
+    if counted and size is not None and size >= 10 and isinstance(value, Quantity):
+        return 1
+    return places.get(_kind(value))
+
+
+def _kind(value: Cell) -> str:
+    """Which numbers of a column may share their decimals; empty for what has its own."""
+    if _size(value) is None:
+        return ""
+    match value:
+        case Shown(estimate, part) if part != "se":
+            return estimate_style(estimate)
+        case _:
+            return "plain"
 
 
 def column_decimals(cells: Sequence[Cell]) -> int | None:

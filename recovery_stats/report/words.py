@@ -13,7 +13,7 @@ from recovery_stats.core.document import (
     Table,
 )
 from recovery_stats.core.estimate import Estimand
-from recovery_stats.report.numbers import cell, column
+from recovery_stats.report.numbers import cell, column, interval_columns
 
 VERDICTS: dict[Verdict, str] = {"ok": "Holds", "caution": "Caution", "fail": "Fails"}
 
@@ -53,8 +53,21 @@ def printed(table: Table) -> list[list[str]]:
     """The cells of a table as text, row by row, decimals shared within each column."""
     width = len(table.columns)
     filled = [(*row.cells, *[None] * (width - len(row.cells)))[:width] for row in table.rows]
-    columns = [column([row[j] for row in filled]) for j in range(width)]
+    cells = [[row[j] for row in filled] for j in range(width)]
+    columns = [column(values) for values in cells]
+    if together := _interval(table):
+        shared = interval_columns([cells[j] for j in together])
+        for j, texts in zip(together, shared, strict=True):
+            columns[j] = texts
     return [[columns[j][i] for j in range(width)] for i in range(len(filled))]
+
+
+def _interval(table: Table) -> list[int]:
+    """The places of the columns that hold a value, its lower and its upper limit."""
+    keys = [c.key for c in table.columns]
+    value = next((k for k in ("value", "y") if k in keys), "")
+    wanted = (value, "low", "high")
+    return [keys.index(k) for k in wanted] if all(k in keys for k in wanted) else []
 
 
 def with_unit(value: Cell) -> str:

@@ -9,7 +9,7 @@ import pytest
 from recovery_stats.core.document import Count, Hidden, Quantity, Share, Shown, Spread
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.report import digits
-from recovery_stats.report.numbers import cell, column
+from recovery_stats.report.numbers import cell, column, interval_columns
 
 HR = Estimate("hr", "HR", 0.7234, 0.6149, 0.8512, 0.083, 0.000123, scale="ratio")
 
@@ -125,3 +125,19 @@ def test_ticks_share_decimals() -> None:
 def test_vast_numbers_are_short() -> None:
     assert digits.fixed(-1e200, 1) == "−1.0 × 10²⁰⁰"
     assert cell(Quantity(3e22)) == "3.0 × 10²²"
+
+
+def test_kinds_of_estimate_do_not_share_decimals() -> None:
+    ratio = Estimate("hr", "HR", 1.19, 0.83, 1.71, scale="ratio")
+    days = Estimate("rmst", "Days", 79.83, 76.2, 83.5, scale="time")
+    cells = [Shown(e, "interval") for e in (ratio, days)]
+    assert column(cells) == ["1.19 [0.83, 1.71]", "79.8 [76.2, 83.5]"]
+
+
+def test_a_mean_beside_counts_has_one_decimal_more() -> None:
+    assert column([Count(342), Quantity(42.75), Quantity(0.0037)]) == ["342", "42.8", "0.0037"]
+
+
+def test_a_value_and_its_limits_share_their_decimals() -> None:
+    columns = [[Quantity(x), Quantity(y)] for x, y in ((0.3, 12.0), (0.19, 3.25), (0.43, 101.5))]
+    assert interval_columns(columns) == [["0.300", "12.0"], ["0.190", "3.2"], ["0.430", "101.5"]]

@@ -8,29 +8,36 @@ from typing import Any
 
 from matplotlib.figure import Figure as Canvas
 
-from recovery_stats.core.document import CurveFigure, LineFigure, Series
+from recovery_stats.core.document import Cell, CurveFigure, LineFigure, Series
 from recovery_stats.report import figure_data, style
 from recovery_stats.report.digits import ticks
 from recovery_stats.report.figures.panel import (
+    CHARACTER_INCHES,
+    distinct,
     finish,
     log_axis,
     new_panel,
     short,
+    stacked,
     stub,
     whole_ticks,
 )
 from recovery_stats.report.numbers import cell
 
+LED_FROM = 0.97  # share of the width before which a line has ended early
+
 
 def curves(figure: CurveFigure) -> Canvas:
     risk = figure_data.risk_rows(figure)
     below = 0.62 + (0.22 * (len(risk) + 1) if risk else 0)
-    names = [name for name, _ in risk] + ["Number at risk"] * bool(risk)
-    canvas, axes = new_panel(3.3 + below, below, stub(names, 0.75), stub(_names(figure), 0.5))
+    names = [*distinct([name for name, _ in risk]), *["Number at risk"] * bool(risk)]
+    left = max(0.75, stub(names, 0.0) + _half_number(risk)) if risk else 0.75
+    canvas, axes = new_panel(3.3 + below, below, left, stub(stacked(_names(figure)), 0.5))
+    start = figure_data.beginning(figure)
     for i, series in enumerate(figure.series):
         if series.x:
             # a curve coarsened for privacy is known at its points only, so lines join them
-            _band(axes, _from_start(series), i, step="post" if series.n_at else None)
+            _band(axes, _from_start(series, start), i, step="post" if series.n_at else None)
     highest = max((max(s.high or s.y) for s in figure.series if s.y), default=1.0)
     axes.set_ylim(0, 1.0 if highest > 0.6 else min(1.0, 1.15 * highest))
     _span(axes, figure)
@@ -43,7 +50,7 @@ def curves(figure: CurveFigure) -> Canvas:
 
 
 def lines(figure: LineFigure) -> Canvas:
-    canvas, axes = new_panel(3.6, 0.62, 0.75, stub(_names(figure), 0.5))
+    canvas, axes = new_panel(3.6, 0.62, 0.75, stub(stacked(_names(figure)), 0.5))
     if figure.log_y:
         axes.set_yscale("log")
     if figure.horizontal is not None:
@@ -83,13 +90,13 @@ def _band(axes: Any, s: Series, i: int, *, step: str | None = None, marker: bool
         line.set_dashes(pen.dashes)
 
 
-def _from_start(series: Series) -> Series:
-    """The curve from time 0: survival begins at 1, incidence at 0."""
-    if series.x[0] <= 0:
+def _from_start(series: Series, start: float) -> Series:
+    """The curve from the time at which it begins: survival at 1, incidence at 0."""
+    if series.x[0] <= start:
         return series
-    start = 1.0 if series.y[-1] <= series.y[0] and series.y[0] > 0.5 else 0.0
-    low, high = ((start, *band) if band else () for band in (series.low, series.high))
-    return Series(series.name, (0.0, *series.x), (start, *series.y), low, high)
+    y = 1.0 if series.y[-1] <= series.y[0] and series.y[0] > 0.5 else 0.0
+    low, high = ((y, *band) if band else () for band in (series.low, series.high))
+    return Series(series.name, (start, *series.x), (y, *series.y), low, high)
 
 
 def _span(axes: Any, figure: CurveFigure) -> None:
@@ -115,36 +122,48 @@ def _marks(axes: Any, marks: Sequence[tuple[float, str]]) -> None:
 
 
 def _end_labels(axes: Any, series: Sequence[Series]) -> None:
-    """Name each line at its right end, moved apart where the ends are close."""
+    """Name each line at its right end, moved apart where the ends are close.
+
+    A line that ends well before the edge is led to its name.
+    """
     drawn = [(i, s) for i, s in enumerate(series) if s.x]
     if not drawn:
         return
-    heights = [
-        axes.transAxes.inverted().transform(axes.transData.transform((s.x[-1], s.y[-1])))[1]
-        for _, s in drawn
-    ]
-    panel = axes.get_position().height * axes.figure.get_figheight() * 72
-    for (i, s), y in zip(drawn, _apart(heights, 1.35 * style.FONT_POINTS / panel), strict=True):
+    where = [axes.transData.transform((s.x[-1], s.y[-1])) for _, s in drawn]
+    ends = [axes.transAxes.inverted().transform(point) for point in where]
+    texts = stacked([s.name for _, s in drawn])
+    line = 1.3 * style.FONT_POINTS / (axes.get_position().height * axes.figure.get_figheight() * 72)
+    room = [line * (1 + text.count("\n")) for text in texts]
+    placed = _apart([y for _, y in ends], room)
+    for (i, _), text, (x, end), y in zip(drawn, texts, ends, placed, strict=True):
+        pen = style.pen(i)
+        if x < LED_FROM:
+            axes.plot(
+                [x, 1], [end, y], transform=axes.transAxes, color=pen.colour, linewidth=0.7,
+                linestyle=(0, (1, 3)), clip_on=False,
+            )  # fmt: skip
         axes.annotate(
-            short(s.name),
+            text,
             (1, y),
             xycoords="axes fraction",
             xytext=(6, 0),
             textcoords="offset points",
             va="center",
-            color=style.pen(i).ink,
+            linespacing=1.15,
+            color=pen.ink,
             annotation_clip=False,
         )
 
 
-def _apart(heights: Sequence[float], gap: float) -> list[float]:
-    """Move labels up or down as little as keeps `gap` between neighbours and all within 0 to 1."""
+def _apart(heights: Sequence[float], room: Sequence[float]) -> list[float]:
+    """Move labels up or down as little as keeps each its `room` and all within 0 to 1."""
     order = sorted(range(len(heights)), key=lambda i: heights[i])
     placed = [heights[i] for i in order]
+    gaps = [(room[a] + room[b]) / 2 for a, b in pairwise(order)]
     for _ in range(100):
-        for j, (a, b) in enumerate(pairwise(placed)):
-            if b - a < gap - 1e-9:
-                middle = (a + b) / 2
+        for j, gap in enumerate(gaps):
+            if placed[j + 1] - placed[j] < gap - 1e-9:
+                middle = (placed[j] + placed[j + 1]) / 2
                 placed[j], placed[j + 1] = middle - gap / 2, middle + gap / 2
         shift = max(0.0, -placed[0]) - max(0.0, placed[-1] - 1)
         placed = [y + shift for y in placed]
@@ -159,18 +178,25 @@ def _risk_table(axes: Any, figure: CurveFigure) -> None:
     rows = figure_data.risk_rows(figure)
     pens = [i for i, cells in enumerate(figure.risk) if cells]
     top, step = -46.0, 15.5
-    _under(axes, 0, top, "Number at risk", style.INK, "right", weight="bold")
-    for line, (i, (name, cells)) in enumerate(zip(pens, rows, strict=True), 1):
+    names = distinct([name for name, _ in rows])
+    aside = -10 - 72 * _half_number(rows)
+    _under(axes, 0, (aside, top), "Number at risk", style.INK, "right", weight="bold")
+    for line, (i, name, (_, cells)) in enumerate(zip(pens, names, rows, strict=True), 1):
         y = top - step * line
-        _under(axes, 0, y, short(name), style.pen(i).ink, "right")
+        _under(axes, 0, (aside, y), name, style.pen(i).ink, "right")
         for time, number in zip(figure.risk_times, cells, strict=True):
-            _under(axes, time, y, cell(number), style.INK, "center", data=True)
+            _under(axes, time, (0, y), cell(number), style.INK, "center", data=True)
+
+
+def _half_number(rows: Sequence[tuple[str, Sequence[Cell]]]) -> float:
+    """Inches that the widest number under the first tick reaches to its left."""
+    return max((len(cell(cells[0])) for _, cells in rows), default=0) * CHARACTER_INCHES / 2
 
 
 def _under(
     axes: Any,
     x: float,
-    y: float,
+    offset: tuple[float, float],
     text: str,
     ink: str,
     side: str,
@@ -182,7 +208,7 @@ def _under(
         text,
         (x, 0),
         xycoords=("data" if data else "axes fraction", "axes fraction"),
-        xytext=(0 if data else -14, y),
+        xytext=offset,
         textcoords="offset points",
         ha=side,
         va="center",

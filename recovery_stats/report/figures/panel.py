@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import Any
 
 from matplotlib.figure import Figure as Canvas
@@ -15,6 +16,7 @@ from recovery_stats.report.words import clean
 
 LOG_TICKS = (1, 2, 5)
 FINE_LOG_TICKS = (1, 1.25, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
+MOST_LINES = 3  # of a label beside a line
 CHARACTER_INCHES = 0.55 * style.FONT_POINTS / 72
 
 
@@ -79,7 +81,8 @@ def _own_decimals(values: Sequence[float]) -> list[str]:
 
 def stub(texts: Sequence[str], least: float, longest: int = style.LABEL_CHARACTERS) -> float:
     """Inches that the longest of `texts` needs beside the panel."""
-    widest = max((len(short(text, longest)) for text in texts), default=0)
+    lines = (line for text in texts for line in text.split("\n"))
+    widest = max((len(short(line, longest)) for line in lines), default=0)
     return max(least, 0.3 + CHARACTER_INCHES * widest)
 
 
@@ -87,3 +90,27 @@ def short(text: str, longest: int = style.LABEL_CHARACTERS) -> str:
     """A label that fits; the whole of it stands in the table under the figure."""
     line = clean(text)
     return line if len(line) <= longest else f"{line[: longest - 1].rstrip()}…"
+
+
+def distinct(texts: Sequence[str], longest: int = style.LABEL_CHARACTERS) -> list[str]:
+    """Labels that fit, no two cut so that they become the same.
+
+    Cut in the middle where cutting their ends would do that, and numbered where even that would.
+    """
+    whole = [clean(t) for t in texts]
+    half = (longest - 1) // 2
+    middle = [w if len(w) <= longest else f"{w[: longest - 1 - half]}…{w[-half:]}" for w in whole]
+    numbered = [f"{short(w, longest - 4)} ({i})" for i, w in enumerate(whole, 1)]
+    ways = ([short(w, longest) for w in whole], middle, numbered)
+    return next((way for way in ways if len(set(way)) == len(set(whole))), numbered)
+
+
+def stacked(
+    texts: Sequence[str], width: int = style.LABEL_CHARACTERS, lines: int = MOST_LINES
+) -> list[str]:
+    """Labels of up to `lines` lines, no two of them cut to the same."""
+    for longest in range(width * lines, width, -5):
+        wrapped = [wrap(text, width) for text in distinct(texts, longest)]
+        if all(len(rows) <= lines for rows in wrapped):
+            return ["\n".join(rows) for rows in wrapped]
+    return distinct(texts, width)

@@ -12,7 +12,7 @@ from recovery_stats.core.document import CaterpillarFigure, ForestFigure, LoveFi
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.report import figure_data, style
 from recovery_stats.report.figures.panel import finish, log_axis, new_panel, short, stub
-from recovery_stats.report.numbers import cell
+from recovery_stats.report.numbers import column
 
 ROW_INCHES = 0.29
 
@@ -21,7 +21,7 @@ def forest(figure: ForestFigure) -> Canvas:
     rows = figure_data.estimates(figure)
     heads = {i: text for i, text in figure.groups if i < len(rows)}
     lines = len(rows) + len(heads)
-    texts = [cell(Shown(e, "interval")) for e in rows]
+    texts = column([Shown(e, "interval") for e in rows])
     labels = [e.label for e in rows] + list(heads.values())
     canvas, axes = _rows_canvas(lines, labels, stub(texts, 0.35, 40))
     if figure.log_x:

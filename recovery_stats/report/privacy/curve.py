@@ -16,6 +16,7 @@ from itertools import pairwise
 
 from recovery_stats.core.document import Cell, Count, CurveFigure, Hidden, Numbers, Series
 from recovery_stats.core.study import Privacy
+from recovery_stats.report.figure_data import beginning
 
 GRID_STEPS = 60
 DECIMALS = 3
@@ -37,8 +38,11 @@ class _Mark:
 
 def coarsen(figure: CurveFigure, privacy: Privacy) -> CurveFigure:
     """The figure on a coarse grid, its risk table rounded where it would give counts back."""
+    start = beginning(figure)
     counted = [series.n_at for series in figure.series if series.x]
-    accounts = [_account(s, figure.risk_times, privacy) if s.n_at else None for s in figure.series]
+    accounts = [
+        _account(s, figure.risk_times, start, privacy) if s.n_at else None for s in figure.series
+    ]
     exact = all(a is None or a.exact for a in accounts)
     series = tuple(
         _at(s, a) if a else replace(s, events_at=(), censored_at=())
@@ -62,10 +66,10 @@ class _Account:
     exact: bool
 
 
-def _account(series: Series, times: Numbers, privacy: Privacy) -> _Account:
+def _account(series: Series, times: Numbers, start: float, privacy: Privacy) -> _Account:
     if series.n_at[0] < privacy.minimum:
         return _Account((), exact=True)
-    marks = [_mark(series, time) for time in _grid(series, times)]
+    marks = [_mark(series, time) for time in _grid(series, times, start)]
     marks.append(_after_all(series))
     end = _last_mark(marks, series, privacy)
     fixed = [i for i in range(1, len(marks) - 1) if marks[i].time in times]
@@ -80,12 +84,12 @@ def _risk_is_safe(fixed: list[int], marks: list[_Mark], privacy: Privacy) -> boo
     return between and all(_enough(marks[i], privacy) for i in fixed)
 
 
-def _grid(series: Series, times: Numbers) -> list[float]:
-    """Round times over the span of the series, with those of the risk table among them."""
+def _grid(series: Series, times: Numbers, start: float) -> list[float]:
+    """Round times from `start` on, with those of the risk table among them."""
     last = series.x[-1]
     step = _nice(last / GRID_STEPS)
     regular = (step * i for i in range(math.floor(last / step) + 1))
-    return sorted({0.0, *regular, *(t for t in times if 0 < t <= last)})
+    return sorted({start, *(t for t in (*regular, *times) if start < t <= last)})
 
 
 def _nice(step: float) -> float:

@@ -1,0 +1,57 @@
+"""Labels and beginnings of figures."""
+
+from __future__ import annotations
+
+import pytest
+
+from recovery_stats.core.document import CurveFigure, LineFigure, Series
+from recovery_stats.core.study import PROFILES
+from recovery_stats.report import figures
+from recovery_stats.report.figures.panel import distinct, stacked
+from recovery_stats.report.privacy.curve import coarsen
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("Stable living arrangement at baseline: No", "Stable living arrangement at baseline: Yes"),
+        ("a" * 100 + "x" + "b" * 100, "a" * 100 + "y" + "b" * 100),
+        ("one " * 60, "two " * 60),
+        ("same", "same"),
+    ],
+)
+def test_no_label_is_cut_so_that_two_become_the_same(names: tuple[str, str]) -> None:
+    for made in (distinct(names), stacked(names)):
+        assert len(set(made)) == len(set(names))
+        assert all(len(line) <= 30 for text in made for line in text.split("\n"))
+    assert all(text.count("\n") < 3 for text in stacked(names))
+
+
+def test_a_label_of_two_lines_is_whole() -> None:
+    made = stacked(["Stable living arrangement at baseline: Yes"])
+    assert made == ["Stable living arrangement at\nbaseline: Yes"]
+
+
+def landmark() -> CurveFigure:
+    """A hundred people from day 28, two relapses a day for thirty days."""
+    days = tuple(float(d) for d in range(29, 59))
+    at_risk = tuple(100 - 2 * i for i in range(30))
+    y = tuple(1 - (i + 1) / 50 for i in range(30))
+    series = Series("all", days, y, y, y, at_risk, (2,) * 30, (0,) * 30)
+    return CurveFigure("c", "Curve", "Days", "Free", (series,), (28.0, 40.0, 50.0))
+
+
+def test_a_curve_with_a_delayed_start_begins_there() -> None:
+    drawn = coarsen(landmark(), PROFILES["cms"]).series[0]
+    assert (drawn.x[0], drawn.y[0]) == (28.0, 1.0)
+    raw = figures.draw(landmark()).axes[0].lines[0].get_xydata()
+    assert tuple(raw[0]) == (28.0, 1.0)
+
+
+def test_one_point_has_its_interval() -> None:
+    one = Series("one", (1.0,), (0.5,), (0.3,), (0.7,))
+    (axes,) = figures.draw(LineFigure("l", "Line", "x", "y", (one,))).axes
+    assert [tuple(map(float, p)) for p in axes.collections[0].get_segments()[0]] == [
+        (1.0, 0.3),
+        (1.0, 0.7),
+    ]
