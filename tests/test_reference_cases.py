@@ -106,6 +106,13 @@ class TestTheScript:
         assert (found.returncode, json.loads(found.stdout)) == (0, {"values": {}})
         assert "'sem' are not offered" in found.stderr
 
+    def test_a_part_refused_leaves_the_rest(self, tmp_path: Path) -> None:
+        """Exact ties have no test of proportional hazards."""
+        model = {"type": "cox", "formula": "Surv(time, status) ~ sex", "ties": "exact"}
+        values = answer(_write(tmp_path, {"topic": "cox", "model": model}, self.TABLE)).values
+        assert values["nevent"] == 8
+        assert not any(key.startswith("zph") for key in values)
+
     def test_a_refusal_is_no_crash(self, tmp_path: Path) -> None:
         model = {"type": "lmm", "formula": "time ~ sex + (1 | nobody)"}
         found = _run(_write(tmp_path, {"topic": "lmm", "model": model}, self.TABLE))

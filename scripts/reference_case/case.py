@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import eq, ge, gt, le, lt, ne
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from recovery_stats.errors import RecoveryError
 from recovery_stats.models.token import quote
 
 Values = dict[str, float | None]
@@ -24,6 +25,14 @@ PLAIN_EVENT = re.compile(r"(Surv\([^()]*,\s*)([\w.]+)(\s*\))")
 
 class CannotAnswer(Exception):  # noqa: N818 (a gap, not a fault)
     """The case asks for something that recovery_stats does not offer."""
+
+
+def where_offered(find: Callable[[], Values]) -> Values:
+    """A part of an answer; nothing where the model refuses it, so that the rest still stands."""
+    try:
+        return find()
+    except RecoveryError:
+        return {}
 
 
 @dataclass(frozen=True)

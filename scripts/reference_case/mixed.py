@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,8 @@ import pandas as pd
 from scipy.stats import norm
 
 import recovery_stats as rs
-from recovery_stats.errors import RecoveryError
 
-from .case import CannotAnswer, Case, Values
+from .case import CannotAnswer, Case, Values, where_offered
 from .naming import Names
 
 LARGEST_KENWARD_ROGER = 5_000  # rows; beyond, its matrices of n by n take minutes
@@ -24,18 +24,24 @@ def mixed(case: Case) -> Values:
     asked |= {k: case.option(k) for k in ("weights", "offset") if case.option(k)}
     names = Names(case.formula, case.wrapped)
     fit = rs.lmm(case.formula, case.frame, df="satterthwaite", **asked)
-    values = _parts(fit, names) | _coefficients(fit, names) | _profile(fit, names)
+    values = _parts(fit, names) | _coefficients(fit, names)
+    values |= where_offered(lambda: _profile(fit, names))
     for kind in (3, 2, 1):
-        values |= _tests(fit, names, kind, "satt")
+        values |= where_offered(partial(_tests, fit, names, kind, "satt"))
     if reml and fit.n_obs <= LARGEST_KENWARD_ROGER:
-        again = rs.lmm(case.formula, case.frame, df="kenward-roger", **asked)
-        for row in again.tidy().itertuples():
-            term = names.term(row.term)
-            values[f"se_kr[{term}]"] = row.std_error
-            values[f"df_kr[{term}]"] = row.df
-            values[f"p_kr[{term}]"] = row.p_value
-        values |= _tests(again, names, 3, "kr")
+        values |= where_offered(lambda: _kenward_roger(case, names, asked))
     return values
+
+
+def _kenward_roger(case: Case, names: Names, asked: dict[str, Any]) -> Values:
+    fit = rs.lmm(case.formula, case.frame, df="kenward-roger", **asked)
+    values: Values = {}
+    for row in fit.tidy().itertuples():
+        term = names.term(row.term)
+        values[f"se_kr[{term}]"] = row.std_error
+        values[f"df_kr[{term}]"] = row.df
+        values[f"p_kr[{term}]"] = row.p_value
+    return values | _tests(fit, names, 3, "kr")
 
 
 def compound_symmetry(case: Case) -> Values:
@@ -128,11 +134,8 @@ def _tests(fit: Any, names: Names, kind: int, method: str) -> Values:
 
 
 def _profile(fit: Any, names: Names) -> Values:
-    """Profile intervals under lme4's names, where the fit has them."""
-    try:
-        table: pd.DataFrame = fit.confint(method="profile")
-    except RecoveryError:
-        return {}
+    """Profile intervals under lme4's names."""
+    table: pd.DataFrame = fit.confint(method="profile")
     values: Values = {}
     for row in table.itertuples():
         name = _profile_name(row.term, names)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -12,14 +13,15 @@ from scipy.stats import norm
 
 import recovery_stats as rs
 from recovery_stats.engines.concordance import concordance
+from recovery_stats.engines.cox_residual import Transform
 from recovery_stats.models.observation import observe
 from recovery_stats.models.survival import CoxFit, cumulative_incidence
 from recovery_stats.models.token import quote
 
-from .case import CannotAnswer, Case, Values, causes_of
+from .case import CannotAnswer, Case, Values, causes_of, where_offered
 from .naming import Names, number
 
-TRANSFORMS = ("km", "identity", "rank", "log")
+TRANSFORMS = get_args(Transform)
 QUARTILES = (0.25, 0.5, 0.75)
 FINEST = 4_000  # whole units of time at which a curve is read; more are thinned to event times
 # What the cases call a cause that their models name in another word.
@@ -44,7 +46,10 @@ def cox(case: Case) -> Values:
         offset=case.option("offset"),
     )
     names = Names(formula, case.wrapped)
-    return _hazards(fit, names) | _proportionality(fit, names)
+    values = _hazards(fit, names)
+    for transform in TRANSFORMS:
+        values |= where_offered(partial(_proportionality, fit, names, transform))
+    return values
 
 
 def causes(case: Case) -> Values:
@@ -59,7 +64,7 @@ def causes(case: Case) -> Values:
         found = _hazards(rs.cox(formula, case.frame), Names(formula, case.wrapped))
         values |= {f"cs{code}.{key}": value for key, value in found.items()}
     left = f"Surv({quote(time)}, {quote(cause)})"
-    return values | _subdistribution(f"{left} ~ {right}", case)
+    return values | where_offered(lambda: _subdistribution(f"{left} ~ {right}", case))
 
 
 def _subdistribution(formula: str, case: Case) -> Values:
@@ -107,14 +112,13 @@ def _hazards(fit: CoxFit, names: Names) -> Values:
     }
 
 
-def _proportionality(fit: CoxFit, names: Names) -> Values:
+def _proportionality(fit: CoxFit, names: Names, transform: Transform) -> Values:
     values: Values = {}
-    for transform in TRANSFORMS:
-        for row in fit.proportionality(transform).itertuples():  # type: ignore[arg-type]
-            term = "GLOBAL" if row.term == "GLOBAL" else names.term(str(row.term))
-            values[f"zph_{transform}.chisq[{term}]"] = row.chisq
-            values[f"zph_{transform}.df[{term}]"] = row.df
-            values[f"zph_{transform}.p[{term}]"] = row.p_value
+    for row in fit.proportionality(transform).itertuples():
+        term = "GLOBAL" if row.term == "GLOBAL" else names.term(str(row.term))
+        values[f"zph_{transform}.chisq[{term}]"] = row.chisq
+        values[f"zph_{transform}.df[{term}]"] = row.df
+        values[f"zph_{transform}.p[{term}]"] = row.p_value
     return values
 
 
@@ -140,8 +144,10 @@ def curves(case: Case) -> Values:
         values[f"{key}.lo[{label}]"], values[f"{key}.hi[{label}]"] = row.conf_low, row.conf_high
     tau = _horizon(case)
     if tau is not None:
-        values |= _restricted_means(fit.rmst(tau), groups)
-    return values | (_group_tests(formula, case.frame, groups) if groups else {})
+        values |= where_offered(lambda: _restricted_means(fit.rmst(tau), groups))
+    if groups:
+        values |= where_offered(lambda: _group_tests(formula, case.frame, groups))
+    return values
 
 
 def _cumulative(fit: Any, groups: Sequence[str], times: Sequence[float]) -> Values:
@@ -231,10 +237,14 @@ def competing(case: Case) -> Values:
         values[f"cif_{word}[{label}|{at}]"] = row.estimate
         values[f"se_{word}[{label}|{at}]"] = row.std_error
         values[f"cmprsk_est[{row.group if groups else 1} {row.cause}|{at}]"] = row.estimate
-    if groups and hasattr(fit, "gray_test"):
-        for row in fit.gray_test().tidy().itertuples():
-            word = _key_of(str(row.cause), named)
-            values |= {f"gray_{word}": row.statistic, f"gray_{word}_p": row.p_value}
+    return values | where_offered(lambda: _gray(fit, named) if groups else {})
+
+
+def _gray(fit: Any, named: Mapping[int, str]) -> Values:
+    values: Values = {}
+    for row in fit.gray_test().tidy().itertuples() if hasattr(fit, "gray_test") else ():
+        word = _key_of(str(row.cause), named)
+        values |= {f"gray_{word}": row.statistic, f"gray_{word}_p": row.p_value}
     return values
 
 
