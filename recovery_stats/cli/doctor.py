@@ -13,13 +13,13 @@ from typing import Any
 
 import click
 
+from recovery_stats import __version__
 from recovery_stats.cli.output import FOUND
 from recovery_stats.cli.screen import Screen, screened
 
 OPTIONAL = {
     "docx": ("docx", "Word reports"),
     "weasyprint": ("weasyprint", "PDF reports"),
-    "polars_readstat": ("polars_readstat", "the fast reader of large .sav files"),
     "formulaic": ("formulaic", "the test that compares our design matrices"),
 }
 
@@ -77,11 +77,16 @@ def _threads() -> list[dict[str, Any]]:
     return [{k: pool.get(k) for k in kept} for pool in threadpool_info()]
 
 
+def _shown(name: str, value: str) -> str:
+    """The program by its version and the beginning of the hash of its source."""
+    return f"{__version__} (source {value[:12]})" if name == "recovery_stats" else value
+
+
 def _tell(facts: dict[str, Any], screen: Screen) -> None:
     for heading in ("versions", "system"):
         screen.result(click.style(heading.capitalize(), bold=True))
         for name, value in facts[heading].items():
-            screen.result(f"  {name:<16} {value}")
+            screen.result(f"  {name:<16} {_shown(name, value)}")
     screen.result(click.style("Threads (analyses use one)", bold=True))
     for pool in facts["threads"]:
         screen.result(f"  {pool['internal_api']:<16} {pool['num_threads']}")

@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from recovery_stats.core.dataset import Dataset
@@ -22,6 +23,7 @@ from recovery_stats.data.wording import CENSORED, HOUSING, NOT_APPLICABLE, SYNTH
 
 WIDE = 90
 MOST_CANDIDATES = 5
+SHORTEST_TITLE = 8  # shorter beginnings stand together by chance
 
 # What each analysis needs: any one of these sets of (table, role).
 PROPOSED: Mapping[str, tuple[frozenset[tuple[str, str]], ...]] = {
@@ -111,10 +113,18 @@ def _study(files: Sequence[File]) -> str:
     synthetic = str(any(SYNTHETIC.search(title) for title in titles)).lower()
     return (
         "[study]\n"
-        f"title = {quoted(titles[0] if titles else 'Untitled study')}\n"
+        f"title = {quoted(_title(titles))}\n"
         '# population = "adults discharged from residential treatment"   # words for the reports\n'
         f"synthetic = {synthetic}   # true marks every report SYNTHETIC\n"
     )
+
+
+def _title(titles: Sequence[str]) -> str:
+    """What the labels of the files begin with in common, else the first of them."""
+    columns = zip(*(title.split() for title in titles), strict=False)
+    alike = takewhile(lambda words: len(set(words)) == 1, columns)
+    shared = " ".join(words[0] for words in alike).rstrip(" :;,.-–—/(")
+    return shared if len(shared) >= SHORTEST_TITLE else (titles or ["Untitled study"])[0]
 
 
 def _tables(tables: Mapping[str, tuple[File, TableGuess]]) -> str:

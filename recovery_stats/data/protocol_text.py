@@ -19,7 +19,8 @@ def read_bytes(path: Path) -> bytes:
     if path.is_dir():
         raise UsageError(f"{path} is a folder; name the study file in it (study.toml).")
     if not path.exists():
-        raise UsageError(f"No study file {str(path)!r}.{near_file(path)}")
+        hint = near_file(path) or " Write one with: recovery-stats init FILE.sav …"
+        raise UsageError(f"No study file {str(path)!r}.{hint}")
     if not path.is_file():
         raise UsageError(f"{path} is not a regular file.")
     try:

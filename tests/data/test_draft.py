@@ -191,3 +191,9 @@ def test_real_files() -> None:
     for line in ('wave = "WEEK"', 'outcome = "OPUSEDAY"', 'count = "VISITS"', 'site = "SITE"'):
         assert f"\n{line}" in text
     assert 'site = "VISITS"' not in text
+
+
+def test_the_title_is_what_the_files_have_in_common(folder: Folder) -> None:
+    one = dataset(PERSONS, label="Recovery cohort: persons")
+    text = folder.draft(cohort=one, more=dataset(PERSONS, label="Recovery cohort: people of 2020"))
+    assert 'title = "Recovery cohort"' in text

@@ -438,4 +438,6 @@ def test_somebody_is_observed() -> None:
 
 def test_people_who_disagree_with_themselves_are_told_by_column() -> None:
     data = dataset({**PERSONS, "pid": [1.0, 1.0, 2.0, 3.0]})
-    assert "'days', 'arm', 'age' differ between rows of one person" in the_problem(study(persons=data))
+    assert "'days', 'arm', 'age' differ between rows of one person" in the_problem(
+        study(persons=data)
+    )

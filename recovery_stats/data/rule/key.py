@@ -19,7 +19,7 @@ from recovery_stats.data.rule.bound import (
     line_of,
     rows_where,
 )
-from recovery_stats.errors import rows_phrase, unknown
+from recovery_stats.errors import nearest, rows_phrase, unknown
 
 TOTALS = frozenset(
     {"total", "totals", "grand total", "subtotal", "sum", "mean", "average", "all", "count", "n"}
@@ -64,7 +64,7 @@ def _all_columns(study: Study) -> list[str]:
 
 def _wide(use: Use, columns: Sequence[str]) -> str:
     """What to do when waves stand side by side: sat_0, sat_1, sat_2."""
-    if use.table != "waves":
+    if use.table != "waves" or nearest(use.column, columns):
         return ""
     stems = [m[1] for c in columns if (m := re.fullmatch(r"(.*?[A-Za-z]_?)\d{1,2}", c))]
     repeated = sorted({s for s in stems if stems.count(s) > 1}, key=lambda s: -stems.count(s))
