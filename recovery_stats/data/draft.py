@@ -121,10 +121,12 @@ def _study(files: Sequence[File]) -> str:
 
 def _title(titles: Sequence[str]) -> str:
     """What the labels of the files begin with in common, else the first of them."""
+    if len(set(titles)) < 2:
+        return titles[0] if titles else "Untitled study"
     columns = zip(*(title.split() for title in titles), strict=False)
     alike = takewhile(lambda words: len(set(words)) == 1, columns)
     shared = " ".join(words[0] for words in alike).rstrip(" :;,.-–—/(")
-    return shared if len(shared) >= SHORTEST_TITLE else (titles or ["Untitled study"])[0]
+    return shared if len(shared) >= SHORTEST_TITLE else titles[0]
 
 
 def _tables(tables: Mapping[str, tuple[File, TableGuess]]) -> str:
