@@ -193,6 +193,20 @@ def test_exact_likelihood_over_all_subsets(entry: bool) -> None:
     )
 
 
+def test_a_coefficient_that_runs_away_is_refused_without_a_warning() -> None:
+    refused = 0
+    for seed in range(340, 400):
+        rng = np.random.default_rng(seed)
+        X, stop = rng.normal(size=(9, 3)), rng.integers(1, 7, 9).astype(float)
+        event = (rng.random(9) < 0.7).astype(int)
+        for ties in ("efron", "breslow", "exact"):
+            try:
+                cox.fit(X, stop, event, ties=ties)
+            except NotEstimable:
+                refused += 1
+    assert refused >= 5
+
+
 @pytest.mark.parametrize("spread", [5.0, 50.0])
 def test_exact_sums_keep_their_digits_when_some_rows_are_sure_to_be_chosen(spread: float) -> None:
     rng = np.random.default_rng(3)
