@@ -23,7 +23,13 @@ CASES = sorted(FOLDER.glob("*.json"))
 
 sys.path.insert(0, str(SCRIPTS))
 try:
-    from reference_case.agreement import Compared, compare, scale_of, tolerance_of
+    from reference_case.agreement import (
+        Compared,
+        agrees_with_itself,
+        compare,
+        scale_of,
+        tolerance_of,
+    )
     from reference_case.answer import answer
     from reference_case.case import causes_of, event_of, read_case
     from reference_case.linear import spelled_out
@@ -224,6 +230,17 @@ class TestComparing:
             "ranef[h|1|a]": 5.0, "p": 1e-3, "prof.lo[x]": 1e-9,
         }  # fmt: skip
         assert {k: scale_of(k, values) for k in expected} == pytest.approx(expected)
+
+    def test_a_p_that_is_not_the_p_of_its_z_is_not_compared(self) -> None:
+        values = {
+            "z[x]": 2.0,
+            "p[x]": 0.0455002638963584,
+            "a.z[x]": 2.0,
+            "a.p[x]": 0.0456,
+            "p": 0.3,
+        }
+        kept = [k for k in values if agrees_with_itself(k, values)]
+        assert kept == ["z[x]", "p[x]", "a.z[x]", "p"]
 
     @pytest.mark.parametrize(
         ("ours", "reference", "within"),
