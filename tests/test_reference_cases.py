@@ -112,6 +112,10 @@ class TestTheScript:
         assert (found.returncode, json.loads(found.stdout)) == (0, {"values": {}})
         assert "'sem' are not offered" in found.stderr
 
+    def test_a_case_that_does_not_say_enough(self, tmp_path: Path) -> None:
+        found = answer(_write(tmp_path, {"topic": "km", "model": {"type": "km"}}, self.TABLE))
+        assert (found.values, found.note) == ({}, "the case has no 'time'")
+
     def test_a_part_refused_leaves_the_rest(self, tmp_path: Path) -> None:
         """Exact ties have no test of proportional hazards."""
         model = {"type": "cox", "formula": "Surv(time, status) ~ sex", "ties": "exact"}

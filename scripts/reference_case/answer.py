@@ -53,6 +53,8 @@ def answer(path: Path) -> Answer:
         return Answer(_clean(find(case)))
     except CannotAnswer as gap:
         return Answer({}, str(gap))
+    except KeyError as missing:
+        return Answer({}, f"the case has no {missing}")
     except RecoveryError as refusal:
         return Answer({}, f"refused: {refusal}")
 
