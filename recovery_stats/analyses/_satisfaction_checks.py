@@ -31,8 +31,24 @@ def checks(
     yield from _random_slopes(model)
     yield from _clusters(model)
     yield from _few_people(model)
+    yield from _weighted(model)
     # Sizes of the groups are told above, as counts that disclosure control sees.
     yield from (c for c in fit.checks() if c.name != "groups")
+
+
+def _weighted(model: Model) -> Iterator[Check]:
+    """Weights in a mixed model say how precise a row is, not whom it stands for."""
+    if model.asked.weights:
+        yield Check(
+            "weights",
+            "caution",
+            (
+                "The weights enter as precision of the rows. Sampling weights make the slopes those "
+                "of the weighted people, but the model's intervals are not design-based; the robust "
+                "row of the sensitivity table does not lean on them.",
+            ),
+            about=model.asked.weights,
+        )
 
 
 def _verdict(caution: bool) -> Verdict:
