@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from recovery_stats.core.dataset import Dataset, Step
 from recovery_stats.core.estimate import Estimate, Level
 from recovery_stats.core.study import Study
 from recovery_stats.errors import UsageError
 from recovery_stats.models.balance import Balance
 from recovery_stats.models.comparison import Clusters, Likeness, Primary
+from recovery_stats.models.level import Joined
 from recovery_stats.models.outcome import Reading
 from recovery_stats.models.residence import TimeColumns, Times
 
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from recovery_stats.analyses.collaborative_housing import Question
 
 ARM, OUTCOME, STRATUM = "arm|", "outcome|", "stratum|"
+THIN = 0.1  # share of the people in the smaller arm
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +121,7 @@ class OutcomeAnswer:
 
     eligible: people to whom the outcome applies; data: those analysed. primary: the fit behind
     the effects, and why its errors are what they are. alike: the likeness within clusters.
+    joined: rare levels of covariates that count as another in the models.
     """
 
     reading: Reading
@@ -126,6 +131,7 @@ class OutcomeAnswer:
     primary: Primary
     alike: Likeness | None
     estimates: tuple[Estimate, ...]
+    joined: tuple[Joined, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +167,26 @@ class Case:
             return self.outcome.data
         assert self.times is not None
         return self.times.data
+
+    @property
+    def described(self) -> Dataset:
+        """The people asked about: those to whom the outcome applies."""
+        return self.outcome.eligible if self.outcome else self.everyone
+
+    @property
+    def smaller(self) -> tuple[int, int]:
+        """The smaller arm of the primary estimate (0 or 1), and how many people are in it."""
+        arm = self.data.frame[ARM].to_numpy(float)
+        n = [int(np.sum(arm == a)) for a in (0, 1)]
+        return (1, n[1]) if n[1] < n[0] else (0, n[0])
+
+    @property
+    def thin(self) -> bool:
+        """Whether the smaller arm holds few of the people."""
+        return self.smaller[1] < THIN * len(self.data)
+
+    def arm_name(self, arm: int) -> str:
+        return self.arms.counted if arm else self.arms.other
 
     @property
     def clusters(self) -> Clusters:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from recovery_stats.analyses._housing_case import ARM, OUTCOME, Case, OutcomeAnswer
+from recovery_stats.analyses._wording import phrase, short
 from recovery_stats.core.document import (
     CaterpillarFigure,
     Cell,
@@ -26,6 +29,8 @@ from recovery_stats.models.balance import balance_table, love_figure
 from recovery_stats.models.comparison import each_cluster
 from recovery_stats.models.summary import missing_table, table_one
 
+ROUND_STEPS = (1, 2, 5, 10, 30, 60, 90, 180, 360, 720)  # days
+MOST_STEPS = 6
 PARTS = (("interval", "Estimate [CI]"), ("df", "df"), ("p", "p"))
 NOTES = {
     "sensitivity": (
@@ -33,8 +38,8 @@ NOTES = {
         "are one number a cluster, without covariates.",
     )
 }
-RIVALS = ("crude", "naive", "by_cluster", "within", "summary", "mixed", "by_site", "left_out_low",
-          "left_out_high", "missing_yes", "missing_no")  # fmt: skip
+RIVALS = ("crude", "naive", "by_cluster", "within", "gee", "summary", "mixed", "by_site",
+          "left_out_low", "left_out_high", "missing_yes", "missing_no")  # fmt: skip
 EFFECTS = ("risk_compared", "risk_usual", "mean_compared", "mean_usual", "risk_difference",
            "risk_ratio", "odds_ratio", "mean_difference", "hedges_g")  # fmt: skip
 HAZARDS = ("hazard_ratio", "hazard_ratio_crude", "hazard_ratio_naive", "in_house",
@@ -44,26 +49,43 @@ HAZARDS = ("hazard_ratio", "hazard_ratio_crude", "hazard_ratio_naive", "in_house
 def tables(case: Case) -> Iterator[Table]:
     """Every table, in the order of the report."""
     asked = case.asked
-    yield table_one(case.everyone, asked.adjust, ARM)
+    yield _headed(case, table_one(case.described, asked.adjust, ARM))
     if case.balance:
         yield balance_table(case.balance)
     if case.outcome:
         yield _arms_table(case, case.outcome)
-        yield _estimates("effects", "Effect of the arm", case.outcome.estimates, EFFECTS)
+        yield _estimates(case, "effects", "Effect of the arm", case.outcome.estimates, EFFECTS)
         if asked.sensitivity:
             rivals = (case.primary.name, *RIVALS)
             caption = "The same difference, asked in other ways"
-            yield _estimates("sensitivity", caption, case.outcome.estimates, rivals)
+            yield _estimates(case, "sensitivity", caption, case.outcome.estimates, rivals)
     if case.clusters.structure != "none":
         yield _clusters_table(case)
     if case.times:
-        yield _estimates("hazards", "Time to relapse", case.times.estimates, (
+        yield _estimates(case, "hazards", "Time to relapse", case.times.estimates, (
             *HAZARDS, "rmst_compared", "rmst_usual", "rmst_difference"))  # fmt: skip
     wanted = (asked.outcome, asked.time, *asked.adjust)
-    yield missing_table(case.everyone, [c for c in wanted if c])
+    yield missing_table(case.described, [c for c in wanted if c])
 
 
-def _estimates(name: str, caption: str, found: Sequence[Estimate], order: Sequence[str]) -> Table:
+def _headed(case: Case, table: Table) -> Table:
+    """The columns of the arms under what they are levels of."""
+    if not case.arms.heading:
+        return table
+    arms = ("group_1", "group_2")
+    heads = (replace(c, group=case.arms.heading if c.key in arms else "") for c in table.columns)
+    return replace(table, columns=tuple(heads))
+
+
+def _explained(case: Case) -> tuple[str, ...]:
+    """What “Yes” and “No” mean, for what is read apart from the text."""
+    arms = case.arms
+    return (f"“{arms.counted}”, “{arms.other}”: {arms.heading}.",) if arms.heading else ()
+
+
+def _estimates(
+    case: Case, name: str, caption: str, found: Sequence[Estimate], order: Sequence[str]
+) -> Table:
     """Estimates as rows, those of `order` that exist."""
     named = {e.name: e for e in found}
     rows = tuple(
@@ -71,9 +93,8 @@ def _estimates(name: str, caption: str, found: Sequence[Estimate], order: Sequen
         for n in order
         if n in named
     )
-    return Table(
-        name, caption, tuple(Column(p, label) for p, label in PARTS), rows, NOTES.get(name, ())
-    )
+    notes = (*_explained(case), *NOTES.get(name, ()))
+    return Table(name, caption, tuple(Column(p, label) for p, label in PARTS), rows, notes)
 
 
 def _cell(e: Estimate, part: str) -> Cell:
@@ -98,12 +119,13 @@ def _arms_table(case: Case, outcome: OutcomeAnswer) -> Table:
         )
         missing = Count(len(values) - len(seen))
         rows.append(Row(key, label, (Count(len(values)), cell, missing)))
-    head = f"{case.data.label(OUTCOME)}: {reading.counted}" if reading.binary else "Mean (SD)"
+    what = short(case.data.label(OUTCOME))
+    head = f"{what}: {reading.counted}" if reading.binary else f"{what}: mean (SD)"
     return Table(
         "arms", "The outcome as observed",
         (Column("people", "People"), Column("outcome", head), Column("missing", "Missing")),
         tuple(rows), ("People to whom the outcome applies. Not adjusted.",),
-        (Total("all", ("usual", "compared")),),
+        (Total("all", ("usual", "compared")),), case.arms.heading,
     )  # fmt: skip
 
 
@@ -112,10 +134,9 @@ def _clusters_table(case: Case) -> Table:
     rows = [
         Row("named", f"{word.capitalize()}s", (
             Count(clusters.named, f"{word}s"),)),
-        Row("usual", f"with people of {case.arms.other}", (Count(clusters.by_arm[0], f"{word}s"),),
-            1),
-        Row("compared", f"with people of {case.arms.counted}",
-            (Count(clusters.by_arm[1], f"{word}s"),), 1),
+        *(Row(key, f"with people in “{case.arm_name(arm)}”",
+              (Count(clusters.by_arm[arm], f"{word}s"),), 1)
+          for arm, key in enumerate(("usual", "compared"))),
         Row("shared", "with both", (Count(clusters.shared, f"{word}s"),), 1),
         Row("people", f"People in a {word}", (Count(int(clusters.real.sum())),)),
         Row("alone", f"People without a {word} (each a cluster of one)",
@@ -133,7 +154,9 @@ def _clusters_table(case: Case) -> Table:
             Row("design_effect", "Design effect (unequal sizes)",
                 (Quantity(alike.design_effect, "ratio"),)),
         ]  # fmt: skip
-    return Table("clusters", f"The {word}s", (Column("value", "Value"),), tuple(rows))
+    return Table(
+        "clusters", f"The {word}s", (Column("value", "Value"),), tuple(rows), _explained(case)
+    )
 
 
 # --- figures ---------------------------------------------------------------------------------
@@ -156,11 +179,13 @@ def figures(case: Case) -> Iterator[Figure]:
 def _arms_figure(case: Case, outcome: OutcomeAnswer) -> ForestFigure:
     """The two standardised risks or means with their intervals, from zero."""
     kind = "risk" if outcome.reading.binary else "mean"
-    what = case.data.label(OUTCOME)
+    what = short(case.data.label(OUTCOME))
     return ForestFigure(
         "arms_figure", f"{what}, by arm", "Risk" if kind == "risk" else what,
         (Ref(f"{kind}_compared"), Ref(f"{kind}_usual")),
-        notes=("Standardised over the covariates of the people analysed, with intervals.",),
+        notes=(
+            *_explained(case), "Standardised over the covariates of the people analysed.",
+        ),
     )  # fmt: skip
 
 
@@ -169,6 +194,7 @@ def _forest(case: Case) -> ForestFigure:
     return ForestFigure(
         "forest", "The same difference, asked in other ways",
         f"Difference, {case.arms.counted} minus {case.arms.other}", tuple(Ref(n) for n in names),
+        notes=_explained(case),
     )  # fmt: skip
 
 
@@ -180,16 +206,23 @@ def _caterpillar(case: Case, outcome: OutcomeAnswer) -> CaterpillarFigure | None
     value, low, high, n = zip(*rows, strict=True)
     word = case.asked.word
     return CaterpillarFigure(
-        "caterpillar", f"The outcome in each {word}", case.data.label(OUTCOME), value, low, high, n,
+        "caterpillar", f"The outcome in each {word}", short(case.data.label(OUTCOME)),
+        value, low, high, n,
         (f"One line a {word}, in order; not adjusted. The {word}s are not named.",),
     )  # fmt: skip
 
 
 def _curves(case: Case) -> CurveFigure:
     assert case.times is not None
-    end = case.times.horizon
-    step = end / 4
+    by = f", by {phrase(case.arms.heading)}" if case.arms.heading else ""
     return CurveFigure(
-        "curves", "Share of people who have not relapsed", "Days since entry", "Relapse-free",
-        case.times.curves, tuple(float(round(step * k)) for k in range(5)),
+        "curves", f"Share of people who have not relapsed{by}", "Days since entry",
+        "Relapse-free", case.times.curves, round_times(max(s.x[-1] for s in case.times.curves)),
     )  # fmt: skip
+
+
+def round_times(last: float) -> tuple[float, ...]:
+    """Times for the axis and the risk table: 0 and up to six round steps of days."""
+    step = next((s for s in ROUND_STEPS if last / s <= MOST_STEPS), ROUND_STEPS[-1])
+    step *= max(1, math.ceil(last / (step * MOST_STEPS)))
+    return tuple(float(step * k) for k in range(int(last // step) + 1))

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Literal
 
 import numpy as np
 
 from recovery_stats.analyses._housing_case import ARM, OUTCOME, Case, OutcomeAnswer
+from recovery_stats.analyses._wording import opening, short
 from recovery_stats.core.check import Check
 from recovery_stats.core.document import Cell, Count, Quantity, Ref, Share
 from recovery_stats.core.estimate import Estimand, Estimate
 from recovery_stats.models.balance import ALIKE
 from recovery_stats.models.comparison import Clusters
+from recovery_stats.models.level import Joined
+from recovery_stats.models.outcome import Reading
 from recovery_stats.models.risk import e_value, e_value_limit, number_needed
 
 SOME_CLUSTERS, FEW_CLUSTERS = 40, 10
@@ -21,7 +25,7 @@ FEW_DF = (
 USUAL_RATIO = (0.5, 2.0)
 FEW_EVENTS = 10  # of the rarer outcome, for each coefficient
 SKEWED = 2.0
-THIN = 0.1  # share of the people in the smaller arm
+ONE_DECIMAL: Literal["days"] = "days"  # how a number of people needed is printed
 
 
 def estimand(case: Case, population: str) -> Estimand:
@@ -35,8 +39,9 @@ def estimand(case: Case, population: str) -> Estimand:
     adjusted = "adjusted for baseline covariates" if asked.adjust else "not adjusted"
     if case.outcome:
         endpoint = case.data.label(OUTCOME)
-        if case.outcome.reading.binary:
+        if _had(endpoint, case.outcome.reading) != short(endpoint):
             endpoint += f" ({case.outcome.reading.counted})"
+        if case.outcome.reading.binary:
             summary = f"difference in risk, standardised over the people analysed, {adjusted}"
         else:
             summary = f"difference in means, {adjusted}"
@@ -52,7 +57,7 @@ def estimand(case: Case, population: str) -> Estimand:
     )
     return Estimand(
         population=population,
-        treatment=f"{arms.counted} against {arms.other}, {how}",
+        treatment=f"{arms.whole(arms.counted)} against {arms.other}, {how}",
         endpoint=endpoint,
         intercurrent="Moving in or out, eviction and change of house are part of what is compared "
         f"(treatment policy). {beyond}",
@@ -76,6 +81,8 @@ def said(case: Case) -> Iterator[str]:
         "missing_both": {"missing_yes", "missing_no"} <= set(named),
         "imbalanced": any(b.imbalanced for b in case.balance),
         "notes": bool(asked.notes),
+        "thin": case.thin,
+        "thin_clusters": case.thin and case.clusters.by_arm[case.smaller[0]] > 0,
     }
     yield from (name for name, holds in present.items() if holds)
     yield from (n for n in ("in_house", "stayed_six_months", "left_out_low", "mixed") if n in named)
@@ -127,9 +134,14 @@ def _said_of_clusters(clusters: Clusters) -> Iterator[str]:
 def facts(case: Case) -> Mapping[str, Cell]:
     """Typed numbers and names for the holes of the template."""
     asked, arms, clusters = case.asked, case.arms, case.clusters
+    small, few = case.smaller
     found: dict[str, Cell] = {
         "usual": arms.other,
         "compared": arms.counted,
+        "whole_compared": arms.whole(arms.counted),
+        "small_arm": case.arm_name(small),
+        "small": Count(few),
+        "small_clusters": Count(clusters.by_arm[small], f"{asked.word}s"),
         "people": Count(len(case.data)),
         "house": asked.word,
         "houses": f"{asked.word}s",
@@ -151,10 +163,9 @@ def facts(case: Case) -> Mapping[str, Cell]:
 
 def _outcome_facts(case: Case, outcome: OutcomeAnswer) -> dict[str, Cell]:
     reading, label = outcome.reading, case.data.label(OUTCOME)
-    yes = reading.counted.casefold() in ("yes", "1", "true", "y")
     found: dict[str, Cell] = {
-        "outcome": label,
-        "had": label if yes or not reading.binary else f"{label}: {reading.counted}",
+        "outcome": short(label),
+        "had": _had(label, reading),
         "lost": Share(_lost(outcome), len(outcome.eligible)),
     }
     if outcome.alike:
@@ -168,12 +179,21 @@ def _outcome_facts(case: Case, outcome: OutcomeAnswer) -> dict[str, Cell]:
         needed = number_needed(case.named["risk_difference"])
         ratio = case.named["risk_ratio"]
         found |= {
-            "nnt": Quantity(needed.value), "nnt_low": Quantity(needed.low),
-            "nnt_high": Quantity(needed.high), "nnt_other": Quantity(needed.other),
+            "nnt": Quantity(needed.value, ONE_DECIMAL),
+            "nnt_low": Quantity(needed.low, ONE_DECIMAL),
+            "nnt_high": Quantity(needed.high, ONE_DECIMAL),
+            "nnt_other": Quantity(needed.other, ONE_DECIMAL),
             "e_value": Quantity(e_value(ratio.value), "ratio"),
             "e_value_limit": Quantity(e_value_limit(ratio), "ratio"),
         }  # fmt: skip
     return found
+
+
+def _had(label: str, reading: Reading) -> str:
+    """The outcome with the level that counts, where the label does not say it already."""
+    said = ("", "yes", "1", "true", "y", short(label).casefold())
+    name = short(label)
+    return name if reading.counted.casefold() in said else f"{name}: {reading.counted}"
 
 
 def _lost(outcome: OutcomeAnswer) -> int:
@@ -218,18 +238,16 @@ def _design_check(case: Case) -> Check:
 
 def _size_check(case: Case) -> Check:
     """How thin the smaller arm is, in people and in clusters."""
-    arm = case.data.frame[ARM]
-    small = 1.0 if (arm == 1).sum() < (arm == 0).sum() else 0.0
-    n = int((arm == small).sum())
-    name = case.arms.counted if small else case.arms.other
-    parts: list[Cell] = [Count(n), " of ", Count(len(arm)), f" people are in “{name}”"]
+    small, n = case.smaller
+    name = case.arms.whole(case.arm_name(small))
+    parts: list[Cell] = [Count(n), " of ", Count(len(case.data)), f" people are in “{name}”"]
     clusters, word = case.clusters, case.asked.word
     if clusters.structure != "none":
-        parts += [", in ", Count(clusters.by_arm[int(small)], f"{word}s"), " of ",
+        parts += [", in ", Count(clusters.by_arm[small], f"{word}s"), " of ",
                   Count(clusters.named, f"{word}s"), f" {word}s"]  # fmt: skip
     parts.append(". What can be learned hangs on the smaller arm.")
     return Check(
-        "size of the smaller arm", "caution" if n < THIN * len(arm) else "ok", tuple(parts),
+        "size of the smaller arm", "caution" if case.thin else "ok", tuple(parts),
         case.asked.arm,
     )  # fmt: skip
 
@@ -304,13 +322,14 @@ def _outcome_checks(case: Case, outcome: OutcomeAnswer) -> Iterator[Check]:
         ("The primary interval has ", Ref(primary.name, "df"), " degrees of freedom."),
     )  # fmt: skip
     yield _missing_check(case, outcome)
+    yield from (_rare_check(case, j) for j in outcome.joined)
     y = outcome.data.frame[OUTCOME].to_numpy(float)
     if outcome.reading.binary:
         rarer = int(min(y.sum(), len(y) - y.sum()))
         per = rarer / (2 + len(asked.adjust))
         yield Check(
             "people for each coefficient", "caution" if per < FEW_EVENTS else "ok",
-            (Count(rarer), " people had the rarer outcome, about ", Quantity(per),
+            (Count(rarer), " people had the rarer outcome, about ", Quantity(per, "whole"),
              " for each coefficient."),
         )  # fmt: skip
     else:
@@ -323,6 +342,18 @@ def _outcome_checks(case: Case, outcome: OutcomeAnswer) -> Iterator[Check]:
         )  # fmt: skip
 
 
+def _rare_check(case: Case, joined: Joined) -> Check:
+    label = case.data.label(joined.column)
+    return Check(
+        "rare level", "caution",
+        (f"{opening(label)}: “{joined.level_label}” is held by ", Count(joined.people),
+         " people, of whom everybody or nobody had the outcome, so that it can have no "
+         f"coefficient. In the models it counts as “{joined.into_label}”, the most frequent level; "
+         "nobody is left out, and tables show it apart."),
+        joined.column,
+    )  # fmt: skip
+
+
 def _missing_check(case: Case, outcome: OutcomeAnswer) -> Check:
     frame = outcome.eligible.frame
     empty = frame[OUTCOME].isna().groupby(frame[ARM])
@@ -330,8 +361,8 @@ def _missing_check(case: Case, outcome: OutcomeAnswer) -> Check:
     apart = abs(float(share[1.0] - share[0.0])) > 0.05
     return Check(
         "missing outcomes", "caution" if apart or float(share.max()) > 0.2 else "ok",
-        (f"Missing in {case.arms.counted}: ", Share(int(n[1.0]), int(empty.size()[1.0])),
-         f"; in {case.arms.other}: ", Share(int(n[0.0]), int(empty.size()[0.0])),
+        (f"Missing in “{case.arms.counted}”: ", Share(int(n[1.0]), int(empty.size()[1.0])),
+         f"; in “{case.arms.other}”: ", Share(int(n[0.0]), int(empty.size()[0.0])),
          ". Complete cases are unbiased when being missing depends only on arm and covariates."),
         case.asked.outcome or "",
     )  # fmt: skip

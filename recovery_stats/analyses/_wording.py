@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-_REMARK = re.compile(r"\s*\([^()]*\)\s*$")
+_REMARK = re.compile(r"\s*\((?:[^()]|\([^()]*\))*\)\s*$")
 
 
 def short(label: str) -> str:

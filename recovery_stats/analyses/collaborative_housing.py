@@ -37,6 +37,7 @@ from recovery_stats.errors import DataError, NotEstimable
 from recovery_stats.models.balance import balance
 from recovery_stats.models.comparison import Clusters, Rivals, clusters_of, likeness, primary
 from recovery_stats.models.effect_size import hedges_g
+from recovery_stats.models.level import join, separating_levels
 from recovery_stats.models.outcome import Reading, read_arms, read_outcome
 from recovery_stats.models.residence import Times, compare_residence, compare_times
 from recovery_stats.models.risk import Family, standardise
@@ -89,7 +90,8 @@ def answer(question: Question, study: Study) -> Result:
     times, clusters = _answer_times(asked, everyone, arms) if asked.time else (None, None)
     if times is not None and clusters is not None and asked.stays:
         times = _answer_residence(asked, times, clusters, study["stays"])
-    rows = balance(everyone, asked.adjust, ARM, weights=asked.weights)
+    asked_about = outcome.eligible if outcome else everyone
+    rows = balance(asked_about, asked.adjust, ARM, weights=asked.weights)
     case = Case(asked, everyone, arms, rows, outcome, times, clusters)
     return Result(
         analysis="collaborative_housing",
@@ -170,6 +172,8 @@ def _answer_outcome(asked: Asked, everyone: Dataset, arms: Reading, study: Study
     eligible = data
     data = _complete(data, (OUTCOME, *needed))
     _both_arms(asked, data, len(everyone))
+    joined = separating_levels(data, OUTCOME, asked.adjust) if reading.binary else ()
+    data = join(data, joined)
     clusters, sample = _sample(asked, data)
     family: Family = "binomial" if reading.binary else "gaussian"
     if reading.binary:
@@ -184,10 +188,10 @@ def _answer_outcome(asked: Asked, everyone: Dataset, arms: Reading, study: Study
             *Rivals(sample, clusters, family, asked.level, asked.word).all(),
             *_by_site(asked, data, sample, family),
             *_mixed(asked, data, clusters),
-            *_missing_as(asked, eligible, reading),
+            *_missing_as(asked, join(eligible, joined), reading),
         ]
     alike = likeness(sample, clusters, level=asked.level)
-    return OutcomeAnswer(reading, eligible, data, clusters, found, alike, tuple(estimates))
+    return OutcomeAnswer(reading, eligible, data, clusters, found, alike, tuple(estimates), joined)
 
 
 def _does_not_apply(asked: Asked, data: Dataset, study: Study) -> pd.Series[bool]:
@@ -258,7 +262,7 @@ def _effects(asked: Asked, fit: Any, reading: Reading, arms: Reading) -> Iterato
                                    ("odds_ratio", "odds_ratio", "Odds ratio")):  # fmt: skip
             yield fit.effect(ratio, name, label, level=level, rank="secondary", method=method)
     for arm, name, who in ((1, "compared", arms.counted), (0, "usual", arms.other)):
-        label = f"{kind.capitalize()} in {who}"
+        label = f"{kind.capitalize()} in “{who}”"
         yield fit.mean(arm, f"{kind}_{name}", label, level=level, method=method)
 
 
@@ -306,7 +310,7 @@ def _mixed(asked: Asked, data: Dataset, clusters: Clusters) -> Iterator[Estimate
         fit = lmm(f"{quote(OUTCOME)} ~ {predictors} + {random}", data.with_frame(frame))
         yield fit.estimate(
             {ARM: 1.0}, name="mixed", label=f"Mixed model, random {asked.word}",
-            level=asked.level, rank="sensitivity",
+            level=asked.level, rank="sensitivity", n=len(data),
         )  # fmt: skip
     except NotEstimable:
         return
@@ -344,6 +348,7 @@ def _answer_times(asked: Asked, everyone: Dataset, arms: Reading) -> tuple[Times
     _both_arms(asked, data, len(everyone))
     clusters = clusters_of(data, asked.cluster, data.frame[ARM].to_numpy(dtype=float))
     _events_in_both(asked, data, arms)
+    data = join(data, separating_levels(data, asked.event, asked.adjust, constants=(0.0,)))
     strata = _strata(asked, data, clusters)
     if strata is not None:
         data = data.with_column(Variable(STRATUM, "stratum"), strata.astype(float))

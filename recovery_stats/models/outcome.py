@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,13 +25,19 @@ YES = frozenset({"yes", "y", "true", "present"})
 class Reading:
     """An outcome as numbers (n,), NaN where empty; `counted` names the level that is 1.
 
-    counted is empty for a number. other: what 0 is called.
+    counted is empty for a number. other: what 0 is called. heading: what the two names are
+    levels of, where they say nothing alone ("Yes", "No").
     """
 
     values: Array
     binary: bool
     counted: str = ""
     other: str = ""
+    heading: str = ""
+
+    def whole(self, name: str) -> str:
+        """A level as it reads where nothing was said of its column yet."""
+        return f"{self.heading}: {name}" if self.heading else name
 
 
 def read_outcome(data: Dataset, column: str, counted: str | None = None) -> Reading:
@@ -84,9 +90,9 @@ def read_arms(data: Dataset, column: str, reference: str | None) -> Reading:
             "two of them with `where` in the study file, or name another column."
         )
     usual = 0 if reference is None else _position(column, reference, levels, names)
-    if any(name.casefold() in YES | NO or name.isdigit() for name in names):
-        names = [f"{data.label(column)}: {name}" for name in names]  # "Yes" alone says nothing
-    return _binary(data, column, levels, names, 1 - usual)
+    read = _binary(data, column, levels, names, 1 - usual)
+    empty = any(name.casefold() in YES | NO or name.isdigit() for name in names)
+    return replace(read, heading=data.label(column)) if empty else read
 
 
 def _binary(

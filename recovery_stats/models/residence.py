@@ -217,7 +217,7 @@ def _restricted_means(curves: Any, horizon: float, level: float) -> Iterator[Est
     except NotEstimable:
         return
     names = ("rmst_usual", "rmst_compared", "rmst_difference")
-    labels = (*(f"Days free of relapse in {g}" for g in frame["group"][:2]), "Difference in days")
+    labels = (*(f"Days free of relapse in “{g}”" for g in frame["group"][:2]), "Difference in days")
     for name, label, row in zip(names, labels, frame.itertuples(), strict=True):
         made = estimate(
             name, label, float(row.estimate), float(row.std_error), np.inf, scale="time",

@@ -7,9 +7,11 @@ import pandas as pd
 import pytest
 
 from recovery_stats import analyses
+from recovery_stats.analyses._housing_tables import round_times
 from recovery_stats.analyses.collaborative_housing import Question, answer
 from recovery_stats.core.codebook import Codebook, MissingRule, Variable
 from recovery_stats.core.dataset import Dataset
+from recovery_stats.core.document import Count, Paragraph
 from recovery_stats.core.study import Protocol, Study, TableSpec
 from recovery_stats.errors import DataError, NotEstimable, UsageError
 from recovery_stats.models.residence import (
@@ -372,4 +374,76 @@ def test_an_arm_called_yes_is_named_after_its_column():
     codebook = Codebook({"arm": Variable("arm", "Stable living", {0.0: "No", 1.0: "Yes"})})
     persons = replace(data["persons"], codebook=codebook)
     result = ask(replace(data, tables={"persons": persons}), outcome="used")
-    assert result.facts["compared"] == "Stable living: Yes"
+    assert result.facts["whole_compared"] == "Stable living: Yes"
+    assert (result.facts["compared"], result.facts["usual"]) == ("Yes", "No")
+    heads = result.tables["table_one"].columns
+    assert [c.group for c in heads] == ["", "Stable living", "Stable living", ""]
+    assert "“Yes”, “No”: Stable living." in result.tables["effects"].notes
+
+
+def test_a_rare_level_that_separates_counts_as_the_usual_one():
+    """Four people of a third sex who all used: the same fit as with their code changed."""
+    place = np.arange(240)
+    sex = np.where(place < 4, 3.0, np.where(place % 3 == 0, 1.0, 2.0))
+    used = study()["persons"].frame["used"].to_numpy().copy()
+    used[:4] = 1.0
+    labels = Variable("sex", "Sex", {1.0: "Male", 2.0: "Female", 3.0: "Other"}, measure="nominal")
+
+    def with_sex(values):
+        data = study(used=used, sex=values)
+        persons = data["persons"]
+        book = persons.codebook.with_variables(labels)
+        return replace(data, tables={"persons": replace(persons, codebook=book)})
+
+    result = ask(with_sex(sex), outcome="used", adjust=("sex", "sev"))
+    expected = ask(with_sex(np.where(sex == 3, 2.0, sex)), outcome="used", adjust=("sex", "sev"))
+    assert result["risk_difference"] == expected["risk_difference"]
+    rare = check(result, "rare level")
+    assert "“Other”" in rare.parts[0]
+    assert rare.parts[1] == Count(4)
+    assert "“Female”" in rare.parts[2]
+    assert "Other" in [row.label for row in result.tables["table_one"].rows]
+    words(result)
+
+
+def test_a_frequent_level_that_separates_is_refused():
+    place = np.arange(240)
+    sex = np.where(place < 40, 3.0, np.where(place % 3 == 0, 1.0, 2.0))
+    used = study()["persons"].frame["used"].to_numpy().copy()
+    used[:40] = 1.0
+    data = study(used=used, sex=sex)
+    book = data["persons"].codebook.with_variables(
+        Variable("sex", "Sex", {1.0: "Male", 2.0: "Female", 3.0: "Other"}, measure="nominal")
+    )
+    persons = replace(data["persons"], codebook=book)
+    with pytest.raises(NotEstimable, match="separated by 'sex"):
+        ask(replace(data, tables={"persons": persons}), outcome="used", adjust=("sex",))
+
+
+def test_a_thin_arm_is_a_warning_on_the_first_screen():
+    arm = (np.arange(240) % 20 == 0).astype(float)
+    result = ask(study(arm=arm, house=np.arange(240.0) // 12 + 1), outcome="income")
+    assert {"thin", "thin_clusters"} <= result.said
+    assert result.facts["small"] == Count(12)
+    warned = [b for b in words(result).blocks if isinstance(b, Paragraph) and b.role == "warning"]
+    assert any(Count(12) in p.parts for p in warned)
+
+
+@pytest.mark.parametrize(
+    ("last", "times"),
+    [(175, (0, 30, 60, 90, 120, 150)), (365, (0, 90, 180, 270, 360)), (28, (0, 5, 10, 15, 20, 25))],
+)
+def test_round_times(last, times):
+    assert round_times(last) == times
+
+
+def test_table_one_describes_those_to_whom_the_outcome_applies():
+    used = study()["persons"].frame["used"].to_numpy().copy()
+    used[:7] = np.nan
+    data = study(used=used)
+    persons = replace(
+        data["persons"], missing={"used": pd.Series(-97.0, index=pd.RangeIndex(1, 8))}
+    )
+    result = ask(replace(data, tables={"persons": persons}), outcome="used")
+    assert result.tables["table_one"].rows[0].cells[0] == Count(233)
+    assert result.tables["missing"].rows[0].cells[0] == Count(233, "rows")
