@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from recovery_stats.data.sav import read_spss
     from recovery_stats.data.sav_write import write_spss
     from recovery_stats.data.synthetic import synthetic_study
+    from recovery_stats.models.generalised import glmm
     from recovery_stats.models.mixed import lmm
     from recovery_stats.models.survival import (
         cox,
@@ -41,6 +42,7 @@ _HOME = {
     "cox": "recovery_stats.models.survival",
     "cumulative_incidence": "recovery_stats.models.survival",
     "fine_gray": "recovery_stats.models.survival",
+    "glmm": "recovery_stats.models.generalised",
     "kaplan_meier": "recovery_stats.models.survival",
     "lmm": "recovery_stats.models.mixed",
     "logrank": "recovery_stats.models.survival",
@@ -57,6 +59,7 @@ __all__ = [
     "cox",
     "cumulative_incidence",
     "fine_gray",
+    "glmm",
     "kaplan_meier",
     "lmm",
     "logrank",

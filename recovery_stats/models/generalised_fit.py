@@ -1,0 +1,533 @@
+"""A fitted generalised linear mixed model: coefficients, tests, means, variance parts, rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from scipy.stats import chi2, norm
+
+from recovery_stats.core.check import Check
+from recovery_stats.core.dataset import Dataset
+from recovery_stats.core.estimate import Estimate, Level, Scale
+from recovery_stats.engines import glmm as engine
+from recovery_stats.engines.glmm_family import BetaBinomial, Family, Ordinal
+from recovery_stats.engines.glmm_population import Average, integrated, inverse_link
+from recovery_stats.engines.linalg import Array
+from recovery_stats.errors import UsageError, unknown
+from recovery_stats.models import margins
+from recovery_stats.models.coding import Recipe
+from recovery_stats.models.columns import Columns, Grouping
+from recovery_stats.models.design import Design, RandomDesign
+from recovery_stats.models.formula import Formula
+from recovery_stats.models.generalised_check import examine
+from recovery_stats.models.hypothesis import contrasts
+from recovery_stats.models.margins import Combination, Grid
+from recovery_stats.models.mixed_fit import _component, _group_columns
+
+Kind = Literal["response", "link"]
+LATENT = np.pi**2 / 3.0  # variance of the standard logistic distribution
+
+
+@dataclass(frozen=True)
+class GlmmFit:
+    """A fitted generalised mixed model; see `recovery_stats.models.generalised.glmm`.
+
+    Coefficients are conditional: effects within a group, on the scale of the link (log odds, log
+    rate). `population_means`, `population_effects` and `population_coefficients` integrate over
+    the random effects and speak of the whole population. categories: of an ordinal outcome.
+    """
+
+    formula: Formula
+    design: Design = field(repr=False)
+    kept_columns: tuple[int, ...] = field(repr=False)
+    dropped: tuple[str, ...]
+    factors: tuple[engine.RandomFactor, ...] = field(repr=False)
+    law: Family = field(repr=False)
+    engine: engine.GlmmFit = field(repr=False)
+    family: str
+    categories: tuple[str, ...]
+    offset: Array | None = field(repr=False)
+    grid: Grid = field(repr=False)
+    data: pd.DataFrame | Dataset = field(repr=False)
+
+    # --- the coefficients --------------------------------------------------------------------
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.design.recipe
+
+    @property
+    def kept(self) -> list[int]:
+        return list(self.kept_columns)
+
+    @property
+    def X(self) -> Array:
+        return self.design.X[:, self.kept]
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """The names of the coefficients."""
+        return tuple(self.design.names[j] for j in self.kept_columns)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What the coefficients are called in words."""
+        return tuple(self.design.labels[j] for j in self.kept_columns)
+
+    @property
+    def link(self) -> Literal["logit", "log"]:
+        """The scale of the coefficients: log odds, or log rates."""
+        return "log" if self.family in ("poisson", "negative-binomial") else "logit"
+
+    def coefficient(self, term: str) -> float:
+        """One coefficient by its name."""
+        return float(margins.row_of(self.terms, {term: 1.0}) @ self.engine.beta)
+
+    def combine(self, L: Array) -> Combination:
+        """Estimates and standard errors of L @ coefficients; the reference is normal."""
+        variance = np.einsum("ki,ij,kj->k", L, self.engine.covariance, L)
+        return Combination(
+            L @ self.engine.beta, np.sqrt(np.maximum(variance, 0.0)), np.full(len(L), np.inf)
+        )
+
+    def tidy(self, level: float = 0.95, exponentiate: bool = False) -> pd.DataFrame:
+        """One row per coefficient; `exponentiate` gives odds ratios or rate ratios."""
+        found = self.combine(np.eye(len(self.terms)))
+        return _tidied(self.terms, found, level, exponentiate)
+
+    def covariance(self) -> pd.DataFrame:
+        """Covariance of the coefficients, variances estimated beside them."""
+        return pd.DataFrame(self.engine.covariance, list(self.terms), list(self.terms))
+
+    def confint(self, method: str = "wald", level: float = 0.95) -> pd.DataFrame:
+        """Intervals of the coefficients."""
+        if method != "wald":
+            raise UsageError(unknown("interval method", method, ("wald",)))
+        return self.tidy(level)[["term", "estimate", "conf_low", "conf_high"]]
+
+    def estimate(
+        self,
+        weights: Mapping[str, float],
+        *,
+        name: str,
+        label: str,
+        level: float = 0.95,
+        rank: Level = "secondary",
+        n: int | None = None,
+        scale: Scale = "difference",
+    ) -> Estimate:
+        """A linear combination of coefficients as an Estimate; scale "ratio" exponentiates it.
+
+        n: people behind it; by default the levels of the largest random factor.
+        """
+        people = self.n_groups if n is None else n
+        return margins.estimate(
+            self, weights, name=name, label=label, level=level, rank=rank, scale=scale,
+            method=self.method, n=people,
+        )  # fmt: skip
+
+    def anova(self, type: int = 3) -> pd.DataFrame:
+        """Wald chi-squared tests of the terms: type 3 (default), 2 or 1."""
+        if self.family == "ordinal":
+            raise UsageError(
+                "Tests of terms are not offered for ordinal models; compare by tidy()."
+            )
+        rows = contrasts(self.recipe, self.kept, self.X, self._frame, type)
+        tests = [self._wald(L) for L in rows.values()]
+        return pd.DataFrame(
+            {
+                "term": list(rows),
+                "num_df": [df for _, df in tests],
+                "den_df": [np.inf] * len(tests),
+                "statistic": [value for value, _ in tests],
+                "p_value": [float(chi2.sf(value, df)) for value, df in tests],
+            }
+        )
+
+    def _wald(self, L: Array) -> tuple[float, int]:
+        value, V = L @ self.engine.beta, L @ self.engine.covariance @ L.T
+        return float(value @ np.linalg.pinv(V) @ value), int(np.linalg.matrix_rank(V))
+
+    # --- contrasts and means, within a group ----------------------------------------------------
+
+    def contrast(
+        self, weights: Mapping[str, Mapping[str, float]], level: float = 0.95
+    ) -> pd.DataFrame:
+        """Named linear combinations: {"a over b": {"x": 1, "z": -1}}."""
+        return margins.contrast(self, weights, level=level)
+
+    def margins(
+        self,
+        by: str | Sequence[str],
+        at: Mapping[str, float | Sequence[float]] | None = None,
+        level: float = 0.95,
+        type: Kind = "link",
+    ) -> pd.DataFrame:
+        """Adjusted means over the levels of `by` in an average group.
+
+        type "response": as chances or rates, limits carried over from the link.
+        """
+        found = margins.marginal_means(self, by, at=at, level=level)
+        if _checked(type) == "link" or self.family == "ordinal":
+            return found
+        found["std_error"] *= inverse_link(self.link, found["estimate"].to_numpy())[1]
+        for column in ("estimate", "conf_low", "conf_high"):
+            found[column] = inverse_link(self.link, found[column].to_numpy())[0]
+        return found.drop(columns=["statistic", "p_value"])
+
+    def pairwise(self, by: str, adjust: str = "holm", level: float = 0.95) -> pd.DataFrame:
+        """Differences between adjusted means on the scale of the link."""
+        return margins.pairwise(self, by, adjust=adjust, level=level)
+
+    def slopes(self, of: str, by: str | Sequence[str] = (), level: float = 0.95) -> pd.DataFrame:
+        """Slopes in a number, by levels of factors, on the scale of the link."""
+        return margins.slopes(self, of, by, level=level)
+
+    # --- the population, integrated over the random effects ---------------------------------------
+
+    def population_means(self, by: str, level: float = 0.95) -> pd.DataFrame:
+        """The mean outcome with everybody at each level of `by`: risks, or rates.
+
+        Every row keeps its other columns; chances are integrated over the random effects and
+        averaged over the rows. Errors by the delta method in coefficients and variances.
+        """
+        names, parts = self._standardised(by)
+        value, J = np.array([a.value for a in parts]), np.array([a.gradient for a in parts])
+        se = np.sqrt(np.maximum(np.einsum("ki,ij,kj->k", J, self.engine.joint, J), 0.0))
+        z = float(norm.isf((1.0 - level) / 2.0))
+        slope = value * (1.0 - value) if self.link == "logit" else value
+        centre = np.log(value / (1.0 - value)) if self.link == "logit" else np.log(value)
+        low, high = (inverse_link(self.link, centre + s * z * se / slope)[0] for s in (-1, 1))
+        return pd.DataFrame(
+            {by: names, "estimate": value, "std_error": se, "conf_low": low, "conf_high": high}
+        )
+
+    def population_effects(
+        self, by: str, scale: Literal["difference", "ratio"] = "difference", level: float = 0.95
+    ) -> pd.DataFrame:
+        """Differences or ratios of the population's means, each level against the first."""
+        if scale not in ("difference", "ratio"):
+            raise UsageError(unknown("scale", scale, ("difference", "ratio")))
+        names, parts = self._standardised(by)
+        rows = []
+        for a in parts[1:]:
+            base = parts[0]
+            if scale == "difference":
+                rows.append((a.value - base.value, a.gradient - base.gradient))
+            else:
+                gradient = a.gradient / a.value - base.gradient / base.value
+                rows.append((float(np.log(a.value / base.value)), gradient))
+        found = self._delta([v for v, _ in rows], [g for _, g in rows])
+        table = _tidied([f"{n} - {names[0]}" for n in names[1:]], found, level, scale == "ratio")
+        shown = table.rename(columns={"term": "contrast"})
+        if scale == "ratio":
+            shown["contrast"] = [f"{n} / {names[0]}" for n in names[1:]]
+        return shown
+
+    def population_coefficients(
+        self, level: float = 0.95, exponentiate: bool = False
+    ) -> pd.DataFrame:
+        """Coefficients of the model that holds for the population, on the scale of the link.
+
+        The least-squares projection of the link of every row's integrated mean on the columns.
+        Source: Hedeker, du Toit, Demirtas & Gibbons 2018.
+        """
+        self._refuse_ordinal("Population coefficients")
+        shift = np.zeros(self.n_obs) if self.offset is None else self.offset
+        at = integrated(self.engine, self.link, self.X, self._Z(), shift)
+        if self.link == "logit":
+            target = np.log(at.value / (1.0 - at.value)) - shift
+            J = at.gradients() / (at.value * (1.0 - at.value))[:, None]
+        else:
+            target, J = np.log(at.value) - shift, at.gradients() / at.value[:, None]
+        scale = np.sqrt((self.X**2).sum(0))
+        project = np.linalg.pinv(self.X / scale) / scale[:, None]
+        found = self._delta(project @ target, project @ J)
+        return _tidied(self.terms, found, level, exponentiate)
+
+    def _delta(self, values: Any, gradients: Any) -> Combination:
+        J = np.array(gradients)
+        variance = np.einsum("ki,ij,kj->k", J, self.engine.joint, J)
+        se = np.sqrt(np.maximum(variance, 0.0))
+        return Combination(np.array(values), se, np.full(len(se), np.inf))
+
+    def _standardised(self, by: str) -> tuple[list[str], list[Average]]:
+        self._refuse_ordinal("Population means")
+        if by not in self.grid.levels:
+            raise UsageError(unknown("factor among the predictors", by, self.grid.levels))
+        frame = self._frame.frame if isinstance(self._frame, Dataset) else self._frame
+        key = next(c for c in frame.columns if str(c) == by)
+        shift = np.zeros(self.n_obs) if self.offset is None else self.offset
+        weights = np.asarray(self.law.weights)
+        found = []
+        for value in self.grid.levels[by]:
+            moved = Columns.of(self._with(frame.assign(**{key: _like(frame[key], value)})))
+            X = self.recipe.matrix(moved)[:, self.kept]
+            Z = [np.hstack([p.recipe.matrix(moved) for p in ps]) for ps in self._by_factor()]
+            found.append(integrated(self.engine, self.link, X, Z, shift).mean(weights))
+        return list(self.grid.names[by]), found
+
+    def _with(self, frame: pd.DataFrame) -> pd.DataFrame | Dataset:
+        return self.data.with_frame(frame) if isinstance(self.data, Dataset) else frame
+
+    def _Z(self) -> list[Array]:
+        return [f.Z for f in self.factors]
+
+    def _refuse_ordinal(self, what: str) -> None:
+        if self.family == "ordinal":
+            raise UsageError(
+                f"{what} are not offered for ordinal models; see predict(random='average')."
+            )
+
+    # --- the fit as a whole -----------------------------------------------------------------------
+
+    @property
+    def n_obs(self) -> int:
+        return self.engine.n
+
+    @property
+    def n_groups(self) -> int:
+        """Levels of the largest random factor."""
+        return max(f.levels for f in self.factors)
+
+    @property
+    def groups(self) -> dict[str, int]:
+        """Levels of every random factor."""
+        return {f.name: f.levels for f in self.factors}
+
+    @property
+    def method(self) -> str:
+        """How it was estimated, for tables."""
+        law = {
+            "binomial": "logistic", "poisson": "Poisson", "negative-binomial": "negative binomial",
+            "beta-binomial": "beta-binomial", "ordinal": "cumulative logit",
+        }[self.family]  # fmt: skip
+        return f"{law} mixed model, {self._approximation}"
+
+    @property
+    def _approximation(self) -> str:
+        nodes = self.engine.nodes
+        return "Laplace" if nodes == 1 else f"adaptive quadrature with {nodes} nodes"
+
+    def glance(self) -> pd.DataFrame:
+        """The fit in one row."""
+        e = self.engine
+        k = e.n_parameters
+        return pd.DataFrame(
+            {
+                "n_obs": [e.n],
+                "n_groups": [self.n_groups],
+                "log_likelihood": [e.log_likelihood],
+                "aic": [2.0 * k - 2.0 * e.log_likelihood],
+                "bic": [k * np.log(e.n) - 2.0 * e.log_likelihood],
+                "converged": [True],
+                "criterion": [-2.0 * e.log_likelihood],
+                "sigma": [np.nan],
+                "singular": [e.singular],
+                "method": [self._approximation],
+            }
+        )
+
+    def variance_components(self) -> pd.DataFrame:
+        """Variances and covariances of the random effects, on the scale of the link."""
+        rows = [
+            _component(factor, psi, b, a)
+            for factor, psi in zip(self.factors, self.engine.psi, strict=True)
+            for block in factor.blocks
+            for i, a in enumerate(block)
+            for b in block[: i + 1]
+        ]
+        return pd.DataFrame(
+            rows, columns=["group", "term_1", "term_2", "covariance", "correlation"]
+        )
+
+    def family_parameters(self, level: float = 0.95) -> pd.DataFrame:
+        """The family's own parameters: dispersion, or an ordinal outcome's thresholds.
+
+        "dispersion" alpha of a negative binomial: variance mu + alpha mu². "correlation" of a
+        beta-binomial: between the trials of a row. Limits from the log and logit scales.
+        """
+        own, V = self.engine.own, self.engine.own_covariance
+        z = float(norm.isf((1.0 - level) / 2.0))
+        columns = ["parameter", "estimate", "std_error", "conf_low", "conf_high"]
+        se = np.sqrt(np.maximum(np.diag(V), 0.0))
+        if isinstance(self.law, Ordinal):
+            names = [f"{a}|{b}" for a, b in zip(self.categories, self.categories[1:], strict=False)]
+            rows = list(zip(names, own, se, own - z * se, own + z * se, strict=True))
+            return pd.DataFrame(rows, columns=columns)
+        if not own.size:
+            return pd.DataFrame([], columns=columns)
+        value = float(own[0] ** 2)
+        spread = 2.0 * float(se[0] / own[0]) if own[0] else float("nan")  # of its logarithm
+        low, high = value * np.exp(-z * spread), value * np.exp(z * spread)
+        if isinstance(self.law, BetaBinomial):
+            share = value / (1.0 + value)
+            row = ("correlation", share, spread * share * (1.0 - share), low / (1 + low),
+                   high / (1 + high))  # fmt: skip
+        else:
+            row = ("dispersion", value, spread * value, low, high)
+        return pd.DataFrame([row], columns=columns)
+
+    def random_effects(self) -> pd.DataFrame:
+        """Predicted effects (modes) with their standard errors, parameters unknown."""
+        parts = []
+        for factor, grouping, mode, spread in zip(
+            self.factors, self._groupings, self.engine.effects, self.engine.effect_variance,
+            strict=True,
+        ):  # fmt: skip
+            se = np.sqrt(np.maximum(np.diagonal(spread, axis1=1, axis2=2), 0.0))
+            parts.append(
+                pd.DataFrame(
+                    {
+                        "group": factor.name,
+                        "level": np.repeat(np.array(grouping.levels, dtype=object), factor.q),
+                        "term": list(factor.effects) * factor.levels,
+                        "estimate": mode.ravel(),
+                        "std_error": se.ravel(),
+                    }
+                )
+            )
+        return pd.concat(parts, ignore_index=True)
+
+    @cached_property
+    def _groupings(self) -> tuple[Grouping, ...]:
+        named = {r.grouping.name: r.grouping for r in self.design.random}
+        return tuple(named[f.name] for f in self.factors)
+
+    def _by_factor(self) -> list[list[RandomDesign]]:
+        return [[r for r in self.design.random if r.grouping.name == f.name] for f in self.factors]
+
+    @property
+    def _frame(self) -> pd.DataFrame | Dataset:
+        """The rows analysed."""
+        if bool(self.design.kept.all()):
+            return self.data
+        if isinstance(self.data, Dataset):
+            return self.data.with_frame(self.data.frame[self.design.kept])
+        return self.data[self.design.kept]
+
+    def icc(self, group: str | None = None) -> float:
+        """Share of the latent variance that lies between groups (or between those of one factor).
+
+        Log odds only: the residual of the latent scale has variance pi²/3.
+        Source: Nakagawa, Johnson & Schielzeth 2017.
+        """
+        if self.family not in ("binomial", "ordinal"):
+            raise UsageError("The latent ICC is for binomial and ordinal models.")
+        names = [f.name for f in self.factors]
+        if group is not None and group not in names:
+            raise UsageError(unknown("random factor", group, names))
+        parts = [
+            float(np.einsum("nq,qr,nr->n", f.Z, psi, f.Z).mean())
+            for f, psi in zip(self.factors, self.engine.psi, strict=True)
+        ]
+        wanted = sum(v for v, n in zip(parts, names, strict=True) if group in (None, n))
+        return wanted / (sum(parts) + LATENT)
+
+    # --- rows ---------------------------------------------------------------------------------
+
+    def fitted(self, random: bool = True, type: Kind = "response") -> Any:
+        """Fitted values of the rows analysed: `predict` without new data."""
+        return self.predict(None, random, type)
+
+    def predict(
+        self,
+        new_data: pd.DataFrame | Dataset | None = None,
+        random: bool | Literal["average"] = True,
+        type: Kind = "response",
+    ) -> Any:
+        """Predictions: chances, rates, or (type "link") the linear predictor.
+
+        random=True adds the predicted effects (an unseen level has 0); False predicts for an
+        average group; "average" integrates over the random effects, for the population. A missing
+        value gives NaN. An ordinal outcome gives a column of chances for every category.
+        """
+        if _checked(type) == "link" and random == "average":
+            raise UsageError("random='average' averages chances or rates; use type='response'.")
+        if new_data is None:
+            index, X, Z = self.design.rows, self.X, self._Z()
+            shift = np.zeros(self.n_obs) if self.offset is None else self.offset
+        else:
+            columns = Columns.of(new_data)
+            index, X = columns.frame.index.to_numpy(), self.recipe.matrix(columns)[:, self.kept]
+            Z = [np.hstack([p.recipe.matrix(columns) for p in ps]) for ps in self._by_factor()]
+            shift = self.recipe.offset(columns)
+        eta = X @ self.engine.beta + shift
+        if random is True:
+            eta = eta + self._effects(new_data, Z)
+        if type == "link":
+            return pd.Series(eta, index=index)
+        spread = np.zeros_like(eta)
+        if random == "average":
+            for z, psi in zip(Z, self.engine.psi, strict=True):
+                spread += np.einsum("nq,qr,nr->n", z, psi, z)
+        return self._responses(eta, np.sqrt(spread), index)
+
+    def _responses(self, eta: Array, sd: Array, index: Any) -> Any:
+        from recovery_stats.engines.glmm_population import mean_over
+
+        if self.family != "ordinal":
+            return pd.Series(mean_over(self.link, eta, sd)[0], index=index)
+        below = [mean_over("logit", edge - eta, sd)[0] for edge in self.engine.own]
+        edges = np.column_stack([np.zeros_like(eta), *below, np.ones_like(eta)])
+        return pd.DataFrame(np.diff(edges, axis=1), index=index, columns=list(self.categories))
+
+    def _effects(self, new_data: pd.DataFrame | Dataset | None, Z: list[Array]) -> Array:
+        total = np.zeros(len(Z[0]))
+        for k, (factor, z) in enumerate(zip(self.factors, Z, strict=True)):
+            if new_data is None:
+                codes = factor.codes
+            else:
+                levels = self._groupings[k].levels
+                known = {level: j for j, level in enumerate(levels)}
+                columns = Columns.of(new_data)
+                found = columns.grouping(tuple(_group_columns(self.formula, factor.name)))
+                places = [*(known.get(v, len(levels)) for v in found.levels), len(levels)]
+                codes = np.array(places, dtype=np.intp)[found.codes]
+            effects = np.vstack([self.engine.effects[k], np.zeros(factor.q)])
+            total = total + np.einsum("nq,nq->n", z, effects[codes])
+        return total
+
+    # --- checks -------------------------------------------------------------------------------
+
+    def checks(self) -> tuple[Check, ...]:
+        """What was examined about this fit."""
+        return examine(self.factors, self.law, self.engine, self.dropped, self.design.lost)
+
+    def __repr__(self) -> str:
+        e = self.engine
+        groups = ", ".join(f"{name} {m}" for name, m in self.groups.items())
+        note = ", singular" if e.singular else ""
+        return (
+            f"<GlmmFit {self.formula.text!r}: {self.family}, {e.n} rows, groups {groups}, "
+            f"{self._approximation} log-likelihood {e.log_likelihood:.3f}{note}>"
+        )
+
+
+def _tidied(
+    terms: Sequence[str], found: Combination, level: float, exponentiate: bool
+) -> pd.DataFrame:
+    table: dict[str, Any] = {"term": list(terms), **found.table(level)}
+    if exponentiate:
+        for name in ("estimate", "conf_low", "conf_high"):
+            table[name] = np.exp(table[name])
+    return pd.DataFrame(table)
+
+
+def _checked(kind: str) -> str:
+    known = ("response", "link")
+    if kind not in known:
+        raise UsageError(unknown("type of prediction", kind, known))
+    return kind
+
+
+def _like(column: pd.Series[Any], value: Any) -> Any:
+    """The value in every row, in the column's own type (a category keeps its categories)."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return pd.Categorical([value] * len(column), dtype=column.dtype)
+    return value
