@@ -172,21 +172,22 @@ def refuse_aliased(information: Array, events: float) -> None:
 
 
 def maximise(
-    evaluate: Callable[[Array], Evaluation | None], null: Evaluation
+    evaluate: Callable[[Array], Evaluation | None], first: Evaluation, start: Array | None = None
 ) -> tuple[Array, Evaluation, int]:
-    """Newton steps from beta = 0, halved while the log-likelihood falls or is not finite.
+    """Newton steps from `start` (0), halved while the log-likelihood falls or is not finite.
 
-    Returns the scaled beta, the evaluation there and the number of steps.
+    first: the evaluation at the start. Returns the scaled beta, the evaluation there and the
+    number of steps.
     """
-    at_null = null.information
-    beta, here = np.zeros(len(at_null)), null
+    at_start = first.information
+    beta, here = np.zeros(len(at_start)) if start is None else start, first
     for step_number in range(MAX_STEPS):
         score, information = here.score, here.information
         step = _newton_step(score, information, beta)
         decrement = float(score @ step)
         if decrement <= DECREMENT:
             return beta, here, step_number
-        _refuse_runaway(step, information, at_null)
+        _refuse_runaway(step, information, at_start)
         beta, here = _advance(evaluate, beta, step, here, decrement)
     raise ConvergenceError(f"The Cox model did not converge in {MAX_STEPS} Newton steps.")
 
@@ -201,13 +202,13 @@ def _newton_step(score: Array, information: Array, beta: Array) -> Array:
         raise _runaway(beta) from None
 
 
-def _refuse_runaway(step: Array, information: Array, at_null: Array) -> None:
+def _refuse_runaway(step: Array, information: Array, at_start: Array) -> None:
     """Raise when the information along the step has all but vanished (monotone likelihood).
 
     On separated data Newton's steps keep their length while the information falls by a
     constant factor; at a finite maximum the information stays and the steps vanish.
     """
-    if step @ information @ step <= RUNAWAY * (step @ at_null @ step):
+    if step @ information @ step <= RUNAWAY * (step @ at_start @ step):
         raise _runaway(step)
 
 

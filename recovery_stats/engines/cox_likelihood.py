@@ -226,7 +226,7 @@ def evaluate_moments(problem: Problem, beta: Array) -> Moments | None:
     leaving, quadratic = _sweep(problem, hazard.r, v)
     S1 = _first_moments(problem, hazard, leaving)
     S1D = risk.with_event(leaving)
-    information = quadratic - _between(S1, S1D, hazard.A, hazard.B, hazard.C)
+    information = quadratic - between(S1, S1D, hazard.A, hazard.B, hazard.C)
     return Moments(hazard, problem.observed - problem.X @ v, information, S1, S1D, v)
 
 
@@ -260,7 +260,7 @@ def _first_moments(problem: Problem, hazard: Hazard, leaving: Array) -> Array:
     return risk.at_risk(leaving, risk.coming.sum_products(problem.X_late, r_late))
 
 
-def _between(S1: Array, S1D: Array, A: Array, B: Array, C: Array) -> Array:
+def between(S1: Array, S1D: Array, A: Array, B: Array, C: Array) -> Array:
     """Σ_k [A S1S1ᵀ - B (S1 S1Dᵀ + S1D S1ᵀ) + C S1D S1Dᵀ]."""
     out = (S1 * A) @ S1.T
     if B.any():
@@ -274,5 +274,5 @@ def information_at(problem: Problem, moments: Moments, weight: Array) -> Array:
     z = moments.hazard
     v = expected_events(problem, z, z.h * weight, z.g * weight)
     _, quadratic = _sweep(problem, z.r, v)
-    between = _between(moments.S1, moments.S1D, z.A * weight, z.B * weight, z.C * weight)
-    return np.asarray(quadratic - between)
+    lost = between(moments.S1, moments.S1D, z.A * weight, z.B * weight, z.C * weight)
+    return np.asarray(quadratic - lost)

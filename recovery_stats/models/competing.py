@@ -14,13 +14,18 @@ from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.document import Count, Quantity
 from recovery_stats.core.estimate import Estimate, Level
 from recovery_stats.engines import finegray as engine
-from recovery_stats.engines.cox import ColumnsNotEstimable
 from recovery_stats.errors import NotEstimable, UsageError, unknown
 from recovery_stats.models.coefficient import combine, estimate_ratio, tabulate_coefficients
 from recovery_stats.models.columns import Array, IntArray
 from recovery_stats.models.formula import Formula
 from recovery_stats.models.hazard_check import FEW_CLUSTERS, FEW_EVENTS
-from recovery_stats.models.observation import Observation, name_causes, observe, read_survival
+from recovery_stats.models.observation import (
+    Observation,
+    name_causes,
+    naming_columns,
+    observe,
+    read_survival,
+)
 
 
 def fine_gray(
@@ -99,8 +104,8 @@ def _censoring_groups(
 
 
 def _maximise(seen: Observation, cause: int, censoring: IntArray | None) -> engine.FineGrayFit:
-    """Hand the arrays to the engine; columns it refuses get their names."""
-    try:
+    """Hand the arrays to the engine."""
+    with naming_columns(seen):
         return engine.fit(
             seen.X,
             seen.stop,
@@ -111,10 +116,6 @@ def _maximise(seen: Observation, cause: int, censoring: IntArray | None) -> engi
             cluster=seen.cluster,
             censoring=censoring,
         )
-    except ColumnsNotEstimable as error:
-        names = ", ".join(repr(seen.design.names[j]) for j in error.columns)
-        word = "Terms" if len(error.columns) > 1 else "Term"
-        raise NotEstimable(f"{word} {names}: {error.reason}.") from None
 
 
 @dataclass(frozen=True)

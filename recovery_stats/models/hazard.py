@@ -17,7 +17,6 @@ from recovery_stats.core.estimate import Estimate, Level
 from recovery_stats.engines import concordance, cox_residual, curves
 from recovery_stats.engines import cox as engine
 from recovery_stats.engines.concordance import Concordance
-from recovery_stats.engines.cox import ColumnsNotEstimable
 from recovery_stats.engines.cox_likelihood import Ties
 from recovery_stats.engines.cox_residual import Transform
 from recovery_stats.errors import NotEstimable, UsageError, unknown
@@ -25,7 +24,12 @@ from recovery_stats.models.coefficient import combine, estimate_ratio, tabulate_
 from recovery_stats.models.columns import Array, Columns, IntArray
 from recovery_stats.models.formula import Formula
 from recovery_stats.models.hazard_check import FEW_CLUSTERS, check_hazards
-from recovery_stats.models.observation import Observation, observe
+from recovery_stats.models.observation import (
+    Observation,
+    naming_columns,
+    observe,
+    read_survival,
+)
 
 Residual = Literal["martingale", "deviance", "schoenfeld", "scaled_schoenfeld", "dfbeta", "score"]
 TIE_NAMES = {"efron": "Efron", "breslow": "Breslow", "exact": "exact (discrete)"}
@@ -43,7 +47,8 @@ def cox(
 ) -> CoxFit:
     """Fit a proportional hazards model.
 
-    formula: `Surv(time, event) ~ x` or `Surv(start, stop, event) ~ x`, with strata(x), offset(x).
+    formula: `Surv(time, event) ~ x` or `Surv(start, stop, event) ~ x`, with strata(x), offset(x),
+    frailty(site) (gamma) or frailty(site, distribution="lognormal"), which gives a FrailtyFit.
     cluster: column whose rows are not independent: robust errors. weights: case or sampling
     weights; weights that are not whole numbers bring robust errors. person: column that tells
     rows of one person; they must not overlap, and people are counted by it.
@@ -51,8 +56,9 @@ def cox(
     """
     if ties not in TIE_NAMES:
         raise UsageError(unknown("treatment of ties", ties, TIE_NAMES))
+    asked = read_survival(formula, "cox")
     seen = observe(
-        formula,
+        asked,
         data,
         what="cox",
         person=person,
@@ -60,8 +66,10 @@ def cox(
         offset=offset,
         cluster=cluster,
     )
-    if seen.design.frailty is not None:
-        raise UsageError("cox does not fit frailty(x) terms; use strata(x) or cluster=.")
+    if asked.frailty is not None:
+        from recovery_stats.models.frailty import fit_frailty  # it extends CoxFit
+
+        return fit_frailty(seen, asked.frailty.distribution, ties)
     fit = _maximise(seen, ties)
     clusters = _clusters(seen)
     robust = None if clusters is None else cox_residual.robust_covariance(fit, clusters)
@@ -69,8 +77,8 @@ def cox(
 
 
 def _maximise(seen: Observation, ties: Ties) -> engine.CoxFit:
-    """Hand the arrays to the engine; columns it refuses get their names."""
-    try:
+    """Hand the arrays to the engine."""
+    with naming_columns(seen):
         return engine.fit(
             seen.X,
             seen.stop,
@@ -81,10 +89,6 @@ def _maximise(seen: Observation, ties: Ties) -> engine.CoxFit:
             offset=seen.offset,
             ties=ties,
         )
-    except ColumnsNotEstimable as error:
-        names = ", ".join(repr(seen.design.names[j]) for j in error.columns)
-        word = "Terms" if len(error.columns) > 1 else "Term"
-        raise NotEstimable(f"{word} {names}: {error.reason}.") from None
 
 
 def _clusters(seen: Observation) -> IntArray | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,8 +12,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.errors import DataError, UsageError
-from recovery_stats.models.columns import Array, Columns, IntArray
+from recovery_stats.engines.cox import ColumnsNotEstimable
+from recovery_stats.errors import DataError, NotEstimable, UsageError
+from recovery_stats.models.columns import Array, Columns, Grouping, IntArray
 from recovery_stats.models.design import Design, Times, build_design
 from recovery_stats.models.formula import INTERCEPT, Formula, Surv, parse
 
@@ -26,7 +28,8 @@ class Observation:
     start is None where every row is observed from the beginning. cause (n,): 0 censored, 1
     event, or 1 … J for competing events. X (n, p) with `design.names`. strata, cluster, person
     (n,): whole numbers from 0, None where not asked for. index (n,): labels of the rows.
-    weightless: rows left out because their weight is 0.
+    weightless: rows left out because their weight is 0. frailty: groups of the formula's
+    frailty term.
     """
 
     start: Array | None
@@ -42,6 +45,7 @@ class Observation:
     design: Design
     cluster_name: str = ""
     weightless: int = 0
+    frailty: Grouping | None = None
 
     def __len__(self) -> int:
         return len(self.stop)
@@ -102,6 +106,7 @@ def observe(
         design.rows,
         design,
         grouping.name if grouping else "",
+        frailty=design.frailty,
     )
     return whole if whole.weights is None else _with_weight(whole, whole.weights > 0)
 
@@ -123,6 +128,12 @@ def _with_weight(seen: Observation, kept: Mask) -> Observation:
     def codes(values: IntArray | None) -> Any:
         return None if values is None else np.unique(values[kept], return_inverse=True)[1]
 
+    def groups(found: Grouping | None) -> Any:
+        if found is None:
+            return None
+        levels = tuple(found.levels[c] for c in np.unique(found.codes[kept]))
+        return Grouping(found.name, codes(found.codes), levels)
+
     return replace(
         seen,
         start=of(seen.start),
@@ -136,6 +147,7 @@ def _with_weight(seen: Observation, kept: Mask) -> Observation:
         person=codes(seen.person),
         index=of(seen.index),
         weightless=int((~kept).sum()),
+        frailty=groups(seen.frailty),
     )
 
 
@@ -162,6 +174,17 @@ def name_causes(
     event = read_survival(formula, "this model").response.event  # type: ignore[union-attr]
     values = Columns.of(data).codebook[event.column].values if event else {}
     return tuple(values.get(float(j), str(j)) for j in range(1, causes + 1))
+
+
+@contextmanager
+def naming_columns(seen: Observation) -> Iterator[None]:
+    """Give the columns that an engine refuses the names of their terms."""
+    try:
+        yield
+    except ColumnsNotEstimable as error:
+        names = ", ".join(repr(seen.design.names[j]) for j in error.columns)
+        word = "Terms" if len(error.columns) > 1 else "Term"
+        raise NotEstimable(f"{word} {names}: {error.reason}.") from None
 
 
 @dataclass(frozen=True, slots=True)

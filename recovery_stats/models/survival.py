@@ -10,12 +10,14 @@ from recovery_stats.models.curve import (
     kaplan_meier,
     logrank,
 )
+from recovery_stats.models.frailty import FrailtyFit
 from recovery_stats.models.hazard import CoxFit, cox
 
 __all__ = [
     "CoxFit",
     "Curves",
     "FineGrayFit",
+    "FrailtyFit",
     "GrayTest",
     "IncidenceCurves",
     "LogRankTest",
