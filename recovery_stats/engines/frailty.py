@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import brentq, minimize_scalar
-from scipy.special import gammaln, psi
+from scipy.special import gammaln, polygamma, psi
 from scipy.stats import chi2
 
 from recovery_stats.engines import cox
@@ -50,7 +50,9 @@ Law = Literal["gamma", "gaussian"]
 SMALLEST, LARGEST = 1e-6, 1e3  # variances between which a maximum is looked for
 FIRST = 0.3  # variance at which the search begins
 TRIED = (0.05, 0.5)  # variances tried before the maximum at 0 is believed
-DIGITS = 1e-10  # of log theta
+DIGITS = 1e-7  # of log theta in the last Newton step, which squares it
+LONGEST = 1.5  # step in log theta
+MAX_STEPS = 60
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -170,20 +172,25 @@ def _mixed(shared: Shared, moments: Moments, G: Array, GD: Array) -> Array:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Profile:
-    """Maximum over (beta, omega) for one theta: its place, its evaluation, theta's likelihood."""
+    """Maximum over (beta, omega) for one theta: its place, its evaluation, theta's likelihood.
+
+    drift (p+J,): how the place moves with log theta.
+    """
 
     theta: float
     at: Array
     point: Point
     loglik: float
+    drift: Array
 
 
 class Profiler:
-    """Profiles one theta after another, each from the place where the last one ended."""
+    """Profiles one theta after another, each from where the last one points to."""
 
     def __init__(self, shared: Shared) -> None:
         self.shared = shared
-        self.at = np.zeros(shared.p + shared.J)
+        self.start = np.zeros(shared.p + shared.J)
+        self.last: Profile | None = None
 
     def __call__(self, theta: float) -> Profile:
         """Maximise for theta."""
@@ -191,16 +198,32 @@ class Profiler:
         def at(place: Array) -> Point | None:
             return evaluate(self.shared, theta, place)
 
-        here = at(self.at)
-        if here is None:
-            self.at = np.zeros_like(self.at)
-            here = at(self.at)
-        if here is None:
+        start = self.start
+        if self.last is not None:
+            step = self.last.drift * np.log(theta / self.last.theta)
+            start = self.last.at + step / max(1.0, float(np.abs(step).max()))
+        first = at(start)
+        if first is None:
+            start = np.zeros_like(start)
+            first = at(start)
+        if first is None:
             raise ConvergenceError("The likelihood is not finite without any effect.")
-        place, last, _ = cox.maximise(at, here, start=self.at)
-        assert isinstance(last, Point)
-        self.at = place
-        return Profile(theta, place, last, last.loglik + integrated(self.shared, theta, last))
+        place, top, _ = cox.maximise(at, first, start=start)
+        assert isinstance(top, Point)
+        loglik = top.loglik + integrated(self.shared, theta, top)
+        self.last = Profile(theta, place, top, loglik, self._drift(theta, place, top))
+        return self.last
+
+    def _drift(self, theta: float, place: Array, top: Point) -> Array:
+        """From the change of the penalty's slope: expm1(omega)/theta or omega/theta."""
+        push = np.zeros_like(place)
+        push[self.shared.p :] = _push(self.shared, place) / theta
+        return np.asarray(cho_solve(cho_factor(top.information), push))
+
+
+def _push(shared: Shared, place: Array) -> Array:
+    omega = place[shared.p :]
+    return np.expm1(omega) if shared.law == "gamma" else omega
 
 
 def integrated(shared: Shared, theta: float, point: Point) -> float:
@@ -214,13 +237,15 @@ def integrated(shared: Shared, theta: float, point: Point) -> float:
     return float(whole.sum()) + nu * (shared.J - len(d))
 
 
-def slope(shared: Shared, profile: Profile) -> float:
-    """Derivative of the gamma's likelihood in log theta; omega and beta are at their maximum."""
+def slope(shared: Shared, profile: Profile) -> tuple[float, float]:
+    """First and second derivative of the gamma's likelihood in log theta, at its maximum."""
     nu, d = 1 / profile.theta, shared.events
-    omega = profile.at[shared.p :]
-    by_nu = float(np.sum(omega - np.expm1(omega)))
-    by_nu += float(np.sum(psi(nu + d) - psi(nu) - np.log1p(d * profile.theta)))
-    return -nu * by_nu
+    omega, drift = profile.at[shared.p :], profile.drift[shared.p :]
+    first = float(np.sum(omega - np.expm1(omega)))
+    first += float(np.sum(psi(nu + d) - psi(nu) - np.log1p(d / nu)))
+    second = float(np.expm1(omega) @ drift) / nu
+    second += float(np.sum(polygamma(1, nu + d) - polygamma(1, nu) + d / (nu * (nu + d))))
+    return -nu * first, nu * first + nu**2 * second
 
 
 def slope_at_zero(shared: Shared, moments: Moments) -> float:
@@ -238,7 +263,7 @@ def slope_at_zero(shared: Shared, moments: Moments) -> float:
 def best(profile: Profiler, plain: CoxFit) -> Profile | None:
     """Profile at the best theta; None where nothing is gained over theta = 0."""
     assert plain.moments is not None
-    profile.at[: profile.shared.p] = plain.scaled_beta
+    profile.start[: profile.shared.p] = plain.scaled_beta
     rising = slope_at_zero(profile.shared, plain.moments) > 0
     if not rising and all(profile(t).loglik <= plain.loglik for t in TRIED):
         return None
@@ -248,23 +273,21 @@ def best(profile: Profiler, plain: CoxFit) -> Profile | None:
 
 
 def _root_of_slope(profile: Profiler) -> float:
-    """log theta at which the gamma's likelihood is level, between a rise and a fall."""
-
-    def rise(log_theta: float) -> float:
-        return slope(profile.shared, profile(float(np.exp(log_theta))))
-
-    low = high = np.log(FIRST)
-    if rise(low) > 0:
-        while rise(high := high + 1.5) > 0:
-            low = high
-            if high > np.log(LARGEST):
-                raise ConvergenceError("The variance of the frailty grows without bound.")
-    else:
-        while rise(low := low - 1.5) <= 0 and low > np.log(SMALLEST):
-            high = low
-    if low <= np.log(SMALLEST):
-        return float(np.log(SMALLEST))
-    return float(brentq(rise, low, high, xtol=DIGITS, rtol=1e-14))
+    """log theta at which the gamma's likelihood is level: Newton's steps inside a bracket."""
+    low, high, here = np.log(SMALLEST), np.log(LARGEST), np.log(FIRST)
+    for _ in range(MAX_STEPS):
+        first, second = slope(profile.shared, profile(float(np.exp(here))))
+        low, high = (here, high) if first > 0 else (low, here)
+        step = -first / second if second < 0 else np.sign(first) * LONGEST
+        there = here + float(np.clip(step, -LONGEST, LONGEST))
+        if abs(step) < DIGITS:
+            return float(there)
+        here = there if low < there < high else (low + high) / 2
+        if high - low < DIGITS:
+            break
+    if here > np.log(LARGEST) - 1:
+        raise ConvergenceError("The variance of the frailty grows without bound.")
+    return float(here)
 
 
 def _top(profile: Profiler) -> float:
@@ -345,8 +368,7 @@ def _finish(shared: Shared, profile: Profiler, plain: CoxFit, top: Profile) -> F
     p, scale = shared.p, plain.problem.scale
     omega = top.at[p:]
     inverse = np.asarray(cho_solve(cho_factor(top.point.information), np.eye(len(top.at))))
-    push = np.expm1(omega) if shared.law == "gamma" else omega  # of the score, by log theta
-    moved = inverse[:p, p:] @ push / top.theta
+    moved = top.drift[:p]
     log_theta_se = _error_of_log_theta(profile, top)
     fixed = inverse[:p, :p] / np.outer(scale, scale)
     covariance = fixed + log_theta_se**2 * np.outer(moved, moved) / np.outer(scale, scale)
@@ -370,9 +392,7 @@ def _finish(shared: Shared, profile: Profiler, plain: CoxFit, top: Profile) -> F
 def _error_of_log_theta(profile: Profiler, top: Profile) -> float:
     """From the curvature of the profile likelihood in log theta; inf where it is flat."""
     if profile.shared.law == "gamma":
-        h = 1e-4
-        up, down = (slope(profile.shared, profile(top.theta * np.exp(s))) for s in (h, -h))
-        curvature = -(up - down) / (2 * h)
+        curvature = -slope(profile.shared, top)[1]
     else:
         h = 0.02
         up, down = (profile(top.theta * np.exp(s)).loglik for s in (h, -h))
