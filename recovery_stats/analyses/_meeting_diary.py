@@ -204,7 +204,7 @@ def _checks(case: _Case, models: Models, named: Mapping[str, Estimate]) -> Itera
 
 def _descriptions(case: _Case) -> Iterator[Table]:
     yield pages.people_table(case.asked, case.people)
-    yield pages.attendance_table(case.known, case.asked.q.meeting_name)
+    yield pages.attendance_table(case.rows, case.known, case.asked.q.meeting_name)
     yield pages.lost_table(case.asked, case.study)
 
 

@@ -19,6 +19,7 @@ from recovery_stats.core.document import (
     Ref,
     Row,
     Table,
+    Total,
 )
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.core.study import Study
@@ -172,8 +173,11 @@ def lost_table(asked: Asked, study: Study) -> Table:
     return missing_table(study["persons"], list(columns))
 
 
-def attendance_table(known: Dataset, meeting_name: str) -> Table:
-    """Share of the time at risk spent at each attendance in the seven days before."""
+def attendance_table(at_risk: Dataset, known: Dataset, meeting_name: str) -> Table:
+    """Share of the time at risk spent at each attendance in the seven days before.
+
+    Relapses on days of unknown attendance have a row: whoever knows all relapses can subtract.
+    """
     frame = known.frame
     days = frame["stop"] - frame["start"]
     ends = [low for low, _ in GROUPS[1:]] + [float("inf")]
@@ -184,6 +188,16 @@ def attendance_table(known: Dataset, meeting_name: str) -> Table:
         share = Quantity(float(days[inside].sum() / days.sum()), "percent", people)
         relapses = Count(int(frame.loc[inside, "event"].sum()), "events")
         rows.append(Row(f"attended[{label}]", label, (Count(people), share, relapses)))
+    parts = tuple(row.key for row in rows)
+    seen, all_seen = int(frame["event"].sum()), int(at_risk.frame["event"].sum())
+    totals: tuple[Total, ...] = ()
+    if all_seen > seen:
+        rows += [
+            Row("known", "Known", ("", "", Count(seen, "events"))),
+            Row("unknown", "Unknown", ("", "", Count(all_seen - seen, "events"))),
+            Row("all", "All", ("", "", Count(all_seen, "events"))),
+        ]
+        totals = (Total("known", parts), Total("all", ("known", "unknown")))
     return Table(
         "attendance",
         "Attendance in the seven days before, over the time at risk",
@@ -194,7 +208,7 @@ def attendance_table(known: Dataset, meeting_name: str) -> Table:
         ),
         tuple(rows),
         (),
-        (),
+        totals,
         f"{opening(plural(meeting_name))} in 7 days",
     )
 

@@ -43,9 +43,9 @@ def _weighted(model: Model) -> Iterator[Check]:
             "weights",
             "caution",
             (
-                "The weights enter as precision of the rows. Sampling weights make the slopes those "
-                "of the weighted people, but the model's intervals are not design-based; the robust "
-                "row of the sensitivity table does not lean on them.",
+                "The weights enter as precision of the rows. Sampling weights make the slopes "
+                "those of the weighted people, but the model's intervals are not design-based; "
+                "the robust row of the sensitivity table does not lean on them.",
             ),
             about=model.asked.weights,
         )
@@ -93,24 +93,26 @@ def _missing(model: Model, waves: Waves) -> Check:
     )
 
 
-def _ends(model: Model) -> tuple[float, float]:
-    """Shares of the answers at the lowest and at the highest value."""
+def _ends(model: Model) -> tuple[Share, Share]:
+    """Answers at the lowest and at the highest value."""
     values = model.data.frame[model.asked.outcome]
-    return float((values == values.min()).mean()), float((values == values.max()).mean())
+    low, high = (int((values == end).sum()) for end in (values.min(), values.max()))
+    return Share(low, len(values)), Share(high, len(values))
 
 
 def bounded(model: Model) -> bool:
     """Whether the outcome is a whole number piled up on an end of its scale."""
     values = model.data.frame[model.asked.outcome]
-    return bool((values % 1 == 0).all()) and max(_ends(model)) >= PILED_UP
+    return bool((values % 1 == 0).all()) and max(s.n / s.of for s in _ends(model)) >= PILED_UP
 
 
 def _scale_ends(model: Model) -> Check:
     low, high = _ends(model)
     shares: tuple[Cell, ...] = (
-        Quantity(low, "percent"),
-        " of the answers are the lowest value and ",
-        Quantity(high, "percent"),
+        "Of the answers, ",
+        low,
+        " are the lowest value and ",
+        high,
         " the highest. ",
     )
     words = (

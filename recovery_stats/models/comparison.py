@@ -268,14 +268,23 @@ def each_cluster(
 ) -> tuple[tuple[float, float, float, int], ...]:
     """Share (0/1 outcome, Wilson interval) or mean (t interval) of each cluster, in rising order.
 
-    Returns (value, low, high, people) of clusters with two people or more, none of them named.
+    Returns (value, low, high, n) of clusters with two people or more, none of them named. n is
+    the smallest number of people that a row gives away: from a share and its interval the people
+    with the outcome and those without it can be counted.
     """
+    binary = set(np.unique(y)) <= {0.0, 1.0}
     rows = []
     for code in range(clusters.named):
         own = y[clusters.codes == code]
         if len(own) >= 2:
-            rows.append((*_interval(own, set(np.unique(y)) <= {0.0, 1.0}, level), len(own)))
+            rows.append((*_interval(own, binary, level), _least(own) if binary else len(own)))
     return tuple(sorted(rows))
+
+
+def _least(y: Array) -> int:
+    """The smaller of the people with and without a yes/no outcome, of those groups that exist."""
+    _, counts = np.unique(y, return_counts=True)
+    return int(counts.min())
 
 
 def _interval(y: Array, binary: bool, level: float) -> tuple[float, float, float]:

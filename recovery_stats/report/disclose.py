@@ -92,7 +92,8 @@ def _thick_groups(figure: CaterpillarFigure, privacy: Privacy) -> CaterpillarFig
     kept = [i for i, n in enumerate(at) if n >= privacy.minimum]
     value, low, high = (_pick(part, kept) for part in (figure.value, figure.low, figure.high))
     all_shown = len(kept) == len(figure.value)
-    note = () if all_shown else (f"Groups of fewer than {privacy.minimum} are not shown.",)
+    words = f"Groups that rest on fewer than {privacy.minimum} are not shown."
+    note = () if all_shown else (words,)
     return replace(figure, value=value, low=low, high=high, n_at=(), notes=(*figure.notes, *note))
 
 

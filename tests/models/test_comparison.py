@@ -103,7 +103,7 @@ def test_each_cluster_has_wilson_limits():
     rows = each_cluster(used, found, level=LEVEL)
     assert [row[0] for row in rows] == [0.25, 0.8]
     assert rows[1][1:3] == pytest.approx((0.4901625, 0.9433178), abs=1e-6)
-    assert [row[3] for row in rows] == [4, 10]
+    assert [row[3] for row in rows] == [1, 2]  # 1 of 4 had it, 2 of 10 had it not
 
 
 def test_likeness_is_asked_only_of_people_in_clusters():
