@@ -10,6 +10,7 @@ Checked: finite differences and scipy's distributions (tests/engines/test_glmm.p
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Protocol, Self
 
 import numpy as np
@@ -234,7 +235,7 @@ class NegativeBinomial(Poisson):
         mu = np.exp(np.minimum(eta, LARGEST))
         x = alpha * mu
         v = 1.0 + x
-        sums, slopes = self._sums(alpha)
+        sums, slopes = _count_sums(y, alpha)
         log_v = np.log1p(x)
         log_f = sums + y * (eta - log_v) - mu * _log_ratio(x, log_v)
         curvature = mu * (1.0 + alpha * y) / v**2
@@ -255,16 +256,17 @@ class NegativeBinomial(Poisson):
         alpha = own[0] ** 2
         mu = np.exp(np.minimum(eta, LARGEST))
         log_v = np.log1p(alpha * mu)
-        found = self._sums(alpha)[0] + self.counts * (eta - log_v)
+        found = _count_sums(self.counts, alpha)[0] + self.counts * (eta - log_v)
         return np.asarray(self.weights * (found - mu * _log_ratio(alpha * mu, log_v)))
 
-    def _sums(self, alpha: float) -> tuple[Array, Array]:
-        """Sum over k < y of log(1 + alpha k), and of its derivative k / (1 + alpha k)."""
-        k = np.arange(int(self.counts.max()))
-        at = self.counts.astype(np.intp)
-        sums = np.append(0.0, np.cumsum(np.log1p(alpha * k)))
-        slopes = np.append(0.0, np.cumsum(k / (1.0 + alpha * k)))
-        return sums[at], slopes[at]
+
+def _count_sums(y: Array, alpha: float) -> tuple[Array, Array]:
+    """Sum over k < y of log(1 + alpha k), and of its derivative k / (1 + alpha k)."""
+    k = np.arange(int(y.max()))
+    at = y.astype(np.intp)
+    sums = np.append(0.0, np.cumsum(np.log1p(alpha * k)))
+    slopes = np.append(0.0, np.cumsum(k / (1.0 + alpha * k)))
+    return sums[at], slopes[at]
 
 
 def _log_ratio(x: Array, log_v: Array) -> Array:
@@ -282,75 +284,102 @@ def _log_excess(x: Array, log_v: Array) -> Array:
     return np.where(x < 0.01, series, (log_v - large / (1.0 + large)) / large**2)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class BetaBinomial(Binomial):
     """Successes out of trials whose chance varies by a beta law, logit link.
 
     Own parameter: the root of gamma, with correlation gamma / (1 + gamma) between the trials of
-    a row. Source: Griffiths 1973.
+    a row. Source: Griffiths 1973. Sums over k < y replace differences of log gamma.
     """
 
     @property
     def start(self) -> Array:
         return np.array([0.4])
 
+    @cached_property
+    def _up(self) -> _Terms:
+        return _Terms.of(self.successes)
+
+    @cached_property
+    def _down(self) -> _Terms:
+        return _Terms.of(self.trials - self.successes)
+
     def steps(self, eta: Array, own: Array) -> tuple[Array, Array]:
-        found = self.rows(eta, own)
-        return found.slope, found.curvature
+        p, q = _chances(eta)
+        up, down = (t.powers(x, own[0] ** 2, 2) for t, x in ((self._up, p), (self._down, q)))
+        first, second = up[0] - down[0], -up[1] - down[1]
+        v = p * q
+        return self.weights * first * v, -self.weights * (second * v**2 + first * v * (q - p))
 
     def log_f(self, eta: Array, own: Array) -> Array:
-        return self.rows(eta, own).log_f
+        p, q = _chances(eta)
+        gamma = own[0] ** 2
+        found = self._up.log(p, gamma) + self._down.log(q, gamma) - self._whole(gamma)[0]
+        return np.asarray(self.weights * found)
 
     def rows(self, eta: Array, own: Array) -> Rows:
         gamma, weights = own[0] ** 2, self.weights
-        p, q = expit(np.clip(eta, -LARGEST, LARGEST)), expit(-np.clip(eta, -LARGEST, LARGEST))
-        up, down = _Sums(self.successes, p, gamma), _Sums(self.trials - self.successes, q, gamma)
-        whole = _Sums(self.trials, np.ones_like(p), gamma)
+        p, q = _chances(eta)
+        up, down = self._up.powers(p, gamma, 3), self._down.powers(q, gamma, 3)
+        k_up, k_down = self._up.mixed(p, gamma), self._down.mixed(q, gamma)
         v = p * q
         v1, v2 = v * (q - p), v * (1.0 - 6.0 * v)
-        first, second = up.first - down.first, -up.second - down.second
-        third = 2.0 * (up.third - down.third)
-        mixed = -up.mixed_second + down.mixed_second
-        bent = 2.0 * (up.mixed_third + down.mixed_third)
-        own_slope = up.mixed_first + down.mixed_first - whole.mixed_first
+        first, second, third = up[0] - down[0], -up[1] - down[1], 2.0 * (up[2] - down[2])
+        mixed, bent = k_down[1] - k_up[1], 2.0 * (k_up[2] + k_down[2])
+        whole, whole_slope = self._whole(gamma)
         change = Change(
-            weights * own_slope * 2.0 * own[0],
+            weights * (k_up[0] + k_down[0] - whole_slope) * 2.0 * own[0],
             weights * mixed * v * 2.0 * own[0],
             -weights * (bent * v**2 + mixed * v1) * 2.0 * own[0],
         )
         return Rows(
-            weights * (up.log + down.log - whole.log),
+            weights * (self._up.log(p, gamma) + self._down.log(q, gamma) - whole),
             weights * first * v,
             -weights * (second * v**2 + first * v1),
             -weights * (third * v**3 + 3.0 * second * v * v1 + first * v2),
             (change,),
         )
 
+    def _whole(self, gamma: float) -> tuple[Array, Array]:
+        """Sum over k < trials of log(1 + k gamma), and of its derivative."""
+        return _count_sums(self.trials, gamma)
 
-class _Sums:
-    """Sums over k < y of log(p + k gamma), of its powers (p + k gamma)^-1.., and of k times them.
 
-    One pass over k touches only the rows with y > k: days out of days are tens, not thousands.
-    """
+def _chances(eta: Array) -> tuple[Array, Array]:
+    bounded = np.clip(eta, -LARGEST, LARGEST)
+    return expit(bounded), expit(-bounded)
 
-    def __init__(self, y: Array, p: Array, gamma: float) -> None:
-        self.log, self.first, self.second, self.third = (np.zeros_like(p) for _ in range(4))
-        self.mixed_first, self.mixed_second, self.mixed_third = (np.zeros_like(p) for _ in range(3))
-        order = np.argsort(-y, kind="stable")
-        left = np.searchsorted(-y[order], -np.arange(float(y.max())), side="left")
-        for k, count in enumerate(left.tolist()):
-            at = order[:count]
-            inverse = 1.0 / (p[at] + k * gamma)
-            self.log[at] -= np.log(inverse)
-            power = inverse
-            self.first[at] += power
-            self.mixed_first[at] += k * power
-            power = power * inverse
-            self.second[at] += power
-            self.mixed_second[at] += k * power
-            power = power * inverse
-            self.third[at] += power
-            self.mixed_third[at] += k * power
+
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """All pairs (row, k) with k < y of the row, laid end to end."""
+
+    n: int
+    row: IntArray
+    k: Array
+
+    @classmethod
+    def of(cls, y: Array) -> _Terms:
+        counts = y.astype(np.intp)
+        row = np.repeat(np.arange(y.size), counts)
+        k = np.arange(row.size) - np.repeat(np.cumsum(counts) - counts, counts)
+        return cls(y.size, row, k.astype(float))
+
+    def _sum(self, values: Array) -> Array:
+        return np.bincount(self.row, values, self.n).astype(float)
+
+    def log(self, p: Array, gamma: float) -> Array:
+        return self._sum(np.log(p[self.row] + gamma * self.k))
+
+    def powers(self, p: Array, gamma: float, most: int) -> list[Array]:
+        """Sums of (p + k gamma)⁻¹, ⁻² …"""
+        inverse = 1.0 / (p[self.row] + gamma * self.k)
+        return [self._sum(inverse**j) for j in range(1, most + 1)]
+
+    def mixed(self, p: Array, gamma: float) -> list[Array]:
+        """The same sums of k times the powers."""
+        inverse = 1.0 / (p[self.row] + gamma * self.k)
+        return [self._sum(self.k * inverse**j) for j in range(1, 4)]
 
 
 # --- ordered categories ------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from scipy.stats import chi2, norm
 
 from recovery_stats.core.check import Check
 from recovery_stats.core.document import Quantity
-from recovery_stats.engines import glmm_quadrature
+from recovery_stats.engines import glmm_laplace, glmm_quadrature
 from recovery_stats.engines.glmm import GlmmFit
 from recovery_stats.engines.glmm_family import (
     BetaBinomial,
@@ -22,12 +22,14 @@ from recovery_stats.engines.glmm_family import (
 from recovery_stats.engines.glmm_population import REACH, STEP
 from recovery_stats.engines.linalg import Array
 from recovery_stats.engines.lmm_groups import RandomFactor
-from recovery_stats.models.mixed_check import _dropped, _few, _lost
+from recovery_stats.models.mixed_check import FEW_GROUPS, _dropped, _lost
 
 Factors = Sequence[RandomFactor]
 EXCESS = 1.2  # a ratio of observed to expected from which it matters
 UNLIKELY = 0.05
 FINE = 25  # nodes that Laplace is held against
+SAMPLE = 500  # groups that it is tried on
+MOVED = 0.25  # standard errors by which an estimate may move
 
 
 def examine(
@@ -143,26 +145,43 @@ def _chance_of_zero(law: Poisson, own: Array, eta: Array, sd: Array) -> Array:
 
 
 def _approximation(law: Family, factors: Factors, fit: GlmmFit) -> list[Check]:
-    """What the log-likelihood gains by quadrature at the same parameters."""
+    """How far quadrature would move the estimates: its gradient there, in standard errors."""
     if fit.nodes > 1 or len(factors) > 1 or factors[0].q > 1:
         return []
-    fine = glmm_quadrature.evaluate(fit.problem, fit.point.psi, fit.point.mode.u, FINE)
-    gap = float(abs(fine.value - fit.point.value))
-    rough = gap > 0.5
+    psi = fit.point.psi
+    levels = factors[0].levels
+    chosen = np.linspace(0, levels - 1, min(levels, SAMPLE)).astype(np.intp)
+    some = fit.problem.subset(chosen)
+    fine = glmm_quadrature.evaluate(some, psi, fit.point.mode.u[chosen], FINE).gradient
+    rough = glmm_laplace.evaluate(some, psi, fit.point.mode.u[chosen]).gradient
+    shift = fit.joint @ (fine - rough) * (levels / chosen.size)
+    se = np.sqrt(np.diag(fit.joint))
+    moved = float(np.abs(shift[se > 0] / se[se > 0]).max(initial=0.0))
+    matters = moved > MOVED
     words = (
-        ". Laplace is too rough for groups this small; use quadrature=25."
-        if rough
-        else ": Laplace is close enough."
+        " standard errors: too rough for groups this small; use quadrature=25."
+        if matters
+        else " standard errors: Laplace is close enough."
     )
     return [
         Check(
             "approximation",
-            "caution" if rough else "ok",
-            (
-                f"With {FINE} nodes the log-likelihood at these estimates moves by ",
-                Quantity(gap),
-                words,
-            ),
+            "caution" if matters else "ok",
+            ("Quadrature would move an estimate by about ", Quantity(moved), words),
             factors[0].name,
         )
     ]
+
+
+def _few(factors: Factors) -> list[Check]:
+    found = []
+    for factor in factors:
+        few = factor.levels < FEW_GROUPS
+        words = (
+            " levels: their variance is poorly known, and normal intervals are too short."
+            if few
+            else " levels."
+        )
+        parts = (f"{factor.name} has ", Quantity(float(factor.levels), "whole"), words)
+        found.append(Check("groups", "caution" if few else "ok", parts, factor.name))
+    return found
