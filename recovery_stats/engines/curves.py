@@ -12,6 +12,7 @@ Checked: on paper; brute force; R survival 3.5.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -24,6 +25,7 @@ from recovery_stats.errors import NotEstimable
 
 Interval = Literal["log-log", "log", "plain"]
 
+SPARSE = 8  # cells a row from which counting by group is cheaper than a table of them all
 FLAT = 1.5e-8  # a curve this close to a quantile's level lies on it (R's tolerance)
 
 
@@ -31,8 +33,9 @@ FLAT = 1.5e-8  # a curve this close to a quantile's level lies on it (R's tolera
 class LifeTable:
     """One group's counts at its T distinct exit times; events (J, T) by cause, J >= 1.
 
-    exit, entry (n,): for each row the position of its last time, and of the first time at
-    which it is at risk. weight (n,), cause (n,) from 1, 0 censored.
+    exit, entry (m,): for each row the position of its last time, and of the first time at
+    which it is at risk. weight (m,), cause (m,) from 1, 0 censored. n: rows; those that are
+    alike may stand as one with their number as weight.
     """
 
     time: Array
@@ -81,6 +84,44 @@ def tabulate(
     )
     n_censor = np.bincount(exit_[cause == 0], weight[cause == 0], T).astype(float)
     return LifeTable(time, n_risk, events, n_censor, exit_, entry, weight, cause, len(stop))
+
+
+def tabulate_groups(
+    stop: Array, died: NDArray[np.bool_], group: Ints, G: int
+) -> tuple[LifeTable, ...]:
+    """Count groups 0 … G-1 at once: everyone observed from the start, no weights, one event."""
+    time, cells = _count_cells(stop, died, group, G)
+    if cells is None:
+        return tuple(tabulate(stop[group == g], died[group == g].astype(int)) for g in range(G))
+    return tuple(_from_cells(time, *c) for c in cells)
+
+
+def _count_cells(
+    stop: Array, died: NDArray[np.bool_], group: Ints, G: int
+) -> tuple[Array, Ints | None]:
+    """Distinct times (T,) and rows by group, end and time (G, 2, T); None where most are empty."""
+    (stop,) = merge_close(stop)
+    time, place = number_times(stop)
+    T = len(time)
+    if SPARSE * len(stop) < 2 * G * T:
+        return time, None
+    cell = 2 * group
+    cell += died
+    cell *= T
+    cell += place
+    return time, np.bincount(cell, minlength=2 * G * T).reshape(G, 2, T)
+
+
+def _from_cells(time: Array, censored: Ints, died: Ints) -> LifeTable:
+    """The table of one group; rows of one time and end stand as one."""
+    here = np.flatnonzero(censored + died)
+    c, d = censored[here].astype(float), died[here].astype(float)
+    n_risk: Array = np.cumsum((c + d)[::-1])[::-1]
+    T = len(here)
+    exit_ = np.tile(np.arange(T), 2)
+    cause = np.repeat([0, 1], T)
+    entry, weight = np.zeros(2 * T, np.int64), np.concatenate([c, d])
+    return LifeTable(time[here], n_risk, d[None], c, exit_, entry, weight, cause, int(n_risk[0]))
 
 
 def _tail_after(bins: Array) -> Array:
@@ -333,15 +374,9 @@ def logrank(
     G = int(group.max(initial=-1)) + 1
     if G < 2:
         raise NotEstimable("A log-rank test compares at least two groups; there is one.")
-    if start is None:
-        (stop,) = merge_close(stop)
-    else:
-        stop, start = merge_close(stop, start)
     observed, expected, variance = np.zeros(G), np.zeros(G), np.zeros((G, G))
-    stratum = np.zeros(len(stop), np.int64) if strata is None else strata
-    for rows in _rows_by(stratum):
-        began = None if start is None else start[rows]
-        part = _logrank_sums(stop[rows], event[rows] != 0, group[rows], began, G, rho, gamma)
+    for at_risk, d in _counts_by_stratum(stop, event != 0, group, start, strata, G):
+        part = _logrank_sums(at_risk, d, rho, gamma)
         observed, expected, variance = (
             observed + part[0],
             expected + part[1],
@@ -359,11 +394,42 @@ def _rows_by(codes: Ints) -> list[Ints]:
     return np.split(order, ends)
 
 
-def _logrank_sums(
-    stop: Array, died: Array, group: Ints, start: Array | None, G: int, rho: float, gamma: float
-) -> tuple[Array, Array, Array]:
-    if not died.any():
-        return np.zeros(G), np.zeros(G), np.zeros((G, G))
+def _counts_by_stratum(
+    stop: Array,
+    died: NDArray[np.bool_],
+    group: Ints,
+    start: Array | None,
+    strata: Ints | None,
+    G: int,
+) -> Iterator[tuple[Array, Array]]:
+    """At risk and events by group (G, K) at the event times of each stratum that has any."""
+    S = 1 if strata is None else int(strata.max()) + 1
+    if start is None:
+        both = group if strata is None else strata * G + group
+        cells = _count_cells(stop, died, both, S * G)[1]
+        if cells is not None:
+            by_stratum = cells.reshape(S, G, 2, -1)
+            yield from (_at_events(c) for c in by_stratum if c[:, 1].any())
+            return
+        (stop,) = merge_close(stop)
+    else:
+        stop, start = merge_close(stop, start)
+    for rows in _rows_by(np.zeros(len(stop), np.int64) if strata is None else strata):
+        if died[rows].any():
+            began = None if start is None else start[rows]
+            yield _count_at_events(stop[rows], died[rows], group[rows], began, G)
+
+
+def _at_events(cells: Ints) -> tuple[Array, Array]:
+    """From rows by group, end and time (G, 2, T) to those at risk and events at event times."""
+    at_risk = np.cumsum(cells.sum(axis=1)[:, ::-1], axis=1)[:, ::-1]
+    events = cells[:, 1].sum(axis=0) > 0
+    return at_risk[:, events].astype(float), cells[:, 1][:, events].astype(float)
+
+
+def _count_at_events(
+    stop: Array, died: NDArray[np.bool_], group: Ints, start: Array | None, G: int
+) -> tuple[Array, Array]:
     time, place = number_times(stop[died])
     K = len(time)
     d = _count(place, group[died], K, G)
@@ -372,6 +438,11 @@ def _logrank_sums(
     if start is not None:
         come = _count(rank(start, time), group, K + 1, G)
         at_risk = at_risk - np.cumsum(come[:, ::-1], axis=1)[:, ::-1][:, 1:]
+    return at_risk, d
+
+
+def _logrank_sums(at_risk: Array, d: Array, rho: float, gamma: float) -> tuple[Array, Array, Array]:
+    """Weighted events observed and expected by group (G,), and their variance."""
     n, deaths = at_risk.sum(axis=0), d.sum(axis=0)
     survival = np.concatenate(([1.0], np.cumprod(1 - deaths / n)[:-1]))
     weight = survival**rho * (1 - survival) ** gamma

@@ -53,10 +53,7 @@ def kaplan_meier(
     )
     groups = _groups(formula, "kaplan_meier", data, seen)
     robust = seen.weights is not None and bool(np.any(seen.weights % 1))
-    fitted = tuple(
-        curves.kaplan_meier(_table(seen, groups.codes == g), robust=robust)
-        for g in range(groups.size)
-    )
+    fitted = tuple(curves.kaplan_meier(t, robust=robust) for t in _tables(seen, groups))
     return Curves(groups.name, groups.levels, fitted, conf_type, level)
 
 
@@ -162,12 +159,21 @@ def _groups(
     names = _group_columns(formula, what, with_strata=with_strata)
     if not names:
         return Grouping("", np.zeros(len(seen), dtype=np.intp), (EVERYONE,))
+    if len(names) == 1 and not seen.weightless:
+        return seen.design.groups[names[0]]
     return _rows_of(Columns.of(data), seen).grouping(names)
 
 
 def _rows_of(columns: Columns, seen: Observation) -> Columns:
     kept = np.flatnonzero(seen.design.kept)
     return replace(columns, frame=columns.frame.iloc[kept], _numbers={}, _keys={})
+
+
+def _tables(seen: Observation, groups: Grouping) -> tuple[LifeTable, ...]:
+    """Count all groups: at once where rows are people observed from the start."""
+    if seen.start is None and seen.weights is None:
+        return curves.tabulate_groups(seen.stop, seen.cause != 0, groups.codes, groups.size)
+    return tuple(_table(seen, groups.codes == g) for g in range(groups.size))
 
 
 def _table(seen: Observation, rows: Any, causes: int = 1) -> LifeTable:
