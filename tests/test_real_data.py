@@ -105,6 +105,9 @@ def test_living_arrangement_is_thin_and_says_so():
     text = everything(result)
     assert "1,385" in text
     assert "47" in text
+    assert "Only 47 of 1,385 people are in “No”" in first_screen(result)
+    assert "15 of 32 sites" in first_screen(result)
+    assert {"risk_difference", "risk_ratio", "odds_ratio"} <= {e.name for e in result.estimates}
 
 
 def test_residential_programmes_of_uis():

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recovery_stats.analyses._wording import short
 from recovery_stats.core.dataset import Dataset, Step
 from recovery_stats.core.estimate import Estimate, Level
 from recovery_stats.core.study import Study
@@ -203,3 +204,10 @@ class Case:
 def rank_of_times(asked: Asked) -> Level:
     """Time to relapse is the primary outcome where there is no other."""
     return "secondary" if asked.outcome else "primary"
+
+
+def had(label: str, reading: Reading) -> str:
+    """The outcome with the level that counts, where the label does not say it already."""
+    said = ("", "yes", "1", "true", "y", short(label).casefold())
+    name = short(label)
+    return name if reading.counted.casefold() in said else f"{name}: {reading.counted}"

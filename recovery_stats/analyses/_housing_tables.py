@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from recovery_stats.analyses._housing_case import ARM, OUTCOME, Case, OutcomeAnswer
+from recovery_stats.analyses._housing_case import ARM, OUTCOME, Case, OutcomeAnswer, had
 from recovery_stats.analyses._wording import phrase, short
 from recovery_stats.core.document import (
     CaterpillarFigure,
@@ -19,6 +19,7 @@ from recovery_stats.core.document import (
     Quantity,
     Ref,
     Row,
+    Series,
     Share,
     Spread,
     Table,
@@ -119,8 +120,8 @@ def _arms_table(case: Case, outcome: OutcomeAnswer) -> Table:
         )
         missing = Count(len(values) - len(seen))
         rows.append(Row(key, label, (Count(len(values)), cell, missing)))
-    what = short(case.data.label(OUTCOME))
-    head = f"{what}: {reading.counted}" if reading.binary else f"{what}: mean (SD)"
+    label = case.data.label(OUTCOME)
+    head = had(label, reading) if reading.binary else f"{short(label)}: mean (SD)"
     return Table(
         "arms", "The outcome as observed",
         (Column("people", "People"), Column("outcome", head), Column("missing", "Missing")),
@@ -217,8 +218,16 @@ def _curves(case: Case) -> CurveFigure:
     by = f", by {phrase(case.arms.heading)}" if case.arms.heading else ""
     return CurveFigure(
         "curves", f"Share of people who have not relapsed{by}", "Days since entry",
-        "Relapse-free", case.times.curves, round_times(max(s.x[-1] for s in case.times.curves)),
+        "Relapse-free", case.times.curves, round_times(_well_known(case.times.curves)),
     )  # fmt: skip
+
+
+def _well_known(curves: Sequence[Series]) -> float:
+    """The last time with one in twenty of the people of some curve still at risk."""
+    return max(
+        (x for s in curves for x, n in zip(s.x, s.n_at, strict=True) if n >= s.n_at[0] / 20),
+        default=1.0,
+    )
 
 
 def round_times(last: float) -> tuple[float, ...]:

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from recovery_stats.analyses._housing_case import ARM, OUTCOME, Case, OutcomeAnswer
+from recovery_stats.analyses._housing_case import ARM, OUTCOME, Case, OutcomeAnswer, had
 from recovery_stats.analyses._wording import opening, short
 from recovery_stats.core.check import Check
 from recovery_stats.core.document import Cell, Count, Quantity, Ref, Share
@@ -15,7 +15,6 @@ from recovery_stats.core.estimate import Estimand, Estimate
 from recovery_stats.models.balance import ALIKE
 from recovery_stats.models.comparison import Clusters
 from recovery_stats.models.level import Joined
-from recovery_stats.models.outcome import Reading
 from recovery_stats.models.risk import e_value, e_value_limit, number_needed
 
 SOME_CLUSTERS, FEW_CLUSTERS = 40, 10
@@ -39,7 +38,7 @@ def estimand(case: Case, population: str) -> Estimand:
     adjusted = "adjusted for baseline covariates" if asked.adjust else "not adjusted"
     if case.outcome:
         endpoint = case.data.label(OUTCOME)
-        if _had(endpoint, case.outcome.reading) != short(endpoint):
+        if had(endpoint, case.outcome.reading) != short(endpoint):
             endpoint += f" ({case.outcome.reading.counted})"
         if case.outcome.reading.binary:
             summary = f"difference in risk, standardised over the people analysed, {adjusted}"
@@ -165,7 +164,7 @@ def _outcome_facts(case: Case, outcome: OutcomeAnswer) -> dict[str, Cell]:
     reading, label = outcome.reading, case.data.label(OUTCOME)
     found: dict[str, Cell] = {
         "outcome": short(label),
-        "had": _had(label, reading),
+        "had": had(label, reading),
         "lost": Share(_lost(outcome), len(outcome.eligible)),
     }
     if outcome.alike:
@@ -187,13 +186,6 @@ def _outcome_facts(case: Case, outcome: OutcomeAnswer) -> dict[str, Cell]:
             "e_value_limit": Quantity(e_value_limit(ratio), "ratio"),
         }  # fmt: skip
     return found
-
-
-def _had(label: str, reading: Reading) -> str:
-    """The outcome with the level that counts, where the label does not say it already."""
-    said = ("", "yes", "1", "true", "y", short(label).casefold())
-    name = short(label)
-    return name if reading.counted.casefold() in said else f"{name}: {reading.counted}"
 
 
 def _lost(outcome: OutcomeAnswer) -> int:

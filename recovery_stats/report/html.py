@@ -188,7 +188,8 @@ def _padded(column: Sequence[str]) -> list[tuple[str, str]]:
 
 def _head(value: Table) -> str:
     titles = "".join(f'<th scope="col">{_text(c.label)}</th>' for c in value.columns)
-    row = f'<tr><th scope="col" class="stub">{_text(value.stub)}</th>{titles}</tr>'
+    stub = f'<th scope="col" class="stub">{_text(value.stub)}</th>' if value.stub else "<td></td>"
+    row = f"<tr>{stub}{titles}</tr>"
     if not any(c.group for c in value.columns):
         return row
     return f"<tr><td></td>{''.join(_spans([c.group for c in value.columns]))}</tr>\n{row}"

@@ -24,7 +24,7 @@ from recovery_stats.report.figures.panel import (
 )
 from recovery_stats.report.numbers import cell
 
-LED_FROM = 0.97  # share of the width before which a line has ended early
+EARLY = 0.97  # share of the width before which a line has ended early
 
 
 def curves(figure: CurveFigure) -> Canvas:
@@ -43,7 +43,7 @@ def curves(figure: CurveFigure) -> Canvas:
     _span(axes, figure)
     finish(axes, figure.x_label, figure.y_label)
     _marks(axes, figure.marks)
-    _end_labels(axes, figure.series)
+    _end_labels(axes, figure.series, inside=True)
     if risk:
         _risk_table(axes, figure)
     return canvas
@@ -121,38 +121,44 @@ def _marks(axes: Any, marks: Sequence[tuple[float, str]]) -> None:
         )
 
 
-def _end_labels(axes: Any, series: Sequence[Series]) -> None:
+def _end_labels(axes: Any, series: Sequence[Series], *, inside: bool = False) -> None:
     """Name each line at its right end, moved apart where the ends are close.
 
-    A line that ends well before the edge is led to its name.
+    With `inside` a line that ends well before the edge is named where it ends.
     """
     drawn = [(i, s) for i, s in enumerate(series) if s.x]
-    if not drawn:
-        return
-    where = [axes.transData.transform((s.x[-1], s.y[-1])) for _, s in drawn]
-    ends = [axes.transAxes.inverted().transform(point) for point in where]
-    texts = stacked([s.name for _, s in drawn])
+    texts = dict(zip((i for i, _ in drawn), stacked([s.name for _, s in drawn]), strict=True))
+    ends = {i: _in_panel(axes, s.x[-1], s.y[-1]) for i, s in drawn}
+    early = [i for i, (x, _) in ends.items() if inside and x < EARLY]
+    for i in early:
+        _name_line(axes, texts[i], ends[i], i, above=True)
+    edge = [i for i in ends if i not in early]
     line = 1.3 * style.FONT_POINTS / (axes.get_position().height * axes.figure.get_figheight() * 72)
-    room = [line * (1 + text.count("\n")) for text in texts]
-    placed = _apart([y for _, y in ends], room)
-    for (i, _), text, (x, end), y in zip(drawn, texts, ends, placed, strict=True):
-        pen = style.pen(i)
-        if x < LED_FROM:
-            axes.plot(
-                [x, 1], [end, y], transform=axes.transAxes, color=pen.colour, linewidth=0.7,
-                linestyle=(0, (1, 3)), clip_on=False,
-            )  # fmt: skip
-        axes.annotate(
-            text,
-            (1, y),
-            xycoords="axes fraction",
-            xytext=(6, 0),
-            textcoords="offset points",
-            va="center",
-            linespacing=1.15,
-            color=pen.ink,
-            annotation_clip=False,
-        )
+    room = [line * (1 + texts[i].count("\n")) for i in edge]
+    for i, y in zip(edge, _apart([ends[i][1] for i in edge], room), strict=True):
+        _name_line(axes, texts[i], (1, y), i)
+
+
+def _in_panel(axes: Any, x: float, y: float) -> tuple[float, float]:
+    """A point of the data as shares of the panel's width and height."""
+    across, up = axes.transAxes.inverted().transform(axes.transData.transform((x, y)))
+    return float(across), float(up)
+
+
+def _name_line(
+    axes: Any, text: str, at: tuple[float, float], i: int, *, above: bool = False
+) -> None:
+    axes.annotate(
+        text,
+        at,
+        xycoords="axes fraction",
+        xytext=(6, 3 if above else 0),
+        textcoords="offset points",
+        va="bottom" if above else "center",
+        linespacing=1.15,
+        color=style.pen(i).ink,
+        annotation_clip=False,
+    )
 
 
 def _apart(heights: Sequence[float], room: Sequence[float]) -> list[float]:
@@ -165,7 +171,7 @@ def _apart(heights: Sequence[float], room: Sequence[float]) -> list[float]:
             if placed[j + 1] - placed[j] < gap - 1e-9:
                 middle = (placed[j] + placed[j + 1]) / 2
                 placed[j], placed[j + 1] = middle - gap / 2, middle + gap / 2
-        shift = max(0.0, -placed[0]) - max(0.0, placed[-1] - 1)
+        shift = max(0.0, -placed[0]) - max(0.0, placed[-1] - 1) if placed else 0.0
         placed = [y + shift for y in placed]
     result = [0.0] * len(heights)
     for i, y in zip(order, placed, strict=True):
