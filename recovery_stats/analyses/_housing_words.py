@@ -84,7 +84,9 @@ def said(case: Case) -> Iterator[str]:
         "thin_clusters": case.thin and case.clusters.by_arm[case.smaller[0]] > 0,
     }
     yield from (name for name, holds in present.items() if holds)
-    yield from (n for n in ("in_house", "stayed_six_months", "left_out_low", "mixed") if n in named)
+    yield from (
+        n for n in ("in_house", "stayed_six_months", "left_out_low", "mixed", "gee") if n in named
+    )
 
 
 def _said_of_outcome(case: Case, outcome: OutcomeAnswer) -> Iterator[str]:
