@@ -25,12 +25,12 @@ from recovery_stats.models.generalised_outcome import (
     with_codes,
 )
 from recovery_stats.models.mixed import (
-    _check_weights,
-    _estimable,
-    _means_of,
-    _random_factors,
-    _total_offset,
-    _with_arrays,
+    check_weights,
+    estimable,
+    means_of,
+    random_factors,
+    total_offset,
+    with_arrays,
 )
 
 __all__ = ["GlmmFit", "glmm"]
@@ -60,7 +60,7 @@ def glmm(
     """
     asked = parse(formula) if isinstance(formula, str) else formula
     _check_request(asked, family, quadrature)
-    table, columns = _with_arrays(data, weights=weights, offset=offset)
+    table, columns = with_arrays(data, weights=weights, offset=offset)
     levels: tuple[str, ...] = ()
     if family == "ordinal":
         table, levels = with_codes(asked, table)
@@ -69,13 +69,13 @@ def glmm(
         drop_intercept=family == "ordinal",
     )  # fmt: skip
     given = design.numbers.get(columns.get("weights", ""))
-    _check_weights(given, columns.get("weights", ""), Columns.of(table), design)
+    check_weights(given, columns.get("weights", ""), Columns.of(table), design)
     law, levels = read_family(family, asked, design, Columns.of(table), given, levels)
     kept, dropped = _columns_kept(design, asked, tuple(required))
-    factors = _random_factors(design)
+    factors = random_factors(design)
     _check_groups(factors, law)
     _check_nodes(quadrature, factors)
-    shift = _total_offset(design, columns.get("offset"))
+    shift = total_offset(design, columns.get("offset"))
     X = design.X[:, kept]
     try:
         fitted = engine.fit(X, law, factors, nodes=quadrature, offset=shift)
@@ -84,7 +84,7 @@ def glmm(
         _refuse_separated(X, law, names, np.asarray(separated.direction, dtype=float))
     return GlmmFit(
         asked, design, tuple(kept), tuple(dropped), tuple(factors), law, fitted, family, levels,
-        shift, _means_of(design, table), table,
+        shift, means_of(design, table), table,
     )  # fmt: skip
 
 
@@ -116,7 +116,7 @@ def _columns_kept(
 ) -> tuple[list[int], list[str]]:
     if not design.X.shape[1]:
         return [], []
-    return _estimable(design, asked, required)
+    return estimable(design, asked, required)
 
 
 def _check_groups(factors: Sequence[engine.RandomFactor], law: Family) -> None:

@@ -22,7 +22,7 @@ from recovery_stats.engines.glmm_family import (
 from recovery_stats.engines.glmm_population import REACH, STEP
 from recovery_stats.engines.linalg import Array
 from recovery_stats.engines.lmm_groups import RandomFactor
-from recovery_stats.models.mixed_check import FEW_GROUPS, _dropped, _lost
+from recovery_stats.models.mixed_check import FEW_GROUPS, left_out, rows_lost
 
 Factors = Sequence[RandomFactor]
 EXCESS = 1.2  # a ratio of observed to expected from which it matters
@@ -39,8 +39,8 @@ def examine(
     return (
         *_singular(factors, fit),
         *_few(factors),
-        *_dropped(dropped),
-        *_lost(lost),
+        *left_out(dropped),
+        *rows_lost(lost),
         *_dispersion(law, fit),
         *_zeros(law, factors, fit),
         *_approximation(law, factors, fit),

@@ -27,7 +27,7 @@ from recovery_stats.models.formula import Formula
 from recovery_stats.models.generalised_check import examine
 from recovery_stats.models.hypothesis import contrasts
 from recovery_stats.models.margins import Combination, Grid
-from recovery_stats.models.mixed_fit import _component, _group_columns
+from recovery_stats.models.mixed_fit import component, group_columns
 
 Kind = Literal["response", "link"]
 LATENT = np.pi**2 / 3.0  # variance of the standard logistic distribution
@@ -336,7 +336,7 @@ class GlmmFit:
     def variance_components(self) -> pd.DataFrame:
         """Variances and covariances of the random effects, on the scale of the link."""
         rows = [
-            _component(factor, psi, b, a)
+            component(factor, psi, b, a)
             for factor, psi in zip(self.factors, self.engine.psi, strict=True)
             for block in factor.blocks
             for i, a in enumerate(block)
@@ -486,7 +486,7 @@ class GlmmFit:
                 levels = self._groupings[k].levels
                 known = {level: j for j, level in enumerate(levels)}
                 columns = Columns.of(new_data)
-                found = columns.grouping(tuple(_group_columns(self.formula, factor.name)))
+                found = columns.grouping(tuple(group_columns(self.formula, factor.name)))
                 places = [*(known.get(v, len(levels)) for v in found.levels), len(levels)]
                 codes = np.array(places, dtype=np.intp)[found.codes]
             effects = np.vstack([self.engine.effects[k], np.zeros(factor.q)])

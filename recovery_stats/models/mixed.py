@@ -45,18 +45,18 @@ def lmm(
     """
     asked = parse(formula) if isinstance(formula, str) else formula
     _check_request(asked, df, reml)
-    table, columns = _with_arrays(data, weights=weights, offset=offset)
+    table, columns = with_arrays(data, weights=weights, offset=offset)
     design = build_design(
         asked, table, numbers=tuple(columns.values()), groups=(cluster,) if cluster else (),
         reference=reference,
     )  # fmt: skip
     y = _outcome(design)
-    kept, dropped = _estimable(design, asked, tuple(required))
-    factors = _random_factors(design)
+    kept, dropped = estimable(design, asked, tuple(required))
+    factors = random_factors(design)
     _check_groups(factors, len(y))
     given = design.numbers.get(columns.get("weights", ""))
-    _check_weights(given, columns.get("weights", ""), Columns.of(table), design)
-    shift = _total_offset(design, columns.get("offset"))
+    check_weights(given, columns.get("weights", ""), Columns.of(table), design)
+    shift = total_offset(design, columns.get("offset"))
     X = design.X[:, kept]
     fitted = engine.fit(X, y, factors, reml=reml, weights=given, offset=shift)
     robust = None
@@ -68,7 +68,7 @@ def lmm(
         )  # fmt: skip
     return MixedFit(
         asked, design, tuple(kept), tuple(dropped), tuple(factors), fitted, df, cluster, robust,
-        shift, given, _means_of(design, table), table,
+        shift, given, means_of(design, table), table,
     )  # fmt: skip
 
 
@@ -85,7 +85,7 @@ def _check_request(asked: Formula, df: str, reml: bool) -> None:
         raise UsageError("strata(), frailty() and cluster() belong to survival models.")
 
 
-def _with_arrays(
+def with_arrays(
     data: pd.DataFrame | Dataset, **given: str | Sequence[float] | None
 ) -> tuple[pd.DataFrame | Dataset, dict[str, str]]:
     """Put weights and offset given as arrays beside the data; return the column names."""
@@ -120,7 +120,7 @@ def _outcome(design: Design) -> Array:
     return response.y
 
 
-def _estimable(
+def estimable(
     design: Design, asked: Formula, required: tuple[str, ...]
 ) -> tuple[list[int], list[str]]:
     """The columns that can be estimated, and the names of those dropped as collinear."""
@@ -152,7 +152,7 @@ def _estimable(
     return kept, [design.names[j] for j in dropped]
 
 
-def _random_factors(design: Design) -> list[engine.RandomFactor]:
+def random_factors(design: Design) -> list[engine.RandomFactor]:
     """Random terms of the same grouping become one factor with several blocks."""
     merged: dict[str, list[RandomDesign]] = {}
     for part in design.random:
@@ -198,7 +198,7 @@ def _check_groups(factors: Sequence[engine.RandomFactor], n: int) -> None:
             )
 
 
-def _check_weights(weights: Array | None, name: str, table: Columns, design: Design) -> None:
+def check_weights(weights: Array | None, name: str, table: Columns, design: Design) -> None:
     if weights is None:
         return
     wrong = np.zeros(len(table), dtype=bool)
@@ -210,14 +210,14 @@ def _check_weights(weights: Array | None, name: str, table: Columns, design: Des
         )
 
 
-def _total_offset(design: Design, column: str | None) -> Array | None:
+def total_offset(design: Design, column: str | None) -> Array | None:
     if column is None:
         return design.offset
     given = design.numbers[column]
     return given if design.offset is None else given + design.offset
 
 
-def _means_of(design: Design, table: pd.DataFrame | Dataset) -> Grid:
+def means_of(design: Design, table: pd.DataFrame | Dataset) -> Grid:
     columns = Columns.of(table)
     means = {
         c: float(columns.numbers(c)[design.kept].mean()) for c in numeric_columns(design.recipe)

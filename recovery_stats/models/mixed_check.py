@@ -32,8 +32,8 @@ def examine(
     return (
         *_singular(factors, fit),
         *_few(factors),
-        *_dropped(dropped),
-        *_lost(lost),
+        *left_out(dropped),
+        *rows_lost(lost),
         _shape("normal residuals", residuals, "residuals"),
         *_effects(factors, fit),
         _spread(residuals, fitted),
@@ -85,7 +85,7 @@ def _few(factors: Factors) -> list[Check]:
     return found
 
 
-def _dropped(names: Sequence[str]) -> list[Check]:
+def left_out(names: Sequence[str]) -> list[Check]:
     return [
         Check(
             "collinear",
@@ -97,7 +97,7 @@ def _dropped(names: Sequence[str]) -> list[Check]:
     ]
 
 
-def _lost(lost: Mapping[str, int]) -> list[Check]:
+def rows_lost(lost: Mapping[str, int]) -> list[Check]:
     return [
         Check("missing", "caution", (Count(n, "rows"), " left out: no value here."), column)
         for column, n in lost.items()

@@ -256,7 +256,7 @@ class MixedFit:
         for factor, psi in zip(self.factors, self.engine.psi, strict=True):
             for block in factor.blocks:
                 for i, a in enumerate(block):
-                    rows += [_component(factor, psi, b, a) for b in block[: i + 1]]
+                    rows += [component(factor, psi, b, a) for b in block[: i + 1]]
         rows.append(("Residual", "", "", self.engine.sigma2, 1.0))
         return pd.DataFrame(
             rows, columns=["group", "term_1", "term_2", "covariance", "correlation"]
@@ -359,7 +359,7 @@ class MixedFit:
     def _contribution(self, part: RandomDesign, at: int, which: int, columns: Columns) -> Array:
         Z = part.recipe.matrix(columns)
         known = {level: j for j, level in enumerate(part.grouping.levels)}
-        found = columns.grouping(tuple(_group_columns(self.formula, part.grouping.name)))
+        found = columns.grouping(tuple(group_columns(self.formula, part.grouping.name)))
         level = np.array([*(known.get(v, -1) for v in found.levels), -1], dtype=np.intp)
         effects = self.engine.effects[which][:, at : at + Z.shape[1]]
         effects = np.vstack([effects, np.zeros(Z.shape[1])])
@@ -416,7 +416,7 @@ class MixedFit:
         )
 
 
-def _component(
+def component(
     factor: engine.RandomFactor, psi: Array, a: int, b: int
 ) -> tuple[str, str, str, float, float]:
     size = np.sqrt(psi[a, a] * psi[b, b])
@@ -424,5 +424,5 @@ def _component(
     return factor.name, factor.effects[a], factor.effects[b], float(psi[a, b]), correlation
 
 
-def _group_columns(formula: Formula, name: str) -> tuple[str, ...]:
+def group_columns(formula: Formula, name: str) -> tuple[str, ...]:
     return next(r.group for r in formula.random if r.name == name)

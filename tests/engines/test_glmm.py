@@ -10,7 +10,7 @@ from scipy import stats
 from scipy.integrate import quad
 from scipy.special import expit
 
-from recovery_stats.engines import glmm, glmm_laplace, glmm_quadrature
+from recovery_stats.engines import glmm, glmm_laplace, glmm_quadrature, glmm_search
 from recovery_stats.engines.glm import Separation
 from recovery_stats.engines.glmm_family import (
     BetaBinomial,
@@ -327,7 +327,7 @@ def test_a_pilot_on_some_groups_ends_where_the_cold_start_does(
     X, eta, codes, rng = simulated(5, m=2000, k=4)
     family = drawn("binomial", eta, rng)
     piloted = glmm.fit(X, family, intercepts(codes))
-    monkeypatch.setattr(glmm, "PILOT", 10_000)
+    monkeypatch.setattr(glmm_search, "PILOT", 10_000)
     cold = glmm.fit(X, family, intercepts(codes))
     assert piloted.log_likelihood == pytest.approx(cold.log_likelihood, abs=CONVERGED)
     close(piloted.beta, cold.beta, CONVERGED)
