@@ -104,17 +104,11 @@ def fit(
     every risk set, combinations of others, or separate the events (infinite coefficient).
     """
     problem = prepare(X, stop, event, start, strata, weights, offset, ties)
-
-    def evaluate(beta: Array) -> Evaluation | None:
-        # A coefficient that runs away overflows before it is refused: no news for the screen.
-        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-            return (evaluate_exact if ties == "exact" else evaluate_moments)(problem, beta)
-
-    null = evaluate(np.zeros(X.shape[1]))
+    null = evaluate(problem, ties, np.zeros(X.shape[1]))
     if null is None:
         raise ConvergenceError("The partial likelihood is not finite at a hazard ratio of one.")
     refuse_aliased(null.information, float(problem.mean_weight @ problem.risk.n_events))
-    beta, last, steps = maximise(evaluate, null)
+    beta, last, steps = maximise(lambda beta: evaluate(problem, ties, beta), null)
     moments = last if isinstance(last, Moments) else None
     inverse = _invert(last.information)
     n_strata = 1 if strata is None else len(np.unique(strata))
@@ -134,6 +128,13 @@ def fit(
         scaled_beta=beta,
         moments=moments,
     )
+
+
+def evaluate(problem: Problem, ties: Ties, beta: Array) -> Evaluation | None:
+    """The likelihood at beta (scaled) as the treatment of ties has it; None where not finite."""
+    # A coefficient that runs away overflows before it is refused: no news for the screen.
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        return (evaluate_exact if ties == "exact" else evaluate_moments)(problem, beta)
 
 
 # --- Newton's method -----------------------------------------------------------------------
@@ -219,7 +220,7 @@ def _runaway(direction: Array) -> ColumnsNotEstimable:
     return ColumnsNotEstimable(
         columns,
         "separation of those with the event from those without: the likelihood rises for ever "
-        "and no finite estimate exists; merge levels or leave it out",
+        "and no finite estimate exists; merge levels, leave it out, or fit with penalty='firth'",
     )
 
 

@@ -44,6 +44,7 @@ def cox(
     weights: str | None = None,
     offset: str | None = None,
     person: str | None = None,
+    penalty: Literal["firth"] | None = None,
 ) -> CoxFit:
     """Fit a proportional hazards model.
 
@@ -51,7 +52,8 @@ def cox(
     frailty(site) (gamma) or frailty(site, distribution="lognormal"), which gives a FrailtyFit.
     cluster: column whose rows are not independent: robust errors. weights: case or sampling
     weights; weights that are not whole numbers bring robust errors. person: column that tells
-    rows of one person; they must not overlap, and people are counted by it.
+    rows of one person; they must not overlap, and people are counted by it. penalty: "firth"
+    gives finite estimates where a term separates the events (FirthFit).
     Raises UsageError, DataError, NotEstimable (no events, a term without a finite estimate).
     """
     if ties not in TIE_NAMES:
@@ -66,6 +68,12 @@ def cox(
         offset=offset,
         cluster=cluster,
     )
+    if penalty is not None:
+        from recovery_stats.models.firth import fit_firth  # it extends CoxFit
+
+        if penalty != "firth" or asked.frailty is not None:
+            raise UsageError("penalty is 'firth', in a model without frailty(x).")
+        return fit_firth(seen, ties)
     if asked.frailty is not None:
         from recovery_stats.models.frailty import fit_frailty  # it extends CoxFit
 

@@ -10,6 +10,7 @@ from recovery_stats.models.curve import (
     kaplan_meier,
     logrank,
 )
+from recovery_stats.models.firth import FirthFit
 from recovery_stats.models.frailty import FrailtyFit
 from recovery_stats.models.hazard import CoxFit, cox
 
@@ -17,6 +18,7 @@ __all__ = [
     "CoxFit",
     "Curves",
     "FineGrayFit",
+    "FirthFit",
     "FrailtyFit",
     "GrayTest",
     "IncidenceCurves",
