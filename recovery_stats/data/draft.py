@@ -22,6 +22,7 @@ from recovery_stats.data.table import read_table
 from recovery_stats.data.wording import CENSORED, HOUSING, NOT_APPLICABLE, SYNTHETIC, WEEK
 
 WIDE = 90
+ESTIMAND = frozenset({"adjust", "weights", "partnered"})  # they change what is estimated
 MOST_CANDIDATES = 5
 SHORTEST_TITLE = 8  # shorter beginnings stand together by chance
 
@@ -200,8 +201,10 @@ def _role_line(role: Role, guess: TableGuess) -> str:
     perhaps = f"; or {', '.join(map(remark, others))}" if others else ""
     if not found:
         return f'# {role.name} = "…"   # {role.says}{perhaps.replace("; or", "; perhaps")}'
-    if role.name == "adjust":
-        return f"adjust = {listed(g.column for g in found)}   # {role.says}: choose"
+    if role.name in ESTIMAND:
+        columns = [g.column for g in found]
+        given = listed(columns) if role.many else quoted(columns[0])
+        return f"# {role.name} = {given}   # {role.says}: choose{perhaps}"
     return f"{role.name} = {quoted(found[0].column)}   # {_reason(found[0])}{perhaps}"
 
 

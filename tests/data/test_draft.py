@@ -98,6 +98,17 @@ def test_candidates_that_were_not_chosen_are_named(folder: Folder) -> None:
     assert "arm = \"arm\"   # guessed from name 'arm'; or trt\n" in text
 
 
+def test_nothing_that_changes_the_estimand_is_guessed(folder: Folder) -> None:
+    study = synthetic_study("plain", persons=120, seed=1)
+    text = folder.draft(**study.tables)
+    assert '\n# adjust = ["age", "sex", ' in text
+    assert '\n# partnered = "partner"   # has a partner at that wave: choose\n' in text
+    weighted = folder.draft(cohort=dataset({**PERSONS, "pweight": [1.5, 2.0, 0.7, 1.1]}))
+    assert '\n# weights = "pweight"' in weighted
+    roles = [table.roles for table in folder.read(text).tables.values()]
+    assert not any({"adjust", "weights", "partnered", "cluster"} & set(given) for given in roles)
+
+
 def test_the_code_that_means_relapse(folder: Folder) -> None:
     labels = Variable("relapse", values={1.0: "Censored", 2.0: "Relapsed"})
     columns = {**PERSONS, "relapse": [1.0, 2.0, 1.0, 2.0]}
