@@ -9,13 +9,15 @@ from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.stats import norm
 
 import recovery_stats as rs
+from recovery_stats.engines import frailty as engine
 from recovery_stats.engines.concordance import concordance
 from recovery_stats.engines.cox_residual import Transform
 from recovery_stats.models.observation import observe
-from recovery_stats.models.survival import CoxFit, cumulative_incidence
+from recovery_stats.models.survival import CoxFit, FrailtyFit, cumulative_incidence
 from recovery_stats.models.token import quote
 
 from .case import CannotAnswer, Case, Values, causes_of, where_offered
@@ -34,9 +36,9 @@ KEY_OF_CAUSE = {"progression": "pcm"}
 def cox(case: Case) -> Values:
     """Everything that summary(coxph), concordance and cox.zph say."""
     formula = case.formula
-    frailty = case.option("frailty") or (case.kind == "frailty" and case.option("group"))
-    if frailty:
-        raise CannotAnswer("frailty is not offered")
+    group = case.option("frailty") or (case.kind == "frailty" and case.option("group"))
+    if group:
+        return frailty(case, str(group))
     fit = rs.cox(
         formula,
         case.frame,
@@ -50,6 +52,30 @@ def cox(case: Case) -> Values:
     for transform in TRANSFORMS:
         values |= where_offered(partial(_proportionality, fit, names, transform))
     return values
+
+
+def frailty(case: Case, group: str) -> Values:
+    """Gamma frailty as coxph gives it; its gaussian one has another criterion (REML) than ours."""
+    formula = f"{case.formula} + frailty({quote(group)})"
+    fit, names = rs.cox(formula, case.frame), Names(case.formula, case.wrapped)
+    assert isinstance(fit, FrailtyFit)
+    row = fit.glance().iloc[0]
+    values: Values = {"gamma.theta": fit.theta, "gamma.loglik": row["log_likelihood"]}
+    for term, beta, se in zip(fit.terms, fit.beta, _sparse_errors(fit), strict=True):
+        values[f"gamma.beta[{names.term(term)}]"] = beta
+        values[f"gamma.se[{names.term(term)}]"] = se
+    return values
+
+
+def _sparse_errors(fit: FrailtyFit) -> NDArray[np.float64]:
+    """Errors with theta known and without the information between groups, coxph's default."""
+    shared, p = fit.frailty.shared, len(fit.terms)
+    at = np.concatenate([fit.engine.scaled_beta, fit.frailty.omega])
+    point = engine.evaluate(shared, fit.theta, at)
+    assert point is not None
+    information = point.information.copy()
+    information[p:, p:] = np.diag(np.diag(information)[p:])
+    return np.sqrt(np.diag(np.linalg.inv(information))[:p]) / shared.problem.scale
 
 
 def causes(case: Case) -> Values:
