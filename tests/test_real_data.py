@@ -95,7 +95,7 @@ def test_third_trap_a_shared_source_fails_and_shows_no_effect():
     result = answered("ctn0094", "relapse_by_visits")
     assert result.estimates == ()
     assert workflow.failed_checks(result) == ("shared source",)
-    assert "No effect is shown" in first_screen(result)
+    assert "No estimate is given" in first_screen(result)
     assert not {"ratios", "rivals", "curves_table"} & set(result.tables)
 
 

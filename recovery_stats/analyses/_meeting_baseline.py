@@ -239,7 +239,7 @@ def _checks(case: _Case) -> Iterator[Check]:
 def _tables(case: _Case, named: Mapping[str, Estimate]) -> Iterator[Table]:
     yield pages.people_table(case.asked, case.people)
     yield pages.people_table(case.asked, case.groups.data, by_group=True)
-    yield pages.curve_table(case.groups, named)
+    yield pages.curve_table(case.groups)
     yield pages.share_table(case.groups, named)
     yield pages.ratio_table("ratios", "Hazard of relapse", _heads(case, named), named)
     yield pages.lost_table(case.asked, case.study)

@@ -41,9 +41,8 @@ class Causes:
         other = int((cause[~event].isin(codes)).sum())
         if len(codes) != 1 or other:
             raise DataError(
-                f"Columns {column!r} and {asked.event!r} of table 'persons' do not agree: a "
-                f"relapse has {len(codes)} different causes, and {other} people without a relapse "
-                "carry the same. Leave 'cause' out, or correct the file."
+                f"Columns {column!r} and {asked.event!r} of table 'persons' do not agree: "
+                f"{_disagreement(len(codes), other)}. Leave 'cause' out, or correct the file."
             )
         variable = data.variable(column)
         labels = {float(c): variable.level(float(c)) for c in sorted(cause.unique())}
@@ -56,6 +55,15 @@ class Causes:
 
     def count(self, code: float) -> int:
         return int((self.data.frame[self.column] == code).sum())
+
+
+def _disagreement(codes: int, other: int) -> str:
+    """How cause and event contradict each other: no cause, several, or one shared with others."""
+    if not codes:
+        return "no relapse has a cause"
+    if codes > 1:
+        return f"people who relapsed have {codes} different causes, and a relapse is one cause"
+    return f"{other} people without a relapse carry the cause of a relapse"
 
 
 def cause_estimates(causes: Causes, models: Models, horizon: float) -> Iterator[Estimate]:

@@ -76,7 +76,7 @@ def _times(start: str | None) -> str:
 
 def curve_estimates(groups: Groups) -> tuple[Estimate, ...]:
     """Share free of relapse and mean time by group, differences of two groups, log-rank test."""
-    each = (*_shares(groups), *_medians(groups), *_mean_times(groups))
+    each = (*_shares(groups), *_mean_times(groups))
     return (*each, *_differences(groups, {e.name: e for e in each}), *_logrank(groups))
 
 
@@ -114,17 +114,6 @@ def _shares(groups: Groups) -> Iterator[Estimate]:
         label = f"Free of relapse at the horizon: {row.group}"
         name = f"free[{row.group}]"
         yield _estimate(groups, name, label, values, "probability", "Kaplan–Meier", row.group)
-
-
-def _medians(groups: Groups) -> Iterator[Estimate]:
-    for row in groups.curves.median().itertuples(index=False):
-        if isfinite(row.median):
-            limits = (x if isfinite(x) else nan for x in (row.conf_low, row.conf_high))
-            low, high = limits
-            values = (row.median, low, high, nan)
-            label = f"Median days to relapse: {row.group}"
-            name = f"median[{row.group}]"
-            yield _estimate(groups, name, label, values, "time", "Kaplan–Meier", row.group)
 
 
 def _mean_times(groups: Groups) -> Iterator[Estimate]:

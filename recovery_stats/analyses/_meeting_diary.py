@@ -28,7 +28,7 @@ from recovery_stats.core.study import Study
 MOST, LEAST = LANDMARK_GROUPS[-1][1], LANDMARK_GROUPS[0][1]
 WINDOWS = (MAIN, "weekly_14", "weekly_28")
 ATTENDED = tuple(f"group[{g}]" for g in ("Less than 1", "3 or 4", "5 or more"))
-OTHERS = ("unadjusted", "no_house", "lag_7", "lag_14")
+OTHERS = ("unadjusted", "no_house", "from_day_8", "lag_7", "lag_14")
 NAIVE = ("naive_weekly", "naive_total")
 MAIN_HEADS = (
     ("One more a week", WINDOWS),
@@ -97,8 +97,8 @@ def _refused(case: _Case) -> Result:
         (
             f"Attendance and relapse are both read off {q.exposure_source}. Whoever does not come "
             "counts as not attending and, by the endpoint's rule for what is missing, as relapsed "
-            "(or as not known to have). Any effect would be made by that, so none is shown. Use a "
-            "relapse endpoint from other records.",
+            "(or as not known to have). Any effect would be made by that, so no estimate is given. "
+            "Use a relapse endpoint from other records.",
         ),
         str(q.meeting_day),
     )
@@ -106,7 +106,7 @@ def _refused(case: _Case) -> Result:
         analysis="meeting_frequency",
         estimand=_estimand(case),
         estimates=(),
-        checks=(check, pages.coverage_check(case.rows, case.known)),
+        checks=(check, pages.coverage_check(case.rows, case.known, refused=True)),
         flow=case.people.flow,
         facts=_facts(case, None, {}),
         said=holding({"refused": True, "diary": True, "notes": bool(q.notes)}),
@@ -183,6 +183,7 @@ def _said(case: _Case, groups: Groups | None, named: Mapping[str, Estimate]) -> 
         "late_entry": pages.late_entry(case.asked, case.people) > 0,
         "landmark": groups is not None,
         "contrast": "free_difference" in named,
+        "first_week": "from_day_8" in named and _verdict(named["from_day_8"]) != _verdict(main),
         "naive_fooled": naive is not None and _rejects(naive) and not shown,
         "notes": bool(q.notes),
     }
@@ -191,6 +192,11 @@ def _said(case: _Case, groups: Groups | None, named: Mapping[str, Estimate]) -> 
 
 def _rejects(estimate: Estimate) -> bool:
     return estimate.p < 1 - estimate.confidence
+
+
+def _verdict(estimate: Estimate) -> int:
+    """What the report says of a ratio: -1 rarer, 1 more frequent, 0 not shown."""
+    return (1 if estimate.value >= 1 else -1) if _rejects(estimate) else 0
 
 
 def _checks(case: _Case, models: Models, named: Mapping[str, Estimate]) -> Iterator[Check]:
@@ -204,7 +210,10 @@ def _checks(case: _Case, models: Models, named: Mapping[str, Estimate]) -> Itera
 
 def _descriptions(case: _Case) -> Iterator[Table]:
     yield pages.people_table(case.asked, case.people)
-    yield pages.attendance_table(case.rows, case.known, case.asked.q.meeting_name)
+    q = case.asked.q
+    yield pages.attendance_table(
+        case.rows, case.known, q.meeting_name, relapses=not case.asked.shared_source
+    )
     yield pages.lost_table(case.asked, case.study)
 
 
@@ -230,12 +239,13 @@ def _tables(
             RIVAL_HEADS,
             named,
             (
+                "From day 8 on: days at risk whose seven days before all lie in the diary.",
                 "Attendance coded at entry from the whole follow-up uses the future: who relapses "
                 "early had less time to attend, and attends less afterwards.",
             ),
         )
     if groups is not None:
-        yield pages.curve_table(groups, named)
+        yield pages.curve_table(groups)
         yield pages.share_table(groups, named)
         yield pages.people_table(case.asked, groups.data, by_group=True)
     if causes is not None:

@@ -26,6 +26,7 @@ from recovery_stats.models.survival import CoxFit, cox
 
 MAIN = f"weekly_{WINDOWS[0]}"
 LAGS = (7, 14)
+FIRST_WEEK = 7  # days at risk whose seven days before reach back to entry or beyond it
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,7 @@ class Models:
         if self.asked.stays:
             fit = _fit(self.asked, self.rows, (MAIN,), house=False)
             yield self._row(fit, MAIN, "no_house", "Without house residence")
+        yield from self._later()
         for lag in LAGS:
             try:
                 rows = known_rows(self.asked, diary_rows(self.asked, self.study, self.people, lag))
@@ -98,6 +100,15 @@ class Models:
             except (NotEstimable, DataError):
                 continue
             yield self._row(fit, MAIN, f"lag_{lag}", f"Counted {lag} days earlier")
+
+    def _later(self) -> Iterator[Estimate]:
+        """The main model without the first week, whose window lies partly before the diary."""
+        late = self.rows.with_frame(self.rows.frame[self.rows.frame["start"] >= FIRST_WEEK])
+        try:
+            fit = _fit(self.asked, late, (MAIN,))
+        except (NotEstimable, DataError):
+            return
+        yield self._row(fit, MAIN, "from_day_8", "From day 8 on (whole week)")
 
     def _naive(self) -> Iterator[Estimate]:
         """What is usually run: mean attendance over the whole follow-up, as if known at entry."""

@@ -82,8 +82,11 @@ def _present(heads: Heads, named: Mapping[str, Estimate]) -> list[tuple[str, lis
     return [(head, names) for head, names in runs if names]
 
 
-def curve_table(groups: Groups, named: Mapping[str, Estimate]) -> Table:
-    """People, relapses, time at risk, rate and median by group."""
+def curve_table(groups: Groups) -> Table:
+    """People, relapses, time at risk and rate by group.
+
+    No medians: each is the day of somebody's relapse, which the curve does not tell.
+    """
     rows = []
     for label in groups.labels:
         data = groups.of_group(label)
@@ -93,7 +96,6 @@ def curve_table(groups: Groups, named: Mapping[str, Estimate]) -> Table:
             Count(events, "events"),
             Quantity(years, n=len(data)),
             Quantity(100 * events / years, n=events) if years > 0 else None,
-            _cell(f"median[{label}]", named),
         )
         rows.append(Row(f"group[{label}]", label, cells))
     return Table(
@@ -104,10 +106,9 @@ def curve_table(groups: Groups, named: Mapping[str, Estimate]) -> Table:
             Column("events", "Relapses"),
             Column("years", "Person-years"),
             Column("rate", "Per 100 person-years"),
-            Column("median", "Median days"),
         ),
         tuple(rows),
-        ("Median: Kaplan–Meier, with its confidence interval; empty where it was not reached.",),
+        (),
         (),
         groups.data.label(GROUP),
     )
@@ -173,10 +174,13 @@ def lost_table(asked: Asked, study: Study) -> Table:
     return missing_table(study["persons"], list(columns))
 
 
-def attendance_table(at_risk: Dataset, known: Dataset, meeting_name: str) -> Table:
+def attendance_table(
+    at_risk: Dataset, known: Dataset, meeting_name: str, *, relapses: bool = True
+) -> Table:
     """Share of the time at risk spent at each attendance in the seven days before.
 
     Relapses on days of unknown attendance have a row: whoever knows all relapses can subtract.
+    relapses: False where an estimate is refused; relapses by attendance would be it, in the raw.
     """
     frame = known.frame
     days = frame["stop"] - frame["start"]
@@ -186,12 +190,14 @@ def attendance_table(at_risk: Dataset, known: Dataset, meeting_name: str) -> Tab
         inside = (frame["meetings_last7"] >= low) & (frame["meetings_last7"] < high)
         people = int(frame.loc[inside, PERSON].nunique())
         share = Quantity(float(days[inside].sum() / days.sum()), "percent", people)
-        relapses = Count(int(frame.loc[inside, "event"].sum()), "events")
-        rows.append(Row(f"attended[{label}]", label, (Count(people), share, relapses)))
+        cells: tuple[Cell, ...] = (Count(people), share)
+        if relapses:
+            cells = (*cells, Count(int(frame.loc[inside, "event"].sum()), "events"))
+        rows.append(Row(f"attended[{label}]", label, cells))
     parts = tuple(row.key for row in rows)
     seen, all_seen = int(frame["event"].sum()), int(at_risk.frame["event"].sum())
     totals: tuple[Total, ...] = ()
-    if all_seen > seen:
+    if relapses and all_seen > seen:
         rows += [
             Row("known", "Known", ("", "", Count(seen, "events"))),
             Row("unknown", "Unknown", ("", "", Count(all_seen - seen, "events"))),
@@ -204,7 +210,7 @@ def attendance_table(at_risk: Dataset, known: Dataset, meeting_name: str) -> Tab
         (
             Column("people", "People ever"),
             Column("share", "Share of days at risk"),
-            Column("events", "Relapses"),
+            *((Column("events", "Relapses"),) if relapses else ()),
         ),
         tuple(rows),
         (),
@@ -218,20 +224,31 @@ def covered(rows: Dataset, known: Dataset) -> float:
     return person_years(known, "start", "stop") / person_years(rows, "start", "stop")
 
 
-def coverage_check(rows: Dataset, known: Dataset) -> Check:
-    """Whether the diary tells attendance for most of the time at risk."""
+BEFORE_ENTRY = (
+    " Days before entry (day 0) count as days without attendance unless some is recorded there, "
+    "so that on the first seven days at risk the seven days before are known in part only"
+)
+
+
+def coverage_check(rows: Dataset, known: Dataset, *, refused: bool = False) -> Check:
+    """Whether the diary tells attendance for most of the time at risk, and what it cannot tell.
+
+    refused: no model leaves anything out, so no relapses are told.
+    """
     share = covered(rows, known)
     lost = int(rows.frame["event"].sum() - known.frame["event"].sum())
+    out: tuple[Cell, ...] = (", and they are left out with ", Count(lost, "events"), " relapses.")
+    rest: tuple[Cell, ...] = (".",) if refused else out
+    row = "." if refused else "; the row from day 8 on does without those days."
     return Check(
         "diary coverage",
         "ok" if share > 1 - MUCH_UNCOVERED else "caution",
         (
-            "The diary covers the seven days before for ",
+            "From entry on the diary covers the seven days before for ",
             Quantity(share, "percent"),
-            " of the days at risk; on the rest attendance is unknown, not zero, and they are left "
-            "out with ",
-            Count(lost, "events"),
-            " relapses.",
+            " of the days at risk; on the rest attendance is unknown, not zero",
+            *rest,
+            BEFORE_ENTRY + row,
         ),
     )
 

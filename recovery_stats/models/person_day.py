@@ -1,5 +1,9 @@
 """Exposures of each person on each day, from what was recorded on the days before.
 
+A day before entry (day 0) without a record counts as a day without a meeting, not as unknown, so
+the windows of the first days at risk count what is known since entry. A day from entry on that
+the diary does not cover is unknown, and so is every window that holds one.
+
 The days of a block of people lie one after the other in one long grid; running totals over it
 give every window by two look-ups.
 """
@@ -93,7 +97,10 @@ def _attendance(
     cell: IntArray,
     asked: Exposures,
 ) -> dict[str, Array]:
-    """Meetings in each window before the day, and the time since the last."""
+    """Meetings in each window before the day, and the time since the last.
+
+    nan where the window holds an unknown day from entry on; before entry silence is 0.
+    """
     person, when, count = records
     known = ~np.isnan(count)
     met = grid.put(person[known], when[known], count[known])

@@ -117,6 +117,14 @@ def test_attendance_counted_earlier_is_the_same_with_an_earlier_window():
     assert_allclose(np.log(result["lag_7"].value), fit.beta[0], rtol=CONVERGED)
 
 
+def test_from_day_eight_is_the_model_without_the_first_week():
+    persons, meetings = cohort(60)
+    result = ask(study_of(persons, meetings))
+    rows = day_by_day(persons, meetings)
+    fit = rs.cox("Surv(start, stop, event) ~ met", rows[rows["start"] >= 7])
+    assert_allclose(np.log(result["from_day_8"].value), fit.beta[0], rtol=CONVERGED)
+
+
 def test_meetings_on_the_day_of_relapse_or_after_change_nothing_but_the_naive_answer():
     persons, meetings = cohort()
     last = persons[["pid", "days"]].rename(columns={"days": "mday"})
@@ -222,7 +230,6 @@ def test_mean_time_and_shares_are_areas_and_heights_on_paper():
     assert_allclose(result["rmst[B]"].value, 2 + 2 * 2 / 3 + 1 / 3, rtol=CLOSED_FORM)
     assert_allclose(result["rmst_difference"].value, 2 / 3, rtol=CLOSED_FORM)
     assert_allclose(result["free[B]"].value, 1 / 3, rtol=CLOSED_FORM)
-    assert_allclose(result["median[A]"].value, 3, rtol=CLOSED_FORM)
     early = ask(study_of(two_arms()), frequency="arm", horizon=3)
     assert_allclose(early["free_difference"].value, 2 / 3 - 1 / 3, rtol=CLOSED_FORM)
     # Greenwood by hand: S² times the sum of d / (n (n - d))
@@ -314,6 +321,45 @@ def test_a_shared_source_fails_its_check_and_shows_no_effect():
     assert "hazard ratio" not in words(result).split("## What is estimated")[0]
 
 
+def test_a_refused_report_tells_no_relapses_by_attendance():
+    source = {"exposure_source": "visits", "event_source": "visits"}
+    result = ask(study_of(*cohort()), **source)
+    assert [c.key for c in result.tables["attendance"].columns] == ["people", "share"]
+    assert all(len(row.cells) == 2 for row in result.tables["attendance"].rows)
+    assert "No estimate is given" in words(result)
+    assert "relapses" not in str(check(result, "diary coverage").parts)
+
+
+def first_week_cohort() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Half attend daily in the first week, and only the others relapse in it; later all alike."""
+    persons, meetings = cohort(400, 3)
+    daily = persons["pid"] % 2 == 0
+    days = persons["days"].where(persons["days"] > 7, 60.0)
+    early = ~daily & (persons["pid"] % 4 == 1)
+    days = days.where(~early, 2.0 + persons["pid"] % 5)
+    first = [(pid, day) for pid in persons["pid"][daily] for day in range(7)]
+    met = [*first, *meetings[meetings["mday"] > 6].itertuples(index=False)]
+    persons = persons.assign(days=days, relapse=(days < 120) * 1.0)
+    return persons, pd.DataFrame(met, columns=["pid", "mday"])
+
+
+def test_a_finding_that_rests_on_the_first_week_says_so_on_the_first_screen():
+    result = ask(study_of(*first_week_cohort()))
+    assert result["weekly_7"].p < 0.05 < result["from_day_8"].p
+    first = words(result).split("## What is estimated")[0]
+    assert "From day 8 on nothing is shown" in first
+    plain = ask(study_of(*cohort()))
+    assert "first week" not in words(plain).split("## What is estimated")[0]
+    assert "Days before entry (day 0) count as days without" in words(plain)
+
+
+def test_the_day_of_a_single_relapse_is_nowhere():
+    """A median is an event time: the curve is coarsened, and so no table tells it."""
+    result = ask(study_of(in_arms()), frequency="arm")
+    assert not [e.name for e in result.estimates if e.name.startswith("median")]
+    assert "Median" not in words(result)
+
+
 def test_days_without_a_diary_are_unknown_and_counted():
     persons, meetings = cohort()
     persons = persons.assign(until=np.where(persons.index % 2, 200, 20), since=0)
@@ -366,6 +412,22 @@ def test_a_cause_that_contradicts_the_event_is_refused():
     persons, meetings = cohort()
     persons = with_causes(persons).assign(relapse=lambda f: f["relapse"].where(f.index > 9, 1.0))
     with pytest.raises(DataError, match="'cause' and 'relapse'"):
+        ask(study_of(persons, meetings, cause="cause"))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda f: f["cause"].where(f.index % 3 > 0, 3.0 * f["relapse"]), "2 different causes"),
+        (lambda f: f["cause"].where(f["relapse"] == 1, 1.0), "without a relapse carry the cause"),
+        (lambda f: f["cause"].where(f["relapse"] == 0), "no relapse has a cause"),
+    ],
+)
+def test_how_a_cause_contradicts_the_event_is_said_in_words(spoil, words):
+    persons, meetings = cohort()
+    persons = with_causes(persons)
+    persons["cause"] = spoil(persons)
+    with pytest.raises(DataError, match=words):
         ask(study_of(persons, meetings, cause="cause"))
 
 
