@@ -1,18 +1,12 @@
 """Time to relapse: hazard ratios, curves and tests from a formula."""
 
 from recovery_stats.models.competing import FineGrayFit, fine_gray
-from recovery_stats.models.curve import (
-    Curves,
-    GrayTest,
-    IncidenceCurves,
-    LogRankTest,
-    cumulative_incidence,
-    kaplan_meier,
-    logrank,
-)
+from recovery_stats.models.curve import Curves, kaplan_meier
 from recovery_stats.models.firth import FirthFit
 from recovery_stats.models.frailty import FrailtyFit
+from recovery_stats.models.group_test import LogRankTest, logrank
 from recovery_stats.models.hazard import CoxFit, cox
+from recovery_stats.models.incidence import GrayTest, IncidenceCurves, cumulative_incidence
 
 __all__ = [
     "CoxFit",

@@ -1,0 +1,184 @@
+"""Cumulative incidence of competing events by group from a formula, and Gray's test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm
+
+from recovery_stats.core.dataset import Dataset
+from recovery_stats.core.document import Series
+from recovery_stats.engines import curves, gray
+from recovery_stats.engines.curves import Incidence, Interval
+from recovery_stats.errors import NotEstimable, UsageError, unknown
+from recovery_stats.models.columns import Array
+from recovery_stats.models.formula import Formula
+from recovery_stats.models.life_table import (
+    count_table,
+    group_columns,
+    know_interval,
+    only_times,
+    read_frame,
+    read_groups,
+    step_series,
+)
+from recovery_stats.models.observation import name_causes, observe
+
+
+def cumulative_incidence(
+    formula: Formula | str,
+    data: pd.DataFrame | Dataset,
+    conf_type: Interval = "log-log",
+    level: float = 0.95,
+    *,
+    weights: str | None = None,
+    person: str | None = None,
+) -> IncidenceCurves:
+    """Probability of each cause in the presence of the others: `Surv(time, cause) ~ group`.
+
+    cause: 0 censored, 1, 2, … the events; value labels name them. Aalen-Johansen with
+    infinitesimal jackknife errors.
+    """
+    know_interval(conf_type)
+    seen = observe(
+        only_times(formula, "cumulative_incidence"),
+        data,
+        what="cumulative_incidence",
+        complete=group_columns(formula, "cumulative_incidence"),
+        weights=weights,
+        person=person,
+        competing=True,
+    )
+    groups = read_groups(formula, "cumulative_incidence", data, seen)
+    J = int(seen.cause.max(initial=0))
+    if not J:
+        raise NotEstimable("No event of any cause was observed.")
+    fitted = tuple(
+        curves.cumulative_incidence(count_table(seen, groups.codes == g, J))
+        for g in range(groups.size)
+    )
+    names = name_causes(formula, data, J)
+    return IncidenceCurves(groups.name, groups.levels, names, fitted, conf_type, level)
+
+
+@dataclass(frozen=True)
+class IncidenceCurves:
+    """Aalen-Johansen curves for each level of `group` and each cause."""
+
+    group: str
+    levels: tuple[str, ...]
+    causes: tuple[str, ...]
+    fitted: tuple[Incidence, ...]
+    conf_type: Interval
+    level: float
+
+    def limits(self, estimate: Array, std_error: Array) -> tuple[Array, Array]:
+        """Pointwise limits of a probability that starts at 0."""
+        z = norm.isf((1 - self.level) / 2)
+        with np.errstate(all="ignore"):
+            if self.conf_type == "plain":
+                low, high = estimate - z * std_error, estimate + z * std_error
+            elif self.conf_type == "log":
+                turn = np.exp(z * std_error / estimate)
+                low, high = estimate / turn, estimate * turn
+            else:
+                turn = np.exp(z * std_error / (estimate * -np.log(estimate)))
+                low, high = estimate**turn, estimate ** (1 / turn)
+        none = (estimate == 0) | (estimate == 1)
+        low, high = (np.where(none, estimate, np.clip(x, 0, 1)) for x in (low, high))
+        return low, high
+
+    def tidy(self) -> pd.DataFrame:
+        """One row per group, cause and distinct time; n_event counts the events of the cause."""
+        return pd.concat(
+            [
+                self._frame(name, c, j)
+                for name, c in zip(self.levels, self.fitted, strict=True)
+                for j in range(len(self.causes))
+            ],
+            ignore_index=True,
+        )
+
+    def _frame(self, name: str, curve: Incidence, j: int) -> pd.DataFrame:
+        low, high = self.limits(curve.estimate[j], curve.std_error[j])
+        return pd.DataFrame(
+            {
+                "group": name,
+                "cause": self.causes[j],
+                "time": curve.table.time,
+                "n_risk": curve.table.n_risk,
+                "n_event": curve.table.events[j],
+                "n_censor": curve.table.n_censor,
+                "estimate": curve.estimate[j],
+                "std_error": curve.std_error[j],
+                "conf_low": low,
+                "conf_high": high,
+            }
+        )
+
+    def at(self, times: Sequence[float] | float) -> pd.DataFrame:
+        """The columns of tidy at given times; unknown (nan) beyond the end of observation."""
+        asked = np.sort(np.atleast_1d(np.asarray(times, float)))
+        parts = []
+        for name, curve in zip(self.levels, self.fitted, strict=True):
+            over = bool(np.isclose(curve.estimate[:, -1].sum(), 1.0))
+            parts += [
+                read_frame(self._frame(name, curve, j), asked, start=0.0, known_end=over)
+                for j in range(len(self.causes))
+            ]
+        return pd.concat(parts, ignore_index=True)
+
+    def series(self, cause: str) -> tuple[Series, ...]:
+        """The curves of one cause as a figure takes them, from time 0."""
+        if cause not in self.causes:
+            raise UsageError(unknown("cause", cause, self.causes))
+        j = self.causes.index(cause)
+        return tuple(
+            step_series(
+                name,
+                c.table,
+                c.estimate[j],
+                *self.limits(c.estimate[j], c.std_error[j]),
+                first=0.0,
+            )
+            for name, c in zip(self.levels, self.fitted, strict=True)
+        )
+
+    def gray_test(self, rho: float = 0) -> GrayTest:
+        """Test for each cause that the groups share its incidence.
+
+        rho: weights (1 - F)^rho, so that above 0 early differences count more. Raises
+        NotEstimable with one group, late entries or weights.
+        """
+        tables = [curve.table for curve in self.fitted]
+        tests = tuple(gray.gray(tables, j + 1, rho=rho) for j in range(len(self.causes)))
+        return GrayTest(self.group, self.levels, self.causes, tests)
+
+    def __repr__(self) -> str:
+        n = sum(c.table.n for c in self.fitted)
+        return f"<Cumulative incidence of {', '.join(self.causes)}: {n} rows>"
+
+
+@dataclass(frozen=True)
+class GrayTest:
+    """For each cause, the test that the groups share its cumulative incidence."""
+
+    group: str
+    levels: tuple[str, ...]
+    causes: tuple[str, ...]
+    tests: tuple[gray.Gray, ...]
+
+    def tidy(self) -> pd.DataFrame:
+        """cause, statistic, df, p_value."""
+        rows = [(c, t.statistic, t.df, t.p) for c, t in zip(self.causes, self.tests, strict=True)]
+        return pd.DataFrame(rows, columns=["cause", "statistic", "df", "p_value"])
+
+    def __repr__(self) -> str:
+        found = "; ".join(
+            f"{c}: {t.statistic:.4f} on {t.df} df, p {t.p:.3g}"
+            for c, t in zip(self.causes, self.tests, strict=True)
+        )
+        return f"<Gray's test of {self.group}: {found}>"
