@@ -28,7 +28,7 @@ from recovery_stats.core.study import Study
 MOST, LEAST = LANDMARK_GROUPS[-1][1], LANDMARK_GROUPS[0][1]
 WINDOWS = (MAIN, "weekly_14", "weekly_28")
 ATTENDED = tuple(f"group[{g}]" for g in ("Less than 1", "3 or 4", "5 or more"))
-OTHERS = ("unadjusted", "no_house", "from_day_8", "lag_7", "lag_14")
+OTHERS = ("unadjusted", "no_house", "from_day_7", "lag_7", "lag_14")
 NAIVE = ("naive_weekly", "naive_total")
 MAIN_HEADS = (
     ("One more a week", WINDOWS),
@@ -183,7 +183,7 @@ def _said(case: _Case, groups: Groups | None, named: Mapping[str, Estimate]) -> 
         "late_entry": pages.late_entry(case.asked, case.people) > 0,
         "landmark": groups is not None,
         "contrast": "free_difference" in named,
-        "first_week": "from_day_8" in named and _verdict(named["from_day_8"]) != _verdict(main),
+        "first_week": "from_day_7" in named and _verdict(named["from_day_7"]) != _verdict(main),
         "naive_fooled": naive is not None and _rejects(naive) and not shown,
         "notes": bool(q.notes),
     }
@@ -239,7 +239,7 @@ def _tables(
             RIVAL_HEADS,
             named,
             (
-                "From day 8 on: days at risk whose seven days before all lie in the diary.",
+                "From day 7 on: days at risk whose seven days before all lie in the diary.",
                 "Attendance coded at entry from the whole follow-up uses the future: who relapses "
                 "early had less time to attend, and attends less afterwards.",
             ),

@@ -26,7 +26,7 @@ from recovery_stats.models.survival import CoxFit, cox
 
 MAIN = f"weekly_{WINDOWS[0]}"
 LAGS = (7, 14)
-FIRST_WEEK = 7  # days at risk whose seven days before reach back to entry or beyond it
+WHOLE_WEEK = 7  # the first day at risk whose seven days before, 0 to 6, all follow entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +102,13 @@ class Models:
             yield self._row(fit, MAIN, f"lag_{lag}", f"Counted {lag} days earlier")
 
     def _later(self) -> Iterator[Estimate]:
-        """The main model without the first week, whose window lies partly before the diary."""
-        late = self.rows.with_frame(self.rows.frame[self.rows.frame["start"] >= FIRST_WEEK])
+        """The main model without the first days, whose window begins before the diary."""
+        late = self.rows.with_frame(self.rows.frame[self.rows.frame["start"] >= WHOLE_WEEK - 1])
         try:
             fit = _fit(self.asked, late, (MAIN,))
         except (NotEstimable, DataError):
             return
-        yield self._row(fit, MAIN, "from_day_8", "From day 8 on (whole week)")
+        yield self._row(fit, MAIN, "from_day_7", "From day 7 on (whole week)")
 
     def _naive(self) -> Iterator[Estimate]:
         """What is usually run: mean attendance over the whole follow-up, as if known at entry."""

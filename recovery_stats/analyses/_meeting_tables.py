@@ -226,7 +226,7 @@ def covered(rows: Dataset, known: Dataset) -> float:
 
 BEFORE_ENTRY = (
     " Days before entry (day 0) count as days without attendance unless some is recorded there, "
-    "so that on the first seven days at risk the seven days before are known in part only"
+    "so that on the first six days at risk the seven days before are known in part only"
 )
 
 
@@ -239,7 +239,7 @@ def coverage_check(rows: Dataset, known: Dataset, *, refused: bool = False) -> C
     lost = int(rows.frame["event"].sum() - known.frame["event"].sum())
     out: tuple[Cell, ...] = (", and they are left out with ", Count(lost, "events"), " relapses.")
     rest: tuple[Cell, ...] = (".",) if refused else out
-    row = "." if refused else "; the row from day 8 on does without those days."
+    row = "." if refused else "; the row from day 7 on does without those days."
     return Check(
         "diary coverage",
         "ok" if share > 1 - MUCH_UNCOVERED else "caution",

@@ -117,12 +117,12 @@ def test_attendance_counted_earlier_is_the_same_with_an_earlier_window():
     assert_allclose(np.log(result["lag_7"].value), fit.beta[0], rtol=CONVERGED)
 
 
-def test_from_day_eight_is_the_model_without_the_first_week():
+def test_from_day_seven_is_the_model_of_windows_that_begin_at_entry():
     persons, meetings = cohort(60)
     result = ask(study_of(persons, meetings))
     rows = day_by_day(persons, meetings)
-    fit = rs.cox("Surv(start, stop, event) ~ met", rows[rows["start"] >= 7])
-    assert_allclose(np.log(result["from_day_8"].value), fit.beta[0], rtol=CONVERGED)
+    fit = rs.cox("Surv(start, stop, event) ~ met", rows[rows["stop"] - 7 >= 0])
+    assert_allclose(np.log(result["from_day_7"].value), fit.beta[0], rtol=CONVERGED)
 
 
 def test_meetings_on_the_day_of_relapse_or_after_change_nothing_but_the_naive_answer():
@@ -345,11 +345,11 @@ def first_week_cohort() -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def test_a_finding_that_rests_on_the_first_week_says_so_on_the_first_screen():
     result = ask(study_of(*first_week_cohort()))
-    assert result["weekly_7"].p < 0.05 < result["from_day_8"].p
+    assert result["weekly_7"].p < 0.05 < result["from_day_7"].p
     first = words(result).split("## What is estimated")[0]
-    assert "From day 8 on nothing is shown" in first
+    assert "From day 7 on nothing is shown" in first
     plain = ask(study_of(*cohort()))
-    assert "first week" not in words(plain).split("## What is estimated")[0]
+    assert "first six days" not in words(plain).split("## What is estimated")[0]
     assert "Days before entry (day 0) count as days without" in words(plain)
 
 
