@@ -20,7 +20,8 @@ from recovery_stats.engines.glmm_layout import Equations, OneFactor, SeveralFact
 from recovery_stats.engines.linalg import Array, IntArray
 from recovery_stats.errors import ConvergenceError
 
-MODE_STEPS = 100
+MODE_STEPS = 200
+QUICK_STEPS = 15  # Newton steps after which every one must lower h for certain
 CLOSE = 1e-7  # a Newton step this short leaves an error of its square
 
 
@@ -165,8 +166,9 @@ def find_mode(problem: Problem, psi: Array, start: Array | None = None) -> Mode:
     u = np.zeros(layout.size) if start is None else start
     slope, curvature = family.steps(_predictor(layout, E, u, fixed), own)
     score = u - layout.sums(E * slope)
-    for _ in range(MODE_STEPS):
+    for number in range(MODE_STEPS):
         equations = layout.equations(E, curvature)
+        careful = number >= QUICK_STEPS or not np.isfinite(equations.log_det)
         if not np.isfinite(equations.log_det):
             equations = layout.equations(E, np.maximum(curvature, 0.0))
         step = -equations.solve(score)
@@ -174,7 +176,7 @@ def find_mode(problem: Problem, psi: Array, start: Array | None = None) -> Mode:
         if longest < CLOSE:
             break
         along = layout.along(step, score)
-        u, slope, curvature, score = _shortened(problem, E, fixed, own, u, step, along)
+        u, slope, curvature, score = _shortened(problem, E, fixed, own, u, step, along, careful)
     else:
         raise ConvergenceError("The mode of the random effects was not found.")
     u = u + step
@@ -193,16 +195,35 @@ def _predictor(layout: OneFactor | SeveralFactors, E: Array, u: Array, fixed: Ar
 
 
 def _shortened(
-    problem: Problem, E: Array, fixed: Array, own: Array, u: Array, step: Array, along: Array
+    problem: Problem,
+    E: Array,
+    fixed: Array,
+    own: Array,
+    u: Array,
+    step: Array,
+    along: Array,
+    careful: bool,
 ) -> tuple[Array, Array, Array, Array]:
-    """Take the step, halved where the slope along it turns round and grows."""
-    layout = problem.layout
+    """Take the step, halved where it goes too far.
+
+    Quick: too far is where the slope along the step has turned round and grown. Careful: where h
+    itself has not fallen enough, which is certain to end but costs the likelihood.
+    """
+    layout, family = problem.layout, problem.family
     factors = np.ones_like(along)
+    if careful:
+        before = layout.heights(u, family.log_f(_predictor(layout, E, u, fixed), own))
+        allowed = before + 1e-12 * (1.0 + np.abs(before))
     for _ in range(60):
         new = u + (step if factors.min() == 1.0 else layout.scaled(step, factors))
-        slope, curvature = problem.family.steps(_predictor(layout, E, new, fixed), own)
+        eta = _predictor(layout, E, new, fixed)
+        slope, curvature = family.steps(eta, own)
         score = new - layout.sums(E * slope)
-        bad = ~(layout.along(step, score) <= -along) & (along < -(CLOSE**2))
+        if careful:
+            after = layout.heights(new, family.log_f(eta, own))
+            bad = ~(after <= allowed + 1e-4 * factors * along)
+        else:
+            bad = ~(layout.along(step, score) <= -along) & (along < -(CLOSE**2))
         if not bad.any():
             return new, slope, curvature, score
         factors = np.where(bad, 0.5 * factors, factors)

@@ -61,6 +61,10 @@ class Layout(Protocol):
         """u with every such part multiplied by its factor."""
         ...
 
+    def heights(self, u: Array, log_f: Array) -> Array:
+        """u'u / 2 less the sum of log_f (n,), for every such part."""
+        ...
+
     def split(self, u: Array) -> list[Array]:
         """u by factor, (levels, q)."""
         ...
@@ -110,6 +114,9 @@ class OneFactor:
 
     def scaled(self, u: Array, factors: Array) -> Array:
         return (u.reshape(self.q, -1) * factors).ravel()
+
+    def heights(self, u: Array, log_f: Array) -> Array:
+        return 0.5 * self.along(u, u) - np.add.reduceat(log_f, self.starts)
 
     def split(self, u: Array) -> list[Array]:
         return [u.reshape(self.q, -1).T]
@@ -244,6 +251,9 @@ class SeveralFactors:
 
     def scaled(self, u: Array, factors: Array) -> Array:
         return np.asarray(u * factors[0])
+
+    def heights(self, u: Array, log_f: Array) -> Array:
+        return np.array([0.5 * float(u @ u) - float(log_f.sum())])
 
     def split(self, u: Array) -> list[Array]:
         found, at = self.first.split(u[: self.first.size]), self.first.size

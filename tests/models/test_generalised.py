@@ -430,3 +430,42 @@ def test_missing_and_infinite_values() -> None:
     assert "row 8" in refused(DataError, FITS["binomial"], infinite)
     empty = data.assign(used=np.nan)
     assert "No row is left" in refused(NotEstimable, FITS["binomial"], empty)
+
+
+# --- whatever comes --------------------------------------------------------------------------------
+
+OUTCOMES = {
+    "binomial": "y", "poisson": "count", "negative-binomial": "count",
+    "beta-binomial": "cbind(hit, miss)", "ordinal": "grade",
+}  # fmt: skip
+RANDOM = ("(1 | g)", "(1 + x | g)", "(1 | g) + (1 | h)", "(1 + x || g)", "(0 + x | g)")
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_small_odd_data_give_a_whole_answer_or_a_refusal(seed: int) -> None:
+    """Few groups, x in any unit, any variance: finite errors above zero, or a RecoveryError."""
+    rng = np.random.default_rng(seed)
+    m, k = int(rng.integers(3, 40)), int(rng.integers(2, 9))
+    n = m * k
+    d = pd.DataFrame({"g": np.repeat(np.arange(m), k), "h": rng.integers(0, max(2, m // 3), n)})
+    shape = rng.normal(size=n)
+    d["x"], d["f"] = shape * 10 ** rng.uniform(-3, 3), rng.choice(list("abc"), n)
+    eta = rng.normal(0, rng.choice([0, 0.3, 1, 3]), m)[d["g"]] + rng.normal() + 0.3 * shape
+    d["y"], d["hit"] = (rng.random(n) < expit(eta)).astype(int), rng.binomial(14, expit(eta))
+    d["miss"], d["count"] = 14 - d["hit"], rng.poisson(np.exp(np.minimum(eta, 6)))
+    d["grade"] = np.digitize(eta + rng.logistic(size=n), [-1, 0, 1.5])
+    family = list(OUTCOMES)[seed % 5]
+    random = str(rng.choice(RANDOM))
+    nodes = int(rng.choice([1, 9])) if random in ("(1 | g)", "(0 + x | g)") else 1
+    formula = f"{OUTCOMES[family]} ~ x + f + {random}"
+    try:
+        fit = rs.glmm(formula, d, family=family, quadrature=nodes)  # type: ignore[arg-type]
+    except RecoveryError:
+        return
+    found = fit.tidy()
+    assert np.isfinite(found[["estimate", "std_error"]].to_numpy()).all()
+    assert (found.std_error > 0).all()
+    assert np.isfinite(np.asarray(fit.predict(random="average"))).all()
+    assert all(c.verdict in ("ok", "caution") for c in fit.checks())
+    if family != "ordinal":
+        assert np.isfinite(fit.population_means("f").estimate).all()
