@@ -432,7 +432,7 @@ def test_missing_and_infinite_values() -> None:
     assert "No row is left" in refused(NotEstimable, FITS["binomial"], empty)
 
 
-# --- whatever comes --------------------------------------------------------------------------------
+# --- whatever comes -------------------------------------------------------------------------------
 
 OUTCOMES = {
     "binomial": "y", "poisson": "count", "negative-binomial": "count",
