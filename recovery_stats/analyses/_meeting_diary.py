@@ -35,6 +35,7 @@ MAIN_HEADS = (
     (f"In the last 7 days, against {REFERENCE_GROUP}", ATTENDED),
     ("Protection that fades", ("recency",)),
 )
+ANSWERS = {-1: "Yes: rarer", 0: "Not shown", 1: "No: more frequent"}
 RIVAL_HEADS = (
     ("Main model", (MAIN,)),
     ("Other models", OTHERS),
@@ -160,6 +161,8 @@ def _facts(case: _Case, groups: Groups | None, named: Mapping[str, Estimate]) ->
         "exposure_source": q.exposure_source,
         "notes": " ".join(q.notes),
     }
+    if "from_day_7" in named:
+        facts["later_answer"] = ANSWERS[_verdict(named["from_day_7"])]
     if groups is not None:
         for fact, label in (("free_most", MOST), ("free_least", LEAST)):
             if f"free[{label}]" in named:
