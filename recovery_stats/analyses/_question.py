@@ -58,6 +58,7 @@ class Common:
     reference: str | None = option("Reference level of the group compared.", default=None)
     level: float = option("Confidence level.", default=0.95)
     seed: int = option("Seed of everything random.", default=1)
+    title: str = option("Title of the report, where the usual one does not fit.", default="")
     notes: tuple[str, ...] = option(
         "A limitation to print, known before the run (repeatable).", default=(), many=True
     )

@@ -41,6 +41,7 @@ def answer_question(analysis: analyses.Analysis, question: Any, study: Study) ->
         checks=(*result.checks, *noticed),
         synthetic=result.synthetic or study.protocol.synthetic,
         sources=result.sources or tuple(study[t].source for t in analysis.tables if t in study),
+        facts={**result.facts, "title": question.title or analyses.title(analysis.name)},
         protocol=used,
         provenance=_provenance(used, question),
     )
@@ -78,7 +79,7 @@ def report(result: Result) -> Document:
     analysis = result.analysis
     document = compose(
         result,
-        analyses.title(analysis),
+        str(result.facts.get("title") or analyses.title(analysis)),
         analyses.template(analysis),
         provenance=result.provenance,
         level=result.protocol.level,
