@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from recovery_stats.analyses._satisfaction_model import WAVES_FOR_WITHIN_SLOPE, Model
+from recovery_stats.analyses._satisfaction_model import WAVES_FOR_WITHIN_SLOPE, MeanLevel, Model
 from recovery_stats.analyses._satisfaction_rows import TIME, Waves
 from recovery_stats.analyses._wording import opening, phrase
 from recovery_stats.core.check import Check, Verdict
@@ -24,6 +24,7 @@ def checks(
     """Those of the question first, then those of the fit."""
     yield from _exogeneity(model, named)
     yield _missing(model, waves)
+    yield _level(model, MeanLevel.of(model, fit))
     yield _scale_ends(model)
     yield from _recorded(model)
     yield from _known_once(model)
@@ -79,17 +80,43 @@ def _exogeneity(model: Model, named: Mapping[str, Estimate]) -> Iterator[Check]:
     yield Check("strict exogeneity", _verdict(rejects(lead)), (words, *found))
 
 
+def _level(model: Model, level: MeanLevel) -> Check:
+    """Whether the model's average is near that of the rows it was fitted to."""
+    words = (
+        "So far apart, the level is that of lines carried on over waves which people did not "
+        "come to: the report tells differences, and no adjusted means."
+        if level.far
+        else "Near enough for adjusted means to be told."
+    )
+    return Check(
+        "level of the outcome",
+        _verdict(level.far),
+        (
+            "With covariates at their means the model puts the outcome at ",
+            Quantity(level.fitted),
+            "; the rows analysed average ",
+            Quantity(level.observed),
+            ", which is ",
+            Quantity(level.gap),
+            f" standard deviations away. {words}",
+        ),
+        model.asked.outcome,
+    )
+
+
 def _missing(model: Model, waves: Waves) -> Check:
     share = waves.lost / len(waves.applies)
+    most = waves.scarcest(model.asked)
+    often = f", most often {phrase(waves.read.label(most))}" if most else ""
     return Check(
         "missing values",
         _verdict(share > MUCH_MISSING),
         (
             Share(waves.lost, len(waves.applies)),
-            " of the waves to which the question applies lacked a value. The model is right if, "
-            "given what is observed, the loss does not depend on the missing value.",
+            f" of the waves to which the question applies lacked a value{often}. The model is "
+            "right if, given what is observed, the loss does not depend on the missing value.",
         ),
-        model.asked.outcome,
+        most or model.asked.outcome,
     )
 
 

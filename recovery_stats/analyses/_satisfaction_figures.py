@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from statistics import NormalDist
 
 import numpy as np
+from numpy.typing import NDArray
 
-from recovery_stats.analyses._satisfaction_model import Model, mean_row
+from recovery_stats.analyses._satisfaction_model import MeanLevel, Model, mean_row
 from recovery_stats.analyses._satisfaction_tables import rivals_told
 from recovery_stats.analyses._wording import opening, phrase, plural, short
 from recovery_stats.core.document import (
@@ -21,6 +22,7 @@ from recovery_stats.core.document import (
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.models.columns import Columns
 from recovery_stats.models.mixed import MixedFit
+from recovery_stats.models.summary import mean_interval
 
 POINTS_OF_A_LINE = 9
 MOST_NAMED_WAVES = 7  # more names would run into each other
@@ -31,18 +33,7 @@ def figures(
 ) -> Iterator[Figure]:
     """Predicted lines, the course over the waves, rivals, and clusters where there are any."""
     outcome = short(model.data.label(model.asked.outcome))
-    satisfaction = short(model.data.label(model.asked.satisfaction))
-    yield LineFigure(
-        "slopes_figure",
-        f"{opening(outcome)} predicted from {phrase(satisfaction)}",
-        f"{satisfaction}: {plural(unit)} from the mean",
-        outcome,
-        (
-            _line(model, fit, model.asked.within, "Within a person"),
-            _line(model, fit, model.asked.between, "Between people"),
-        ),
-        notes=("Lines of the mixed model with confidence bands; covariates at their means.",),
-    )
+    yield _slopes(model, fit, named, unit)
     yield LineFigure(
         "trajectory",
         "Course of the outcome",
@@ -64,10 +55,55 @@ def figures(
         yield _clusters(model, fit, model.cluster)
 
 
-def _line(model: Model, fit: MixedFit, part: str, name: str) -> Series:
-    """A predicted line from the 5th to the 95th centile of `part`, with its band."""
+def _slopes(model: Model, fit: MixedFit, named: Mapping[str, Estimate], unit: str) -> LineFigure:
+    """Predicted lines; as differences where the model's level must not be told."""
+    asked = model.asked
+    outcome = short(model.data.label(asked.outcome))
+    satisfaction = short(model.data.label(asked.satisfaction))
+    parts = (
+        (asked.within, "Within a person", named["within"]),
+        (asked.between, "Between people", named["between"]),
+    )
+    far = MeanLevel.of(model, fit).far
+    note = (
+        "Slopes of the mixed model with confidence bands, as differences from the outcome at the "
+        "mean. The level itself is not drawn: that of the model is far from that of the rows "
+        "analysed (see the checks)."
+        if far
+        else "Lines of the mixed model with confidence bands; covariates at their means."
+    )
+    return LineFigure(
+        "slopes_figure",
+        f"{opening(outcome)} predicted from {phrase(satisfaction)}",
+        f"{satisfaction}: {plural(unit)} from the mean",
+        f"Difference in {phrase(outcome)}" if far else outcome,
+        tuple(
+            _difference(model, part, name, slope) if far else _line(model, fit, part, name)
+            for part, name, slope in parts
+        ),
+        horizontal=0.0 if far else None,
+        notes=(note,),
+    )
+
+
+def _range(model: Model, part: str) -> NDArray[np.float64]:
+    """Places on the axis, from the 5th to the 95th centile of `part`."""
     low, high = np.quantile(model.data.frame[part], (0.05, 0.95))
-    x = np.linspace(low, high, POINTS_OF_A_LINE)
+    return np.linspace(low, high, POINTS_OF_A_LINE)
+
+
+def _difference(model: Model, part: str, name: str, slope: Estimate) -> Series:
+    """The slope as a line through no difference at the mean."""
+    x = _range(model, part)
+    y, one, other = (x * b for b in (slope.value, slope.low, slope.high))
+    ends = np.minimum(one, other), np.maximum(one, other)
+    across, along, low, high = (tuple(map(float, v)) for v in (x, y, *ends))
+    return Series(name, across, along, low, high)
+
+
+def _line(model: Model, fit: MixedFit, part: str, name: str) -> Series:
+    """A predicted line with its band."""
+    x = _range(model, part)
     points = [
         fit.estimate(
             mean_row(model, fit, part, float(v)), name="", label="", level=model.asked.level
@@ -88,11 +124,13 @@ def _half_width(level: float) -> float:
 
 
 def _trajectory(model: Model) -> Series:
-    grouped = model.data.frame.groupby(model.asked.wave)[model.asked.outcome]
-    mean, n = grouped.mean(), grouped.size()
-    half = _half_width(model.asked.level) * grouped.std() / np.sqrt(n)
-    x, y, low, high = (tuple(map(float, v)) for v in (mean.index, mean, mean - half, mean + half))
-    return Series("Observed mean", x, y, low, high, tuple(map(int, n)))
+    """Mean of the outcome at each wave, with its t interval."""
+    waves, values = model.asked.wave, model.data.frame[model.asked.outcome]
+    grouped = values.groupby(model.data.frame[waves])
+    limits = [mean_interval(own, model.asked.level) for _, own in grouped]
+    mean, low, high = zip(*limits, strict=True)
+    n = grouped.size()
+    return Series("Observed mean", tuple(map(float, n.index)), mean, low, high, tuple(map(int, n)))
 
 
 def _wave_names(model: Model) -> tuple[tuple[float, str], ...]:

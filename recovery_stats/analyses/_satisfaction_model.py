@@ -15,6 +15,9 @@ from recovery_stats.models.mixed import MixedFit, lmm
 
 WAVES_FOR_SLOPE = 3
 WAVES_FOR_WITHIN_SLOPE = 4
+# Fitted and observed mean further apart than this share of the outcome's sd: more than what is
+# called a small difference (0.2), so that the error of the level would drown what it illustrates.
+FAR = 0.25
 STEPS = ((-1, "One SD below"), (0, "At"), (1, "One SD above"))
 
 
@@ -204,6 +207,36 @@ def mean_row(model: Model, fit: MixedFit, part: str, value: float) -> dict[str, 
     usual = dict(zip(fit.terms, fit.term_means, strict=True))
     usual |= {model.asked.within: 0.0, model.asked.between: 0.0}
     return usual | {part: value}
+
+
+@dataclass(frozen=True, slots=True)
+class MeanLevel:
+    """The outcome of the average person at the covariates' means, and the mean of the rows.
+
+    Random slopes of time carry the line of whoever left early over waves they never came to, so
+    that a model that fits every row it has may place the average far from all of them.
+    """
+
+    fitted: float
+    observed: float
+    sd: float
+
+    @classmethod
+    def of(cls, model: Model, fit: MixedFit) -> MeanLevel:
+        weights = mean_row(model, fit, model.asked.within, 0.0)
+        fitted = sum(w * fit.coefficient(term) for term, w in weights.items())
+        observed = float(model.data.frame[model.asked.outcome].mean())
+        return cls(fitted, observed, model.sd(model.asked.outcome))
+
+    @property
+    def gap(self) -> float:
+        """How far apart they are, in standard deviations of the outcome."""
+        return abs(self.fitted - self.observed) / self.sd
+
+    @property
+    def far(self) -> bool:
+        """Whether the model's level must not be told."""
+        return self.gap > FAR
 
 
 def simple_slopes(model: Model) -> Iterator[Estimate]:

@@ -7,9 +7,11 @@ the intercept by construction and biases every slope (Nickell 1981, Econometrica
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from recovery_stats.analyses._satisfaction_model import WAVES_FOR_SLOPE, Model
 from recovery_stats.analyses._satisfaction_rows import TIME, Waves
+from recovery_stats.analyses._wording import plural
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.errors import DataError, NotEstimable
@@ -27,8 +29,7 @@ def rivals(model: Model, waves: Waves, occasion: str) -> Iterator[Estimate]:
         same = model.fit(model.formula(within_slope=False))
         yield _slope(model, same, asked.within, "fixed_slope", "The same slope for everyone")
     if asked.adjust:
-        crude = model.fit(model.formula(adjust=False))
-        yield _slope(model, crude, asked.within, "unadjusted", "Without covariates")
+        yield from _unadjusted(model, waves, occasion)
     if model.waves >= WAVES_FOR_SLOPE:
         yield from _detrended(model)
     yield from _neighbours(model, waves, occasion)
@@ -39,6 +40,19 @@ def _slope(model: Model, fit: MixedFit, term: str, name: str, label: str) -> Est
     return fit.estimate(
         {term: 1.0}, name=name, label=label, level=model.asked.level, rank="sensitivity"
     )
+
+
+def _unadjusted(model: Model, waves: Waves, occasion: str) -> Iterator[Estimate]:
+    """No covariates, and so every row that lacked nothing but one of them."""
+    data = waves.without_covariates(model.asked)
+    more = len(data) > len(model.data)
+    rival = Model.of(replace(model.asked, adjust=()), data) if more else model
+    label = "Without covariates" + (f", on all {plural(occasion)}" if more else "")
+    try:
+        fit = rival.fit(rival.formula(adjust=False))
+    except NotEstimable:
+        return
+    yield _slope(model, fit, model.asked.within, "unadjusted", label)
 
 
 def _believable(found: Estimate) -> Iterator[Estimate]:

@@ -95,6 +95,22 @@ class Waves:
         """Waves to which it applies that lack a value."""
         return len(self.applies) - len(self.used)
 
+    def of_partners(self, asked: Asked) -> bool:
+        """Whether partners may be spoken of: a column tells them, or some waves do not apply."""
+        return asked.partnered is not None or self.outside > 0
+
+    def scarcest(self, asked: Asked) -> str | None:
+        """The column that most waves lack of those to which it applies; None where none does."""
+        columns = [asked.outcome, asked.satisfaction, *asked.needed]
+        empty = self.applies.frame[list(dict.fromkeys(columns))].isna().sum()
+        return str(empty.idxmax()) if empty.max() > 0 else None
+
+    def without_covariates(self, asked: Asked) -> Dataset:
+        """The rows of a model without covariates, split anew: more, where these are missing."""
+        columns = (c for c in asked.needed if c not in asked.adjust)
+        data = self.applies.complete(asked.satisfaction, asked.outcome, *columns)
+        return split(data, asked.satisfaction, asked.person)
+
 
 def read_waves(asked: Asked, study: Study, occasion: str) -> Waves:
     """Read the waves with what is known of their people; keep those the estimand is about."""

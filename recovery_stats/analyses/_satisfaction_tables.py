@@ -10,7 +10,7 @@ import pandas as pd
 
 from recovery_stats.analyses._satisfaction_model import STEPS, Model
 from recovery_stats.analyses._satisfaction_rows import TIME, Waves
-from recovery_stats.analyses._wording import opening, phrase, short
+from recovery_stats.analyses._wording import opening, phrase, plural, short
 from recovery_stats.core.document import (
     Cell,
     Column,
@@ -25,7 +25,7 @@ from recovery_stats.core.document import (
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.errors import NotEstimable
 from recovery_stats.models.mixed import MixedFit
-from recovery_stats.models.summary import levels_of, missing_table, table_one
+from recovery_stats.models.summary import levels_of, missing_by_table, missing_table, table_one
 
 RIVALS = (
     "within",
@@ -48,7 +48,8 @@ def tables(
     yield _waves(model, waves, occasion)
     yield _effects(model, fit)
     yield _variance(model, fit)
-    yield _means(model, named)
+    if "mean_within[0]" in named:
+        yield _means(model, named)
     if "interaction" in named:
         names = [f"simple[{step}]" for step, _ in STEPS]
         yield _estimates(
@@ -67,12 +68,21 @@ def tables(
             (
                 f"The {occasion} before asks what precedes the outcome. The {occasion} "
                 f"after is a test, not an effect. The naive row mixes people with "
-                "waves and counts every row as another person.",
+                f"{plural(occasion)} and counts every row as another person.",
             ),
         )
         yield _comparison(model)
     asked = model.asked
     yield missing_table(waves.read, [asked.outcome, asked.satisfaction, *asked.adjust])
+    by_wave = missing_by_table(
+        waves.read,
+        [asked.outcome, asked.satisfaction],
+        asked.wave,
+        name="missing_waves",
+        caption=f"Missing values by {occasion} and reason",
+    )
+    if by_wave.rows:
+        yield by_wave
 
 
 def rivals_told(named: Mapping[str, Estimate]) -> list[str]:
@@ -95,16 +105,17 @@ def _people(model: Model) -> Table:
 def _waves(model: Model, waves: Waves, occasion: str) -> Table:
     """By wave: held, to which the question applies, used, and what was observed there."""
     asked, read = model.asked, waves.read
+    partners = waves.of_partners(asked)
     rows = []
     for wave in levels_of(read, asked.wave):
         held, applies, used = (
             part.frame[part.frame[asked.wave] == wave] for part in (read, waves.applies, waves.used)
         )
         cells: tuple[Cell, ...] = (
-            Count(len(held)),
-            Count(len(held) - len(applies)),
-            Count(len(applies) - len(used)),
-            Count(len(used)),
+            Count(len(held), "rows"),
+            *((Count(len(held) - len(applies), "rows"),) if partners else ()),
+            Count(len(applies) - len(used), "rows"),
+            Count(len(used), "rows"),
             _spread(used[asked.satisfaction]),
             _spread(used[asked.outcome]),
         )
@@ -115,7 +126,7 @@ def _waves(model: Model, waves: Waves, occasion: str) -> Table:
         f"What became of every {occasion}",
         (
             Column("held", "Held"),
-            Column("outside", "Does not apply"),
+            *((Column("outside", "Does not apply"),) if partners else ()),
             Column("missing", "Value missing"),
             Column("used", "Analysed"),
             Column("satisfaction", short(read.label(asked.satisfaction)), spread),
@@ -125,7 +136,9 @@ def _waves(model: Model, waves: Waves, occasion: str) -> Table:
         (
             "Does not apply: the person had no partner then, or the item was coded as not "
             "applicable. That is not a missing value.",
-        ),
+        )
+        if partners
+        else (),
         (Total("held", ("outside", "missing", "used"), "columns"),),
         read.label(asked.wave),
     )

@@ -15,6 +15,7 @@ from recovery_stats.analyses._question import Common, column, columns, option
 from recovery_stats.analyses._satisfaction_checks import bounded, checks, rejects
 from recovery_stats.analyses._satisfaction_figures import figures
 from recovery_stats.analyses._satisfaction_model import (
+    MeanLevel,
     Model,
     adjusted_means,
     coefficients,
@@ -90,7 +91,7 @@ def answer(question: Question, study: Study) -> Result:
     named = {e.name: e for e in estimates}
     return Result(
         analysis="relationship_satisfaction",
-        estimand=_estimand(question, model, study),
+        estimand=_estimand(question, model, waves, study),
         estimates=estimates,
         checks=tuple(checks(model, fit, waves, named)),
         flow=waves.used.flow,
@@ -106,31 +107,33 @@ def answer(question: Question, study: Study) -> Result:
 def _estimates(
     question: Question, model: Model, fit: MixedFit, waves: Waves
 ) -> tuple[Estimate, ...]:
-    found = (
-        *main_estimates(model, fit),
-        *coefficients(model, fit),
-        *adjusted_means(model, fit),
-    )
+    means = () if MeanLevel.of(model, fit).far else tuple(adjusted_means(model, fit))
+    found = (*main_estimates(model, fit), *coefficients(model, fit), *means)
     if not question.sensitivity:
         return found
     return (*found, *simple_slopes(model), *rivals(model, waves, question.occasion))
 
 
-def _estimand(question: Question, model: Model, study: Study) -> Estimand:
+def _estimand(question: Question, model: Model, waves: Waves, study: Study) -> Estimand:
     satisfaction = phrase(model.data.label(model.asked.satisfaction))
     outcome = short(model.data.label(model.asked.outcome))
     occasion = question.occasion
     while_partnered = (
         f", at the {plural(occasion)} at which they have a partner" if model.asked.partnered else ""
     )
+    separation = (
+        f"separation: {plural(occasion)} to which the question does not apply are tabulated and "
+        "never filled in; "
+        if waves.of_partners(model.asked)
+        else ""
+    )
     return Estimand(
         population=f"{study.protocol.population}{while_partnered}",
         treatment=f"{satisfaction} one {question.unit} above the person's own mean, against that "
         "mean",
         endpoint=f"{outcome} at the same {occasion}",
-        intercurrent=f"separation: {plural(occasion)} to which the question does not apply are "
-        f"tabulated and never filled in; {plural(occasion)} not held are taken as missing at "
-        "random given what is observed",
+        intercurrent=f"{separation}{plural(occasion)} not held are taken as missing at random "
+        "given what is observed",
         summary=f"mean difference per {question.unit}, within people",
     )
 
@@ -152,6 +155,7 @@ def _said(
         "random_time": TIME in model.slopes,
         "bounded": bounded(model),
         "unpartnered": waves.outside > 0,
+        "far": "mean_within[0]" not in named,
         "feedback": lead is not None and rejects(lead),
         "notes": bool(question.notes),
     }
@@ -162,11 +166,13 @@ def _facts(question: Question, model: Model, fit: MixedFit, waves: Waves) -> Map
     asked, data = model.asked, model.data
     r2, row = fit.r2(), fit.glance().iloc[0]
     clusters = data.frame[model.cluster].nunique() if model.cluster else 0
+    scarcest = waves.scarcest(asked)
     return {
         "people": Count(model.people),
         "rows": Count(len(data), "rows"),
         "outside": Count(waves.outside, "rows"),
         "lost": Share(waves.lost, len(waves.applies)),
+        "most_often": f", most often {phrase(data.label(scarcest))}" if scarcest else "",
         "outcome": phrase(data.label(asked.outcome)),
         "outcome_label": data.label(asked.outcome),
         "satisfaction": phrase(data.label(asked.satisfaction)),

@@ -5,12 +5,13 @@ Cells stay typed (Count, Share, Spread, Quantity), so that disclosure control se
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import t as student
 
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset
@@ -100,30 +101,71 @@ def missing_table(
     caption: str = "Missing values by reason",
 ) -> Table:
     """Count, for each column, the cells observed and the cells empty for each reason."""
-    counted = {c: data.reasons(c) for c in columns}
-    reasons = sorted({r for per in counted.values() for r in per})
-    reasons = [r for r in reasons if r != "system-missing"] + (
-        ["system-missing"] if any("system-missing" in per for per in counted.values()) else []
-    )
+    reasons = _ordered(r for c in columns for r in data.reasons(c))
     rows = tuple(
         Row(
-            column,
-            data.label(column),
+            c,
+            data.label(c),
             (
                 Count(len(data.frame), "rows"),
-                Count(int(data.frame[column].notna().sum()), "rows"),
-                *(Count(counted[column].get(reason, 0), "rows") for reason in reasons),
+                Count(int(data.frame[c].notna().sum()), "rows"),
+                *_reason_counts(data, c, reasons),
             ),
         )
-        for column in columns
+        for c in columns
     )
-    heads = (
-        Column("all", "Rows"),
-        Column("observed", "Observed"),
-        *(Column(f"reason_{i}", _reason_label(r)) for i, r in enumerate(reasons, 1)),
-    )
-    parts = ("observed", *(f"reason_{i}" for i in range(1, len(reasons) + 1)))
-    return Table(name, caption, heads, rows, (), (Total("all", parts, "columns"),), "")
+    named = _reason_heads(reasons)
+    heads = (Column("all", "Rows"), Column("observed", "Observed"), *named)
+    total = Total("all", tuple(c.key for c in heads[1:]), "columns")
+    return Table(name, caption, heads, rows, (), (total,), "")
+
+
+def _ordered(reasons: Iterable[str]) -> list[str]:
+    """Each reason once, in the order of words, cells without one last."""
+    return sorted(set(reasons), key=lambda r: (r == "system-missing", r))
+
+
+def _reason_counts(data: Dataset, column: str, reasons: Sequence[str]) -> tuple[Count, ...]:
+    counted = data.reasons(column)
+    return tuple(Count(counted.get(r, 0), "rows") for r in reasons)
+
+
+def _reason_heads(reasons: Sequence[str]) -> tuple[Column, ...]:
+    return tuple(Column(f"reason_{i}", _reason_label(r)) for i, r in enumerate(reasons, 1))
+
+
+def missing_by_table(
+    data: Dataset,
+    columns: Sequence[str],
+    by: str,
+    *,
+    name: str = "missing_by",
+    caption: str = "Missing values by reason",
+) -> Table:
+    """Count the empty cells of each column by reason, in all and by level of `by`.
+
+    Columns without an empty cell have no rows. Rows of no known level stand under "Not known", so
+    that levels add up. How many are observed is left out: beside the rows that an analysis used,
+    it would tell how few had this value and lacked another.
+    """
+    levels = {
+        f"{i}": (level_label(data.variable(by), level), data.frame[by] == level)
+        for i, level in enumerate(levels_of(data, by), 1)
+    }
+    if data.frame[by].isna().any():
+        levels["none"] = ("Not known", data.frame[by].isna())
+    parts = {k: (label, data.with_frame(data.frame[here])) for k, (label, here) in levels.items()}
+    told = [c for c in dict.fromkeys(columns) if data.frame[c].isna().any()]
+    reasons = _ordered(r for c in told for r in data.reasons(c))
+    rows: list[Row] = []
+    for column in told:
+        rows.append(Row(column, data.label(column), _reason_counts(data, column, reasons)))
+        rows += [
+            Row(f"{column}.{k}", label, _reason_counts(part, column, reasons), 1)
+            for k, (label, part) in parts.items()
+        ]
+    totals = tuple(Total(c, tuple(f"{c}.{k}" for k in parts)) for c in told)
+    return Table(name, caption, _reason_heads(reasons), tuple(rows), (), totals, data.label(by))
 
 
 def standardised_difference(a: Dataset, b: Dataset, column: str, levels: Sequence[Any]) -> float:
@@ -154,6 +196,19 @@ def groups_of(data: Dataset, group: str) -> dict[Any, Dataset]:
             "a comparison needs two. Look at the participant flow for the rows that were dropped."
         )
     return {level: data.with_frame(data.frame[data.frame[group] == level]) for level in levels}
+
+
+def mean_interval(values: pd.Series[Any], level: float) -> tuple[float, float, float]:
+    """Mean of the values observed and its t interval; nan limits for fewer than two.
+
+    Checked: Student's (1908) formula by hand.
+    """
+    seen = values.dropna()
+    n, mean = len(seen), float(seen.mean())
+    if n < 2:
+        return mean, float("nan"), float("nan")
+    reach = float(student.isf((1 - level) / 2, n - 1) * seen.std() / np.sqrt(n))
+    return mean, mean - reach, mean + reach
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,11 +291,3 @@ def _code_order(code: Any) -> tuple[int, float, str]:
     if isinstance(code, int | float | np.number):
         return (0, float(code), "")
     return (1, 0.0, str(code))
-
-
-def reasons_by(data: Dataset, column: str, by: str) -> Mapping[Any, Mapping[str, int]]:
-    """Count the empty cells of `column` by reason within each level of `by`."""
-    return {
-        level: data.with_frame(data.frame[data.frame[by] == level]).reasons(column)
-        for level in levels_of(data, by)
-    }

@@ -223,6 +223,10 @@ def test_waves_without_a_partner_are_counted_and_never_filled_in():
     same = ask(frame[(frame["partner"] == 1) & frame["x"].notna()])
     assert_allclose(result["within"].value, same["within"].value, rtol=CONVERGED)
     assert "unpartnered" in result.said
+    table = result.tables["missing_waves"]
+    empty = [int(f["x"].isna().sum()) for _, f in frame.groupby("wave")]
+    assert [row.cells[0].n for row in table.rows] == [sum(empty), *empty]
+    assert table.totals[0].parts == tuple(row.key for row in table.rows[1:])
 
 
 def test_a_structural_code_is_not_applicable_not_missing():
@@ -332,6 +336,76 @@ def test_covariates_known_once_are_named():
     assert {"adjusted", "unadjusted"} <= result.said
 
 
+def dropout() -> pd.DataFrame:
+    """Whoever rises steeply stops coming: lines carried on lie above every row observed."""
+    frame = panel(200, 8, seed=5)
+    steep = np.random.default_rng(5).exponential(3.0, 200)[frame["pid"]]
+    frame["y"] += steep * frame["wave"]
+    return frame[(frame["y"] <= 23).groupby(frame["pid"]).cummin()]
+
+
+def test_means_that_no_row_comes_near_are_not_told():
+    result = ask(dropout())
+    level = check(result, "level of the outcome")
+    assert level.verdict == "caution"
+    assert not [e.name for e in result.estimates if e.name.startswith("mean_")]
+    assert "means" not in result.tables
+    figure = result.figures["slopes_figure"]
+    assert figure.y_label.startswith("Difference")
+    for series, name in zip(figure.series, ("within", "between"), strict=True):
+        slope = result[name]
+        assert_allclose(series.y, slope.value * np.array(series.x), rtol=CONVERGED)
+        ends = np.sort([slope.low * series.x[-1], slope.high * series.x[-1]])
+        assert_allclose((series.low[-1], series.high[-1]), ends, rtol=CONVERGED)
+    text = words(result)
+    assert "In other words" not in text
+    assert "No mean of the outcome is told" in text
+
+
+def test_means_near_the_rows_are_told():
+    result = ask(panel())
+    assert check(result, "level of the outcome").verdict == "ok"
+    assert "In other words" in words(result)
+    assert "No mean of the outcome" not in words(result)
+
+
+def with_gaps() -> tuple[pd.DataFrame, pd.DataFrame]:
+    frame = panel(80)
+    frame.loc[frame.index % 40 == 1, "y"] = np.nan
+    age = np.where(np.arange(80) % 2, np.linspace(20, 60, 80), np.nan)
+    return frame, pd.DataFrame({"pid": range(80), "age": age})
+
+
+def test_the_column_that_most_waves_lack_is_named():
+    frame, persons = with_gaps()
+    result = ask(frame, persons, adjust=["age"])
+    assert "lacked a value, most often age." in words(result).split("## What is estimated")[0]
+    assert check(result, "missing values").about == "age"
+    assert "most often" not in words(ask(panel()))
+
+
+def test_without_covariates_every_row_that_lacked_only_those_is_used():
+    frame, persons = with_gaps()
+    result = ask(frame, persons, adjust=["age"])
+    plain = ask(frame)
+    found = result["unadjusted"]
+    assert found.label == "Without covariates, on all waves"
+    assert_allclose(found.value, plain["within"].value, rtol=CONVERGED)
+    assert_allclose(found.se, plain["within"].se, rtol=CONVERGED)
+    assert found.n == 80 > result["within"].n
+    whole = pd.DataFrame({"pid": range(60), "age": np.linspace(20, 60, 60)})
+    assert ask(panel(), whole, adjust=["age"])["unadjusted"].label == "Without covariates"
+
+
+def test_limits_of_the_observed_course_are_students():
+    frame = panel(7)
+    series = ask(frame).figures["trajectory"].series[0]
+    own = frame.loc[frame["wave"] == 2, "y"]
+    reach = 2.4469118511449692 * own.std() / np.sqrt(7)  # t of 6 df, two-sided 95%
+    assert_allclose(series.y[2], own.mean(), rtol=CONVERGED)
+    assert_allclose((series.low[2], series.high[2]), own.mean() + reach * np.array([-1, 1]))
+
+
 # --- words ---------------------------------------------------------------------------------------
 
 
@@ -353,6 +427,20 @@ def test_every_report_composes_and_never_speaks_of_cause(frame, persons, options
     for causal in ("causes", "leads to", "impact", "no effect"):
         assert causal not in first
     assert ("Known" in first) == ("notes" in options)
+
+
+def test_partners_are_spoken_of_only_where_the_data_know_them():
+    plain = words(ask(panel(), outcome="y"))
+    for word in ("partner", "separation", "Does not apply"):
+        assert word not in plain
+    apart = words(ask(with_separations(), partnered="partner"))
+    for word in ("partner", "separation", "Does not apply"):
+        assert word in apart
+
+
+def test_a_report_takes_the_title_it_is_given():
+    assert words(ask(panel(), title="Visits & <b>days</b>")).startswith("# Visits &amp;")
+    assert words(ask(panel())).startswith("# Relationship satisfaction and outcome")
 
 
 def test_confidence_is_printed_as_asked():
