@@ -76,7 +76,7 @@ def _slopes(model: Model, fit: MixedFit, named: Mapping[str, Estimate], unit: st
         "slopes_figure",
         f"{opening(outcome)} predicted from {phrase(satisfaction)}",
         f"{satisfaction}: {plural(unit)} from the mean",
-        f"Difference in {phrase(outcome)}" if far else outcome,
+        "Difference in the outcome" if far else outcome,
         tuple(
             _difference(model, part, name, slope) if far else _line(model, fit, part, name)
             for part, name, slope in parts

@@ -359,11 +359,13 @@ def _answer_times(asked: Asked, everyone: Dataset, arms: Reading) -> tuple[Times
 
 def _events_in_both(asked: Asked, data: Dataset, arms: Reading) -> None:
     """NotEstimable when nobody in an arm had the event."""
+    label = data.label(str(asked.arm))
+    said = "" if label == asked.arm else f" ({label})"
     for arm, name in ((0.0, arms.other), (1.0, arms.counted)):
         if not (data.frame.loc[data.frame[ARM] == arm, asked.event] == 1).any():
             raise NotEstimable(
-                f"Arm {asked.arm!r}: event {asked.event!r} did not occur in {name!r}, so that the "
-                "hazard ratio is 0 or infinite and no interval holds."
+                f"Event {asked.event!r} did not occur where column {asked.arm!r}{said} is "
+                f"{name!r}, so that the hazard ratio is 0 or infinite and no interval holds."
             )
 
 

@@ -41,7 +41,7 @@ def answer_question(analysis: analyses.Analysis, question: Any, study: Study) ->
         checks=(*result.checks, *noticed),
         synthetic=result.synthetic or study.protocol.synthetic,
         sources=result.sources or tuple(study[t].source for t in analysis.tables if t in study),
-        facts={**result.facts, "title": question.title or analyses.title(analysis.name)},
+        facts={**result.facts, "title": question.title} if question.title else result.facts,
         protocol=used,
         provenance=_provenance(used, question),
     )

@@ -8,8 +8,14 @@ from recovery_stats.core.codebook import Codebook, MissingRule, Variable
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.document import Count, Share, Spread
 from recovery_stats.errors import NotEstimable
-from recovery_stats.models.summary import missing_table, standardised_difference, table_one
-from tests.tolerance import EXACT
+from recovery_stats.models.summary import (
+    mean_interval,
+    missing_by_table,
+    missing_table,
+    standardised_difference,
+    table_one,
+)
+from tests.tolerance import CLOSED_FORM, EXACT
 
 
 @pytest.fixture
@@ -79,3 +85,23 @@ def test_one_group_is_refused_by_name(data):
     one = data.with_frame(data.frame[data.frame["arm"] == 1])
     with pytest.raises(NotEstimable, match="'arm' has 1 level left"):
         table_one(one, ["age"], "arm")
+
+
+def test_missing_by_level_adds_up_and_tells_no_observed(data):
+    table = missing_by_table(data, ["age", "sex"], "arm")
+    assert [c.label for c in table.columns] == ["Refused", "No reason recorded"]
+    assert [r.label for r in table.rows] == ["Age", "Usual", "House"]
+    assert [tuple(c.n for c in r.cells) for r in table.rows] == [(1, 1), (1, 0), (0, 1)]
+    assert table.totals[0].whole == "age"
+    assert table.totals[0].parts == ("age.1", "age.2")
+    unknown = data.with_frame(data.frame.assign(arm=data.frame["arm"].where(data.frame.index != 4)))
+    assert missing_by_table(unknown, ["age"], "arm").rows[-1].label == "Not known"
+    assert not missing_by_table(data, ["sex"], "arm").rows
+
+
+def test_interval_of_a_mean_is_students():
+    values = pd.Series([1.0, 2.0, 3.0, np.nan])
+    # The quantile of 2 df in closed form: (2p - 1) / sqrt(2p (1 - p)), p = 0.975; sd 1.
+    reach = 0.95 / np.sqrt(2 * 0.975 * 0.025) / np.sqrt(3)
+    assert mean_interval(values, 0.95) == pytest.approx((2, 2 - reach, 2 + reach), rel=CLOSED_FORM)
+    assert np.isnan(mean_interval(values[:1], 0.95)[1])
