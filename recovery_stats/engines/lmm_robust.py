@@ -151,7 +151,13 @@ def _reduced(
 
 def _adjusted(V: Array, X: Array, M: Array) -> Array:
     """X'V⁻¹A (c, p, s) for every cluster."""
-    C = np.linalg.cholesky(V)
+    try:
+        C = np.linalg.cholesky(V)
+    except np.linalg.LinAlgError:
+        raise NotEstimable(
+            "Robust errors need a covariance of each cluster's rows that can be factored; here a "
+            "random slope dwarfs the residual. Keep fewer random slopes."
+        ) from None
     D = C.transpose(0, 2, 1)
     B = D @ (V - X @ M @ X.transpose(0, 2, 1)) @ C
     values, vectors = np.linalg.eigh(0.5 * (B + B.transpose(0, 2, 1)))
