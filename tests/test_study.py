@@ -124,27 +124,27 @@ class TestMissingCodes:
 
     def test_codes_become_missing_with_their_reason(self) -> None:
         spec = TableSpec("persons", missing={"x": (99.0,)})
-        data = table._prepared(self.dataset(), spec)
+        data = table.prepared(self.dataset(), spec)
         assert data.frame["x"].isna().tolist() == [False, True, False]
         assert data.reasons("x") == {"99": 1}
         assert data.codebook["x"].missing.codes == (-9.0, 99.0)
 
     def test_star_means_every_column_that_can_hold_the_code(self) -> None:
         spec = TableSpec("persons", missing={"*": (99.0, "-")})
-        data = table._prepared(self.dataset(), spec)
+        data = table.prepared(self.dataset(), spec)
         assert data.reasons("x") == {"99": 1}
         assert data.reasons("y") == {"-": 1}
 
     def test_unknown_column(self) -> None:
         with pytest.raises(DataError, match="'z'"):
-            table._prepared(self.dataset(), TableSpec("persons", missing={"z": (9.0,)}))
+            table.prepared(self.dataset(), TableSpec("persons", missing={"z": (9.0,)}))
 
 
 class TestWhere:
     def test_rows_are_kept_and_the_loss_is_told(self) -> None:
         waves = study()["waves"]
         spec = TableSpec("waves", roles={"person": "pid"}, where=(("wave", ">=", 2),))
-        data = table._prepared(waves, spec)
+        data = table.prepared(waves, spec)
         assert len(data) == 3
         assert [step.kept for step in data.flow] == [6, 3]
         assert data.flow[-1].reason == "wave >= 2"
@@ -152,7 +152,7 @@ class TestWhere:
     def test_text_is_not_compared_with_numbers(self) -> None:
         spec = TableSpec("waves", where=(("wave", "<", "two"),))
         with pytest.raises(DataError, match="cannot be compared"):
-            table._prepared(study()["waves"], spec)
+            table.prepared(study()["waves"], spec)
 
 
 class TestColumnsUsed:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from recovery_stats.cli.output import FOUND, folder_option
-from recovery_stats.cli.run import opened_study
+from recovery_stats.cli.run import selected
 from recovery_stats.cli.screen import Screen, screened
 from recovery_stats.errors import UsageError
 
@@ -33,7 +33,7 @@ def command(
     Says which statistic moved and by how much, apart from changes of the layout. Exit code 7
     when anything differs.
     """
-    from recovery_stats.study import batch, drift, workflow
+    from recovery_stats.study import drift, workflow
     from recovery_stats.study.folder import read_manifest
 
     if read_manifest(folder) is None:
@@ -41,9 +41,9 @@ def command(
             f"No reports of ours in {str(folder)!r} to compare with. "
             "Name their folder with -o, or write them first: recovery-stats run."
         )
-    study, names = opened_study(words, screen, allow_outside)
-    formats = workflow.formats_of(study.protocol.formats)
-    found = drift.compare(study, batch.chosen(study, names), folder, formats, jobs)
+    asked = selected(words, screen, allow_outside)
+    formats = workflow.formats_of(asked.study.protocol.formats)
+    found = drift.compare(asked.study, asked.specs, folder, formats, jobs, asked.faults)
     if screen.as_json:
         screen.data({"analyses": [_plain(f) for f in found]})
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,17 +72,19 @@ def write_reports(
     force: bool,
     strict: bool,
     dry_run: bool,
+    faults: Mapping[str, str] | None = None,
 ) -> int:
     """Do the analyses and return the exit code: of the first failure, else of --strict, else 0."""
     from recovery_stats.study import batch, workflow
     from recovery_stats.study.folder import opened
 
+    faults = faults or {}
     wanted = workflow.formats_of(study.protocol.formats if formats is None else formats)
     if dry_run:
-        return _tell_plan(batch.plan(study, tuple(specs), wanted, None), screen)
+        return _tell_plan(batch.plan(study, tuple(specs), wanted, None, faults=faults), screen)
     outcomes: list[Outcome] = []
     with opened(folder, force=force, made_with=batch.versions()) as place:
-        made = batch.plan(study, tuple(specs), wanted, place, force=force)
+        made = batch.plan(study, tuple(specs), wanted, place, force=force, faults=faults)
         begin = lambda name: screen.progress(f"{name} …")  # noqa: E731
         for outcome in batch.run(study, made, place, wanted, jobs=jobs, begin=begin):
             outcomes.append(outcome)

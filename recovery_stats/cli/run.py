@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from recovery_stats.cli.output import write_reports, writing
 from recovery_stats.cli.screen import Screen, screened
+
+if TYPE_CHECKING:
+    from recovery_stats.study.selection import Selection
 
 
 @click.command("run")
@@ -24,23 +27,21 @@ def command(words: tuple[str, ...], allow_outside: bool, screen: Screen, **optio
     analysis does not keep the others from being done, and the exit code is that of the first
     failure.
     """
-    from recovery_stats.study import batch
-
-    study, names = opened_study(words, screen, allow_outside)
-    return write_reports(study, batch.chosen(study, names), screen, **options)
+    asked = selected(words, screen, allow_outside)
+    return write_reports(asked.study, asked.specs, screen, faults=asked.faults, **options)
 
 
-def opened_study(
-    words: tuple[str, ...], screen: Screen, allow_outside: bool
-) -> tuple[Any, tuple[str, ...]]:
+def selected(words: tuple[str, ...], screen: Screen, allow_outside: bool) -> Selection:
     """Read the study file that comes first among `words`, or the synthetic study."""
+    from recovery_stats.study.batch import chosen
     from recovery_stats.study.demo import demo_study
-    from recovery_stats.study.table import read_study
+    from recovery_stats.study.selection import Selection, select
 
     if words and words[0].endswith(".toml"):
         screen.progress(f"Reading {words[0]} …")
-        return read_study(words[0], allow_outside=allow_outside, prune=True), words[1:]
+        return select(words[0], words[1:], allow_outside=allow_outside)
     screen.say("No study file given: this is the synthetic study.")
     if Path("study.toml").is_file():
         screen.say("For the study in this folder: recovery-stats run study.toml")
-    return demo_study(), words
+    study = demo_study()
+    return Selection(study, chosen(study, words))

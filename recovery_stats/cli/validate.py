@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from recovery_stats.cli.screen import Screen, screened
-from recovery_stats.errors import DataError, RecoveryError
 
 if TYPE_CHECKING:
     from recovery_stats.core.check import Check
-    from recovery_stats.core.study import Study
+    from recovery_stats.core.study import Privacy
     from recovery_stats.data.problem import Problem
 
 
@@ -24,38 +23,16 @@ if TYPE_CHECKING:
 @screened
 def command(study: Path, allow_outside: bool, strict: bool, screen: Screen) -> int:
     """Report every problem of a study file and of its data, each with its line and its cure."""
-    from recovery_stats.data.problem import Problem, ProtocolError
-    from recovery_stats.data.rules import validate
-    from recovery_stats.study.table import load_study, uses_of
+    from recovery_stats.data.problem import ProtocolError
+    from recovery_stats.study.examination import examine
 
     try:
-        read = load_study(study, allow_outside=allow_outside)
+        found = examine(study, allow_outside=allow_outside)
     except ProtocolError as error:
         return _told(error.problems, (), error.exit_code, study, screen)
-    found = validate(read, uses_of(read))
-    problems = [f for f in found if isinstance(f, Problem)]
-    checks = _disclosed([*read.checks, *(f for f in found if not isinstance(f, Problem))], read)
-    code = DataError.exit_code if problems else 0
-    if not problems:
-        problems, code = _unbound(read)
+    checks = _disclosed(found.checks, found.protocol.privacy)
     failed = strict and any(c.verdict == "fail" for c in checks)
-    return _told(problems, checks, code or (7 if failed else 0), study, screen)
-
-
-def _unbound(study: Study) -> tuple[list[Problem], int]:
-    """What keeps an analysis from being asked: a role nobody plays, a choice that is none."""
-    from recovery_stats import analyses
-    from recovery_stats.data.problem import Problem
-    from recovery_stats.study.binding import bind
-
-    problems, code = [], 0
-    for spec in study.protocol.analyses:
-        try:
-            bind(analyses.get(spec.kind), study, spec.options)
-        except RecoveryError as error:
-            problems.append(Problem(spec.line, f"[[analysis]] {spec.name}", str(error)))
-            code = code or error.exit_code
-    return problems, code
+    return _told(found.problems, checks, found.exit_code or (7 if failed else 0), study, screen)
 
 
 def _told(problems: Any, checks: Any, code: int, study: Path, screen: Screen) -> int:
@@ -78,13 +55,13 @@ def _told(problems: Any, checks: Any, code: int, study: Path, screen: Screen) ->
     return code
 
 
-def _disclosed(checks: Sequence[Check], study: Study) -> tuple[Check, ...]:
+def _disclosed(checks: Sequence[Check], privacy: Privacy) -> tuple[Check, ...]:
     """The checks with their small counts hidden, as a report would show them."""
     from recovery_stats.core.document import Checks, Document
     from recovery_stats.report.disclose import disclose
 
     document = Document("validate", "", "", (Checks(tuple(checks)),))
-    shown = disclose(document, study.protocol.privacy).blocks
+    shown = disclose(document, privacy).blocks
     return tuple(c for block in shown if isinstance(block, Checks) for c in block.checks)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from recovery_stats.core.study import Protocol
 from recovery_stats.errors import DataError, UsageError
 
 MOST_LISTED = 100
@@ -16,13 +17,17 @@ class Problem:
 
     line: in the study file, 0 where none is to blame. where: the section or the table, as
     "[roles.persons] time". message: what is wrong, with names, row numbers and counts, never a
-    person's identifier or value. cure: what to do about it.
+    person's identifier or value. cure: what to do about it. role, column: of the column whose
+    values are at fault. analysis: the number of the one analysis that has this fault.
     """
 
     line: int
     where: str
     message: str
     cure: str = ""
+    role: str = field(default="", compare=False)
+    column: str = field(default="", compare=False)
+    analysis: int | None = field(default=None, compare=False)
 
     def text(self, file: str = "study.toml") -> str:
         """The whole on one line: 'study.toml:12: [roles.persons] time: … cure'."""
@@ -32,11 +37,23 @@ class Problem:
 
 
 class ProtocolError(UsageError):
-    """The study file is wrong; `problems` has every fault found in it."""
+    """The study file is wrong; `problems` has every fault found in it.
 
-    def __init__(self, problems: Sequence[Problem], file: str = "study.toml") -> None:
+    sound: what could be read of it all the same, None where nothing could. doubtful: the lines
+    of the analyses whose options may not be as they were meant.
+    """
+
+    def __init__(
+        self,
+        problems: Sequence[Problem],
+        file: str = "study.toml",
+        sound: Protocol | None = None,
+        doubtful: frozenset[int] = frozenset(),
+    ) -> None:
         self.problems = tuple(problems)
         self.file = file
+        self.sound = sound
+        self.doubtful = doubtful
         super().__init__(listed(problems, file))
 
 

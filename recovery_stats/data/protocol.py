@@ -34,6 +34,8 @@ from recovery_stats.data.protocol_text import decode, parse, read_bytes
 __all__ = ["OptionSpec", "Problem", "ProtocolError", "listed", "read_protocol"]
 
 OUTCOME_OPTIONS = frozenset({"outcome", "time", "event", "satisfaction", "arm", "frequency"})
+ANALYSIS_PLACE = re.compile(r"analysis\.\d+")
+PARTS_OF_A_TABLE = ("tables", "missing.codes", "derive")  # without them its values mislead
 ANALYSIS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
 
 
@@ -56,9 +58,44 @@ def read_protocol(
     lines, document = parse(text, path.name)
     reading = Reading(path, lines, analyses, allow_outside)
     protocol = _protocol(reading, document, tuple(formats))
+    protocol = replace(
+        protocol, sha256=sha256(raw).hexdigest(), file=path.name, lines=reading.lines
+    )
     if reading.problems:
-        raise ProtocolError(sorted(reading.problems, key=lambda p: p.line), path.name)
-    return replace(protocol, sha256=sha256(raw).hexdigest(), file=path.name, lines=reading.lines)
+        problems = sorted(reading.problems, key=lambda p: p.line)
+        raise ProtocolError(problems, path.name, _sound(reading, protocol), _doubtful(reading))
+    return protocol
+
+
+def _sound(reading: Reading, protocol: Protocol) -> Protocol:
+    """The tables in which nothing is wrong, and the analyses: one fault hides no other."""
+    whole = ("tables", "missing", "missing.codes", "derive")
+    tables = {
+        name: spec
+        for name, spec in protocol.tables.items()
+        if reading.told.isdisjoint(whole)
+        and not reading.at_fault(*(f"{section}.{name}" for section in PARTS_OF_A_TABLE))
+    }
+    return replace(protocol, tables=tables, lines=_renumbered(reading.lines, protocol.analyses))
+
+
+def _renumbered(lines: Mapping[str, int], kept: Sequence[AnalysisSpec]) -> dict[str, int]:
+    """The lines of the analyses under their places among those `kept`."""
+    place = {spec.line: f"analysis.{number}" for number, spec in enumerate(kept)}
+    found = {at: line for at, line in lines.items() if not at.startswith("analysis.")}
+    for at, line in lines.items():
+        head = ".".join(at.split(".")[:2])
+        if ANALYSIS_PLACE.fullmatch(head) and lines[head] in place:
+            found[place[lines[head]] + at.removeprefix(head)] = line
+    return found
+
+
+def _doubtful(reading: Reading) -> frozenset[int]:
+    """The lines of the analyses whose options may not be as they were meant."""
+    given = {at: line for at, line in reading.lines.items() if ANALYSIS_PLACE.fullmatch(at)}
+    told = {".".join(at.split(".")[:2]) for at in reading.told}
+    roles = reading.at_fault("roles")
+    return frozenset(line for at, line in given.items() if roles or at in told)
 
 
 def _protocol(reading: Reading, document: Section, formats: tuple[str, ...]) -> Protocol:

@@ -43,9 +43,15 @@ class Reading:
     analyses: Kinds
     allow_outside: bool = False
     problems: list[Problem] = field(default_factory=list)
+    told: set[str] = field(default_factory=set)  # the dotted paths of what is wrong
 
     def tell(self, at: str, where: str, message: str, cure: str = "") -> None:
+        self.told.add(at)
         self.problems.append(Problem(self.line(at), where, message, cure))
+
+    def at_fault(self, *sections: str) -> bool:
+        """Whether something in one of these sections, or one as a whole, was told to be wrong."""
+        return any(at == s or at.startswith(f"{s}.") for at in self.told for s in sections)
 
     def line(self, at: str) -> int:
         """The line of the key at the dotted path, or of the nearest section around it."""

@@ -17,7 +17,7 @@ from recovery_stats.data.problem import Problem, StudyDataError
 from recovery_stats.data.rule import group, key, time, value
 from recovery_stats.data.rule.bound import Bound, Use, declared_uses
 
-__all__ = ["Use", "enforce", "recode_events", "validate"]
+__all__ = ["Use", "enforce", "misnamed", "recode_events", "validate"]
 
 RULES = (*key.RULES, *value.RULES, *time.RULES, *group.RULES)
 
@@ -37,6 +37,16 @@ def validate(study: Study, uses: Sequence[Triple] = ()) -> tuple[Problem | Check
     problems = list(dict.fromkeys(f for f in found if isinstance(f, Problem)))
     checks = [f for f in found if isinstance(f, Check)]
     return (*sorted(problems, key=lambda p: p.line), *checks)
+
+
+def misnamed(study: Study) -> tuple[Problem, ...]:
+    """The roles whose column is not there, in tables whose values cannot be judged yet."""
+    uses = [u for u in declared_uses(study) if u.column not in _made(study, u.table)]
+    return key.resolve(study, uses)[1]
+
+
+def _made(study: Study, table: str) -> frozenset[str]:
+    return frozenset(derived.name for derived in study.protocol.tables[table].derive)
 
 
 def enforce(study: Study, uses: Sequence[Triple] = ()) -> tuple[Check, ...]:

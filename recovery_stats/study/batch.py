@@ -13,18 +13,20 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 from platform import python_version
+from types import MappingProxyType
 from typing import Any, Literal
 
 import recovery_stats
 from recovery_stats import analyses
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.study import AnalysisSpec, Study
-from recovery_stats.errors import OutputError, RecoveryError, UsageError, unknown
+from recovery_stats.errors import DataError, OutputError, RecoveryError, UsageError, unknown
 from recovery_stats.study import fault, workflow
 from recovery_stats.study.binding import bind
 from recovery_stats.study.folder import Entry, Folder, sha256
 
 NUMBER_MAKERS = ("numpy", "scipy", "pandas", "statsmodels", "pingouin", "matplotlib", "pyreadstat")
+NONE: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +95,19 @@ def plan(
     folder: Folder | None,
     *,
     force: bool = False,
+    faults: Mapping[str, str] = NONE,
 ) -> Plan:
-    """Bind every Question and compare with what stands in the folder."""
+    """Bind every Question and compare with what stands in the folder.
+
+    faults: what is wrong with the data of an analysis alone, by its name.
+    """
     due: list[tuple[Task, str]] = []
     settled: list[Outcome] = []
     data = digests(study)
     for spec in specs:
+        if spec.name in faults:
+            settled.append(_failure(spec, faults[spec.name], DataError.exit_code))
+            continue
         try:
             task = _task(study, spec, data)
         except RecoveryError as error:

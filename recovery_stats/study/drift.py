@@ -54,10 +54,15 @@ class Finding:
 
 
 def compare(
-    study: Study, specs: Sequence[AnalysisSpec], folder: Path, formats: Sequence[str], jobs: int = 1
+    study: Study,
+    specs: Sequence[AnalysisSpec],
+    folder: Path,
+    formats: Sequence[str],
+    jobs: int = 1,
+    faults: Mapping[str, str] = batch.NONE,
 ) -> tuple[Finding, ...]:
     """Run `specs` again, in memory, and compare with the files of `folder`."""
-    made = batch.plan(study, specs, formats, None)
+    made = batch.plan(study, specs, formats, None, faults=faults)
     tasks = [task for task, _ in made.due]
     found = [Finding(o.name, "failed", (), (), o.message, o.exit_code) for o in made.settled]
     for task, work in batch.worked(study, tasks, formats, jobs):

@@ -47,21 +47,31 @@ def read_study(path: str | Path, *, allow_outside: bool = False, prune: bool = F
 
 def load_study(path: str | Path, *, allow_outside: bool = False, prune: bool = False) -> Study:
     """Read as `read_study` does, and leave the rules of the data unchecked."""
-    from recovery_stats.data.protocol import read_protocol
-    from recovery_stats.data.rules import recode_events
-    from recovery_stats.data.weight import with_file_weights
-    from recovery_stats.report import FORMATS
-
     path = Path(path)
-    _refuse_absent(path)
-    protocol = read_protocol(
-        path, analyses=kinds(), formats=tuple(FORMATS), allow_outside=allow_outside
-    )
+    protocol = protocol_of(path, allow_outside=allow_outside)
     tables = _read_tables(protocol, path.parent, columns_used(protocol) if prune else None)
     if prune and _names_unknown(protocol, tables):
         tables = _read_tables(protocol, path.parent, None)  # to say which columns there are
-    study = recode_events(with_file_weights(Study(tables, protocol)))
-    return _people_of_a_shared_file(study)
+    return completed(Study(tables, protocol))
+
+
+def protocol_of(path: Path, *, allow_outside: bool = False) -> Protocol:
+    """Read the study file alone; ProtocolError with every fault of it."""
+    from recovery_stats.data.protocol import read_protocol
+    from recovery_stats.report import FORMATS
+
+    _refuse_absent(path)
+    return read_protocol(
+        path, analyses=kinds(), formats=tuple(FORMATS), allow_outside=allow_outside
+    )
+
+
+def completed(study: Study) -> Study:
+    """What the tables need of one another, once they are read: weights, events, people."""
+    from recovery_stats.data.rules import recode_events
+    from recovery_stats.data.weight import with_file_weights
+
+    return _people_of_a_shared_file(recode_events(with_file_weights(study)))
 
 
 def _people_of_a_shared_file(study: Study) -> Study:
@@ -78,8 +88,8 @@ def _people_of_a_shared_file(study: Study) -> Study:
 def _read_tables(
     protocol: Protocol, folder: Path, wanted: frozenset[str] | None
 ) -> dict[str, Dataset]:
-    read = _Reader(folder, wanted)
-    return {name: _prepared(read(spec), spec) for name, spec in protocol.tables.items()}
+    read = Reader(folder, wanted)
+    return {name: prepared(read(spec), spec) for name, spec in protocol.tables.items()}
 
 
 def _names_unknown(protocol: Protocol, tables: Mapping[str, Dataset]) -> bool:
@@ -151,7 +161,7 @@ def _several(columns: str | Iterable[str]) -> tuple[str, ...]:
 
 
 @dataclass(slots=True)
-class _Reader:
+class Reader:
     """Reads each file once, however many tables it serves; only `wanted` columns where given."""
 
     folder: Path
@@ -201,7 +211,8 @@ def _weight(path: Path) -> tuple[str, ...]:
     return (weight,) if weight else ()
 
 
-def _prepared(dataset: Dataset, spec: TableSpec) -> Dataset:
+def prepared(dataset: Dataset, spec: TableSpec) -> Dataset:
+    """The table with its missing codes, the columns made from others, and the rows it keeps."""
     from recovery_stats.data.derive import derive
 
     for column, codes in spec.missing.items():
@@ -281,7 +292,7 @@ def study_from_files(
     from recovery_stats.data.rules import enforce
 
     paths = _paths(analysis, files, options)
-    read = _Reader(Path())
+    read = Reader(Path())
     tables = {name: read(TableSpec(name, str(path))) for name, path in paths.items()}
     one = len(set(paths.values())) < len(paths)
     specs = {

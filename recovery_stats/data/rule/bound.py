@@ -100,7 +100,8 @@ class Bound:
 
     def problem(self, use: Use, message: str, cure: str = "") -> Problem:
         where = f"table {use.table!r}, column {use.column!r} ({use.role})"
-        return Problem(line_of(self.study, use.at), where, message, cure)
+        line = line_of(self.study, use.at)
+        return Problem(line, where, message, cure, use.role, use.column)
 
     def table_problem(self, table: str, message: str, cure: str = "", at: str = "") -> Problem:
         line = line_of(self.study, at or f"tables.{table}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from recovery_stats.core.document import Count
 from recovery_stats.data.problem import Problem
@@ -84,7 +85,8 @@ def references_exist(bound: Bound) -> Iterator[Finding]:
         columns = columns or [*bound.playing(*GROUPING)]
         word = f"{wanted:g}" if isinstance(wanted, int | float) else str(wanted)
         if not any(word in level for use in columns for level in _levels(bound, use)):
-            yield _no_reference(bound, f"analysis.{number}.reference", word, columns)
+            problem = _no_reference(bound, f"analysis.{number}.reference", word, columns)
+            yield replace(problem, analysis=number)
 
 
 def _named(bound: Bound, columns: Iterable[object]) -> Iterator[Use]:

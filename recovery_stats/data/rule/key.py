@@ -53,9 +53,10 @@ def _no_column(study: Study, use: Use) -> Problem:
     here = study.tables.get(use.table)
     columns = [str(c) for c in here.frame.columns] if here else _all_columns(study)
     where = f"table {use.table!r}, {use.role}"
-    return Problem(
-        line_of(study, use.at), where, unknown("column", use.column, columns), _wide(use, columns)
-    )
+    message, cure = unknown("column", use.column, columns), _wide(use, columns)
+    optional = use.at.startswith("analysis.")  # a role may be read by every analysis
+    asked = (use.role, use.column) if optional else ("", "")
+    return Problem(line_of(study, use.at), where, message, cure, *asked)
 
 
 def _all_columns(study: Study) -> list[str]:
