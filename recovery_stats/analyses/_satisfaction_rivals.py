@@ -24,7 +24,7 @@ from recovery_stats.models.split import AFTER, BEFORE, DETRENDED, detrend, part_
 def rivals(model: Model, waves: Waves, occasion: str) -> Iterator[Estimate]:
     """Robust errors, other random terms, covariates and predictors; the naive regression last."""
     asked = model.asked
-    yield from _believable(_robust(model))
+    yield from _robust(model)
     if model.varying:
         same = model.fit(model.formula(within_slope=False))
         yield _slope(model, same, asked.within, "fixed_slope", "The same slope for everyone")
@@ -55,16 +55,18 @@ def _unadjusted(model: Model, waves: Waves, occasion: str) -> Iterator[Estimate]
     yield _slope(model, fit, model.asked.within, "unadjusted", label)
 
 
-def _believable(found: Estimate) -> Iterator[Estimate]:
-    """Leave out what fewer than one degree of freedom would make an interval of everything."""
+def _robust(model: Model) -> Iterator[Estimate]:
+    """CR2 errors by person, from a model in which rows of different people are independent.
+
+    Left out with fewer than one degree of freedom: the interval would be of everything.
+    """
+    try:
+        fit = model.fit(model.formula(cluster=False), cluster=model.asked.person)
+    except NotEstimable:
+        return
+    found = _slope(model, fit, model.asked.within, "robust", "Robust errors by person (CR2)")
     if found.df >= 1:
         yield found
-
-
-def _robust(model: Model) -> Estimate:
-    """CR2 errors by person, from a model in which rows of different people are independent."""
-    fit = model.fit(model.formula(cluster=False), cluster=model.asked.person)
-    return _slope(model, fit, model.asked.within, "robust", "Robust errors by person (CR2)")
 
 
 def _pooled(model: Model) -> Iterator[Estimate]:
