@@ -55,18 +55,20 @@ def _unadjusted(model: Model, waves: Waves, occasion: str) -> Iterator[Estimate]
     yield _slope(model, fit, model.asked.within, "unadjusted", label)
 
 
-def _robust(model: Model) -> Iterator[Estimate]:
-    """CR2 errors by person, from a model in which rows of different people are independent.
+def _believable(found: Estimate) -> Iterator[Estimate]:
+    """Leave out what fewer than one degree of freedom would make an interval of everything."""
+    if found.df >= 1:
+        yield found
 
-    Left out with fewer than one degree of freedom: the interval would be of everything.
-    """
+
+def _robust(model: Model) -> Iterator[Estimate]:
+    """CR2 errors by person, from a model in which rows of different people are independent."""
     try:
         fit = model.fit(model.formula(cluster=False), cluster=model.asked.person)
     except NotEstimable:
         return
-    found = _slope(model, fit, model.asked.within, "robust", "Robust errors by person (CR2)")
-    if found.df >= 1:
-        yield found
+    label = "Robust errors by person (CR2)"
+    yield from _believable(_slope(model, fit, model.asked.within, "robust", label))
 
 
 def _pooled(model: Model) -> Iterator[Estimate]:
