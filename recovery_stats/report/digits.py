@@ -43,6 +43,19 @@ def fixed(value: float, decimals: int) -> str:
     return f"{MINUS}{text}" if rounded < 0 else text
 
 
+def rounded(value: float, decimals: int) -> float:
+    """The number that `fixed` prints."""
+    if not math.isfinite(value) or abs(value) >= VAST:
+        return value
+    return float(snap(value).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_EVEN))
+
+
+def spread_decimals(mean: float, sd: float) -> int:
+    """The decimals of a mean and its standard deviation."""
+    size = max(abs(sd) if math.isfinite(sd) else 0.0, abs(mean) / 100)
+    return MOST_DECIMALS - sum(size >= bound for bound in (0.1, 10, 1000))
+
+
 def decimals_for(value: float, style: str = "plain") -> int:
     """How many decimals a number of this kind and size is printed with."""
     size = abs(value)

@@ -10,6 +10,7 @@ Statistical Disclosure Control, ch. 4. Attacked in tests/report/test_attack.py.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 from recovery_stats.core.document import (
@@ -84,17 +85,31 @@ def _thick_points(series: Series, privacy: Privacy) -> Series:
     at = series.n_at or (privacy.minimum,) * len(series.x)
     kept = [i for i, n in enumerate(at) if n >= privacy.minimum]
     low, high = _pick(series.low, kept), _pick(series.high, kept)
-    return Series(series.name, _pick(series.x, kept), _pick(series.y, kept), low, high)
+    n_at = tuple(at[i] for i in kept) if series.n_at else ()  # until the counts are withheld
+    return Series(series.name, _pick(series.x, kept), _pick(series.y, kept), low, high, n_at)
 
 
 def _thick_groups(figure: CaterpillarFigure, privacy: Privacy) -> CaterpillarFigure:
     at = figure.n_at or (privacy.minimum,) * len(figure.value)
-    kept = [i for i, n in enumerate(at) if n >= privacy.minimum]
+    kept = _many(at, privacy.minimum)
     value, low, high = (_pick(part, kept) for part in (figure.value, figure.low, figure.high))
     all_shown = len(kept) == len(figure.value)
     words = f"Groups that rest on fewer than {privacy.minimum} are not shown."
     note = () if all_shown else (words,)
     return replace(figure, value=value, low=low, high=high, n_at=(), notes=(*figure.notes, *note))
+
+
+def _many(at: Sequence[int], minimum: int) -> list[int]:
+    """Places of the groups to show; those left out are two and many, or none.
+
+    Shares with their limits give back every count shown, and the total is known: one group left
+    out, or a few people in all, would follow by subtraction.
+    """
+    order = sorted(range(len(at)), key=lambda i: at[i])
+    few = sum(n < minimum for n in at)
+    while 0 < few < len(at) and (few < 2 or sum(at[i] for i in order[:few]) < minimum):
+        few += 1
+    return sorted(order[few:])
 
 
 def _pick(numbers: Numbers, places: list[int]) -> Numbers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Literal
 
 from recovery_stats.core.document import EstimatePart
@@ -40,6 +41,22 @@ def estimate_decimals(estimate: Estimate) -> int:
     while places < MOST_DECIMALS and math.isfinite(size) and 0 < size < 10.0 ** (1 - places):
         places += 1
     return places
+
+
+MOST_TELLING = 5
+
+
+def telling_decimals(estimate: Estimate, places: int) -> int:
+    """`places`, or more where a limit short of the null would be printed as the null itself."""
+    null = {"ratio": 1.0, "difference": 0.0}.get(estimate.scale)
+    apart = null is not None and (estimate.low > null or estimate.high < null)
+    if null is None or not apart or number_needed(estimate):
+        return places
+    nearest = estimate.low if estimate.low > null else estimate.high
+    finer = places
+    while finer < MOST_TELLING and fixed(nearest, finer) == fixed(null, finer):
+        finer += 1
+    return finer
 
 
 def number_needed(estimate: Estimate) -> bool:
@@ -81,7 +98,8 @@ def shown(  # noqa: PLR0911 (one case for each part)
     estimate: Estimate, part: EstimatePart, setting: Setting, decimals: int | None = None
 ) -> str:
     """One aspect of an estimate."""
-    places = estimate_decimals(estimate) if decimals is None else decimals
+    shared = estimate_decimals(estimate) if decimals is None else decimals
+    places = telling_decimals(estimate, shared)
     match part:
         case "label":
             return estimate.label
@@ -118,7 +136,8 @@ def _per_100(estimate: Estimate) -> str:
     value, low, high = (100 * x for x in (estimate.value, estimate.low, estimate.high))
     if math.isnan(low) or math.isnan(high):
         return plain(value, 0)
-    return f"{plain(value, 0)} ({plain(low, 0)} to {plain(high, 0)})"
+    places = telling_decimals(replace(estimate, value=value, low=low, high=high), 0)
+    return f"{plain(value, places)} ({plain(low, places)} to {plain(high, places)})"
 
 
 def _test(estimate: Estimate, part: str, setting: Setting, decimals: int | None) -> str:

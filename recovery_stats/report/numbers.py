@@ -16,6 +16,7 @@ from recovery_stats.report.digits import (
     p_phrase,
     percent,
     plain,
+    spread_decimals,
 )
 from recovery_stats.report.interval import Setting, estimate_decimals, estimate_style, shown
 
@@ -60,8 +61,7 @@ def _share(share: Share, setting: Setting) -> str:
 
 def spread(value: Spread) -> str:
     """Mean and standard deviation: 34.2 (9.8)."""
-    size = max(abs(value.sd) if math.isfinite(value.sd) else 0.0, abs(value.mean) / 100)
-    places = MOST_DECIMALS - sum(size >= bound for bound in (0.1, 10, 1000))
+    places = spread_decimals(value.mean, value.sd)
     return f"{plain(value.mean, places)} ({plain(value.sd, places)})"
 
 

@@ -18,6 +18,7 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 
 from recovery_stats.core.dataset import Step
 from recovery_stats.core.document import (
+    CaterpillarFigure,
     Cell,
     Column,
     Count,
@@ -25,9 +26,11 @@ from recovery_stats.core.document import (
     Document,
     Flow,
     Hidden,
+    LineFigure,
     Paragraph,
     Quantity,
     Row,
+    Series,
     Share,
     Shown,
     Spread,
@@ -348,7 +351,192 @@ def test_nothing_rests_on_few_people_in_other_figures() -> None:
     sites = next(b for b in safe.blocks if getattr(b, "name", "") == "sites")
     assert len(line.series[0].x) == 7  # type: ignore[union-attr]
     assert line.series[0].n_at == ()  # type: ignore[union-attr]
-    assert len(sites.value) == 4  # type: ignore[union-attr]
+    assert len(sites.value) == 3  # the one left out is not alone  # type: ignore[union-attr]
+
+
+# --- means of whole numbers, intervals, small sums -------------------------------------------
+
+
+def denominators(mean: float, most: int = 400) -> list[int]:
+    """Numbers of people with which a full-precision mean of whole numbers is possible."""
+    return [n for n in range(CMS.minimum, most) if abs(mean * n - round(mean * n)) < 1e-6]
+
+
+def from_an_interval(sd: float, low: float, high: float) -> float:
+    return (2 * 1.959964 * sd / (high - low)) ** 2
+
+
+WAVES = {0: (195, 5, 200, 3090), 18: (134, 4, 132, 1786), 24: (116, 3, 115, 1411)}
+
+
+def waves_table(columns: tuple[str, ...]) -> Table:
+    """Held, outside, missing, used and a mean of whole numbers; `columns` are those printed."""
+    rows = []
+    for wave, (outside, missing, used, total) in WAVES.items():
+        mean: Cell = Spread(total / used, 3.9, used)
+        held = sum(n for n in (outside, missing, used)) if "outside" in columns else missing + used
+        counts = {"held": held, "outside": outside, "missing": missing, "used": used}
+        told = tuple(Count(counts[c]) for c in columns)
+        rows.append(Row(f"w{wave}", f"Month {wave}", (*told, mean)))
+    heads = (*(Column(c, c) for c in columns), Column("score", "Score"))
+    return Table("waves", "c", heads, tuple(rows), totals=(Total("held", columns[1:], "columns"),))
+
+
+def course() -> LineFigure:
+    x = tuple(float(wave) for wave in WAVES)
+    n = tuple(used for _, _, used, _ in WAVES.values())
+    y = tuple(total / used for _, _, used, total in WAVES.values())
+    half = [1.959964 * 3.9 / math.sqrt(size) for size in n]
+    low = tuple(m - h for m, h in zip(y, half, strict=True))
+    high = tuple(m + h for m, h in zip(y, half, strict=True))
+    return LineFigure("course", "c", "Month", "Score", (Series("Mean", x, y, low, high, n),))
+
+
+@pytest.mark.parametrize(
+    "columns", [("held", "outside", "missing", "used"), ("held", "missing", "used")]
+)
+def test_a_mean_or_its_interval_does_not_give_back_a_hidden_number(
+    columns: tuple[str, ...],
+) -> None:
+    """1786/132: beside such a mean a count protects nothing, and another one hides."""
+    safe = disclose(document(waves_table(columns), course()), CMS)
+    table, figure = safe.blocks
+    assert isinstance(table, Table)
+    assert isinstance(figure, LineFigure)
+    (line,) = figure.series
+    assert line.n_at == ()
+    points = {round(x): i for i, x in enumerate(line.x)}
+    for row, (wave, (_, missing, used, _)) in zip(table.rows, WAVES.items(), strict=True):
+        cells_here = dict(zip((*columns, "score"), row.cells, strict=True))
+        known = {k: c.n for k, c in cells_here.items() if isinstance(c, Count)}
+        score = cells_here["score"]
+        if isinstance(score, Spread) and denominators(score.mean)[:1] == [used]:
+            known["used"] = used
+        if wave in points:
+            i = points[wave]
+            known["used"] = round(from_an_interval(3.9, line.low[i], line.high[i]))
+        assert isinstance(cells_here["missing"], Hidden)
+        assert not known.keys() >= set(columns) - {"missing"}, f"{missing} follows"
+    if "outside" in columns:  # nothing that tells is lost: another count was there to hide
+        assert all(isinstance(row.cells[-1], Spread) for row in table.rows)
+        assert len(line.x) == len(WAVES)
+
+
+def test_a_mean_over_those_observed_does_not_tell_who_is_missing() -> None:
+    """Table 1: people 400, missing < 11, and a mean of whole numbers over the other 391."""
+    rows = (
+        Row("n", "People", (Count(400),)),
+        Row("days", "Days", (Spread(5503 / 391, 6.2, 391),)),
+        Row("days.missing", "missing", (Count(9),), 1),
+        Row("age", "Age", (Spread(15801 / 400, 11.0, 400),)),
+    )
+    (safe,) = disclose(document(Table("t", "c", (Column("all", "All"),), rows)), CMS).blocks
+    assert isinstance(safe, Table)
+    days, age = safe.rows[1].cells[0], safe.rows[3].cells[0]
+    assert isinstance(days, Spread)
+    able = [n for n in range(390, 400) if abs(round(days.mean * n) / n - days.mean) <= 0.005]
+    assert len(able) >= LEAST_POSSIBLE
+    assert 391 not in denominators(days.mean)
+    assert age == rows[3].cells[0]  # all people are printed: nothing follows from the digits
+
+
+def test_hidden_counts_of_a_sum_are_together_no_small_count() -> None:
+    """393 − 342 − 41 = 10 people in two cells of "< 11"."""
+    heads = tuple(Column(k, k) for k in ("all", "observed", "a", "b", "c"))
+    row = Row("y", "Outcome", tuple(Count(n, "rows") for n in (393, 342, 4, 41, 6)))
+    total = Total("all", ("observed", "a", "b", "c"), "columns")
+    (safe,) = disclose(document(Table("m", "c", heads, (row,), totals=(total,))), CMS).blocks
+    assert isinstance(safe, Table)
+    printed = [c.n for c in safe.rows[0].cells[1:] if isinstance(c, Count)]
+    assert 393 - sum(printed) >= CMS.minimum
+    assert 342 in printed
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_no_row_or_column_leaves_a_small_remainder(seed: int) -> None:
+    draw = random.Random(seed)  # noqa: S311
+    counts = random_counts(draw)
+    table = table_of(counts, shares=draw.random() < 0.5, whole_row=True, whole_column=True)
+    (safe,) = disclose(document(table), CMS).blocks
+    assert isinstance(safe, Table)
+    lines = [[*row.cells] for row in safe.rows]
+    for line in (*lines, *(list(column) for column in zip(*lines, strict=True))):
+        *parts, whole = line
+        if not isinstance(whole, Hidden):
+            rest = whole.n - sum(c.n for c in parts if not isinstance(c, Hidden))  # type: ignore[union-attr]
+            assert rest == 0 or rest >= CMS.minimum
+
+
+# --- groups in order, totals of other blocks ----------------------------------------------
+
+
+def wilson(events: int, people: int) -> tuple[float, float, float]:
+    z2 = 1.959964**2
+    p = events / people
+    middle, width = p + z2 / (2 * people), p * (1 - p) / people + z2 / (4 * people**2)
+    half = math.sqrt(z2 * width)
+    return p, *((middle + sign * half) / (1 + z2 / people) for sign in (-1, 1))
+
+
+def counts_behind(value: float, low: float, high: float) -> tuple[int, int]:
+    """The one pair of whole numbers that has this share and these Wilson limits."""
+    pairs = ((round(value * n), n) for n in range(1, 400))
+    fits = ((k, n) for k, n in pairs if max(map(_gap, wilson(k, n), (value, low, high))) < 1e-9)
+    return next(fits)
+
+
+def _gap(a: float, b: float) -> float:
+    return abs(a - b)
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        [(12, 30), (15, 40), (9, 30), (14, 45), (40, 60)],
+        [(12, 30), (15, 40), (2, 30), (3, 45), (40, 60)],
+        [(12, 30), (15, 40), (20, 50)],
+        [(28, 30), (15, 40), (20, 50), (13, 33)],
+    ],
+)
+def test_shares_in_order_with_wilson_limits_leave_no_small_count(
+    groups: list[tuple[int, int]],
+) -> None:
+    """Share and limits give every shown count back, and all events and people are printed."""
+    drawn = [wilson(*group) for group in groups]
+    value, low, high = zip(*drawn, strict=True)
+    at = tuple(min(k, n - k) for k, n in groups)
+    figure = CaterpillarFigure("sites", "c", "Share", value, low, high, at)
+    (safe,) = disclose(document(figure), CMS).blocks
+    assert isinstance(safe, CaterpillarFigure)
+    assert safe.n_at == ()
+    shown = [counts_behind(*x) for x in zip(safe.value, safe.low, safe.high, strict=True)]
+    assert all(min(k, n - k) >= CMS.minimum for k, n in shown)
+    events = sum(k for k, _ in groups) - sum(k for k, _ in shown)
+    others = sum(n - k for k, n in groups) - sum(n - k for k, n in shown)
+    left_out = len(groups) - len(shown)
+    assert left_out != 1
+    assert not left_out or min(events, others) >= CMS.minimum
+
+
+def test_totals_a_few_apart_in_two_blocks_are_not_both_printed() -> None:
+    """310 relapses in all, 308 of them with attendance known: the two unknown would follow."""
+    rows = (
+        Row("low", "Low", (Count(170, "events"),)),
+        Row("high", "High", (Count(138, "events"),)),
+        Row("known", "Known", (Count(308, "events"),)),
+        Row("unknown", "Unknown", (Count(2, "events"),)),
+        Row("all", "All", (Count(310, "events"),)),
+    )
+    totals = (Total("known", ("low", "high")), Total("all", ("known", "unknown")))
+    table = Table("t", "c", (Column("n", "Relapses"),), rows, totals=totals)
+    hazard = Estimate("hr", "HR", 0.9, 0.8, 1.1, scale="ratio", n=400, events=308)
+    said = Paragraph((Count(310, "events"), " relapses; ", Count(308, "events"), " in the model"))
+    safe = disclose(document(table, said, estimates=(hazard,)), CMS)
+    printed = [c.n for c in cells(safe).values() if isinstance(c, Count)]
+    assert not {308, 310} <= set(printed)
+    assert safe.estimates[0].events != 308
+    body = [c.n for c in (row.cells[0] for row in safe.blocks[0].rows[:2]) if isinstance(c, Count)]  # type: ignore[union-attr]
+    assert sum(body) != 308
 
 
 # --- whole documents ---------------------------------------------------------------------

@@ -70,6 +70,32 @@ def test_parts_of_a_ratio(part: str, text: str) -> None:
     assert cell(Shown(HR, part), "prose") == text  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("scale", "value", "low", "high", "text"),
+    [
+        ("ratio", 0.9301, 0.8692, 0.9952, "0.930 [0.869, 0.995]"),
+        ("ratio", 1.31, 1.0004, 1.72, "1.3100 [1.0004, 1.7200]"),
+        ("ratio", 0.93, 0.869, 1.0004, "0.93 [0.87, 1.00]"),  # holds the null: 1.00 says so
+        ("difference", 12.31, 0.0021, 24.6, "12.310 [0.002, 24.600]"),
+        ("probability", 0.02, 0.0001, 0.07, "0.020 [0.000, 0.070]"),  # no null to miss
+    ],
+)
+def test_a_limit_short_of_the_null_is_not_printed_as_the_null(
+    scale: str, value: float, low: float, high: float, text: str
+) -> None:
+    estimate = Estimate("e", "", value, low, high, scale=scale)  # type: ignore[arg-type]
+    assert cell(Shown(estimate, "interval")) == text
+
+
+def test_one_more_digit_is_for_one_row_of_a_column() -> None:
+    near = Estimate("a", "", 0.9301, 0.8692, 0.9952, p=0.036, scale="ratio")
+    far = Estimate("b", "", 0.8892, 0.8224, 0.9612, p=0.002, scale="ratio")
+    cells = [Shown(e, "range") for e in (near, far)]
+    assert column(cells) == ["[0.869, 0.995]", "[0.82, 0.96]"]
+    risk = Estimate("rd", "", -0.09, -0.18, -0.002)
+    assert cell(Shown(risk, "per_100"), "prose") == "−9.0 (−18.0 to −0.2)"
+
+
 def test_per_100_and_open_limits() -> None:
     share = Estimate("s", "", 0.5812, 0.5012, 0.6597, scale="probability")
     assert cell(Shown(share, "per_100"), "prose") == "58 (50 to 66)"

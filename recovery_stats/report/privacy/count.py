@@ -19,8 +19,9 @@ from recovery_stats.core.document import (
 )
 from recovery_stats.core.study import Privacy
 from recovery_stats.errors import DisclosureError
+from recovery_stats.report.privacy.mean import betrayed, withhold_means
 from recovery_stats.report.privacy.sums import flow_sums, runs, table_sums
-from recovery_stats.report.privacy.suppress import Problem, Sum, exposed, protect
+from recovery_stats.report.privacy.suppress import Problem, Sum, protect, worked_out
 from recovery_stats.report.privacy.value import Value, behind, is_small, said
 from recovery_stats.report.privacy.visit import Place, cells, map_cells
 
@@ -54,7 +55,14 @@ def withhold_counts(document: Document, withheld: frozenset[Value], privacy: Pri
     small = frozenset(p for p in counts.numbers if is_small(counts.cells[p], privacy))
     telling = _Telling(withheld, frozenset(), withheld)
     linked = _where(document, counts, telling) | _nearly_all(document, counts, privacy)
-    problem = Problem(counts.numbers, counts.sums, privacy.minimum, small, linked - small)
+    problem = Problem(
+        counts.numbers,
+        counts.sums,
+        privacy.minimum,
+        small,
+        linked - small,
+        betrayed=betrayed(document),
+    )
     for _ in range(ROUNDS):
         sums = counts.sums + _sums_known(document, counts, problem)
         problem = protect(replace(problem, sums=sums))
@@ -63,8 +71,9 @@ def withhold_counts(document: Document, withheld: frozenset[Value], privacy: Pri
         if found <= problem.linked:
             break
         problem = replace(problem, linked=problem.linked | found)
-    _refuse(document, exposed(problem) & problem.small)
-    return _apply(document, counts, problem, telling)
+    _refuse(document, worked_out(problem) & problem.small)
+    safe = _apply(document, counts, problem, telling)
+    return withhold_means(document, safe, privacy)
 
 
 def _refuse(document: Document, places: Iterable[Place]) -> None:

@@ -2,8 +2,9 @@
 
 An attacker has every printed count, every sum the table implies, and the rule itself: a cell
 printed "< 11" is from 1 to 10. A hidden count is exposed when the sums fix it, either exactly
-(linear algebra) or to fewer than three possible values (interval
-propagation). One more count of its sum is then hidden, the smallest first and a whole last.
+(linear algebra) or to fewer than three possible values (interval propagation), or when the
+hidden counts of a sum are together a small count. One more count of its sum is then hidden, the
+smallest first and a whole last; a count that a mean beside it gives back protects nothing.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class Problem:
 
     small: hidden because small, printed with its bound. linked: hidden because another hidden
     count would follow from it; must not be solved either. blurred: hidden only to protect.
+    betrayed: what a mean, a deviation or an interval gives back; hidden only if nothing else can.
     """
 
     counts: Mapping[Place, int]
@@ -52,6 +54,7 @@ class Problem:
     linked: frozenset[Place] = frozenset()
     blurred: frozenset[Place] = frozenset()
     unbounded: frozenset[Place] = frozenset()
+    betrayed: frozenset[Place] = frozenset()
 
     @property
     def hidden(self) -> frozenset[Place]:
@@ -90,8 +93,24 @@ def protect(problem: Problem) -> Problem:
 
 
 def exposed(problem: Problem) -> set[Place]:
-    """The secret counts that an attacker can work out."""
+    """The secret counts that an attacker can work out, alone or a few together."""
+    return worked_out(problem) | _scanty(problem)
+
+
+def worked_out(problem: Problem) -> set[Place]:
+    """The secret counts that have one possible value, or nearly."""
     return (_solved(problem) | _squeezed(problem)) & problem.secret
+
+
+def _scanty(problem: Problem) -> set[Place]:
+    """The secret counts of sums whose hidden parts are known to be a small number together."""
+    found: set[Place] = set()
+    for s in problem.known:
+        hidden = problem.hidden.intersection(s.parts)
+        if s.counted and s.whole not in problem.hidden:
+            together = sum(problem.counts[p] for p in hidden)
+            found |= hidden if 0 < together < problem.minimum else set()
+    return found & problem.secret
 
 
 def _around(problem: Problem, found: set[Place]) -> frozenset[Place]:
@@ -114,13 +133,14 @@ def _weakest(problem: Problem, found: set[Place], spent: set[Sum]) -> Sum | None
 def _partners(problem: Problem, s: Sum) -> frozenset[Place]:
     """What to hide in `s`: the smallest visible part, else the whole unless it is known anyway.
 
-    A part that is zero comes next; last, the total wherever it is printed.
+    A part that is zero comes next, then what is betrayed; last, the total wherever it is printed.
     """
     known = any(set(t.parts) == set(s.parts) and t.whole is None for t in problem.known)
     whole = [s.whole] if s.whole is not None and not known else []
     parts = [p for p in s.parts if problem.counts[p] > 0]
     zeros = [p for p in s.parts if problem.counts[p] == 0]
-    for candidates in (parts, whole, zeros):
+    steadfast = [[p for p in group if p not in problem.betrayed] for group in (parts, whole)]
+    for candidates in (*steadfast, zeros, parts, whole):
         if visible := [p for p in candidates if p not in problem.hidden]:
             return frozenset({min(visible, key=lambda p: (problem.counts[p], p))})
     return frozenset(s.printed) - problem.hidden
