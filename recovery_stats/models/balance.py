@@ -21,7 +21,6 @@ from recovery_stats.models.formula import quote
 
 Array = NDArray[np.floating[Any]]
 ALIKE = 0.1  # Austin 2009
-SPREAD_ALIKE = (0.5, 2.0)  # Rubin 2001
 
 
 @dataclass(frozen=True, slots=True)

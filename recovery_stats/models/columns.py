@@ -46,7 +46,6 @@ class Columns:
 
     frame: pd.DataFrame
     codebook: Codebook = Codebook()
-    first_row: int = 1
     _numbers: dict[str, Array] = field(default_factory=dict)
     _keys: dict[str, Any] = field(default_factory=dict)
 

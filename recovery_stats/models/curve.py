@@ -12,7 +12,7 @@ from scipy.stats import norm
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.document import Series
 from recovery_stats.engines import curves
-from recovery_stats.engines.curves import Interval, LifeTable, Survival
+from recovery_stats.engines.curves import Interval, Survival
 from recovery_stats.errors import NotEstimable, UsageError
 from recovery_stats.models.columns import Array
 from recovery_stats.models.formula import Formula
@@ -162,11 +162,6 @@ class Curves:
             ignore_index=True,
         )
 
-    def n_at_risk(self, times: Sequence[float]) -> pd.DataFrame:
-        """Number at risk just before each time, one row a group."""
-        columns = {f"{t:g}": [_at_risk(c.table, float(t)) for c in self.fitted] for t in times}
-        return pd.DataFrame(columns, index=pd.Index(self.levels, name="group"))
-
     def series(self) -> tuple[Series, ...]:
         """The curves as a figure takes them, from time 0."""
         return tuple(
@@ -180,10 +175,3 @@ class Curves:
             for name, c in zip(self.levels, self.fitted, strict=True)
         ]
         return f"<Kaplan-Meier: {'; '.join(parts)}>"
-
-
-def _at_risk(table: LifeTable, t: float) -> float:
-    """At risk at t: whoever is under observation at the first time >= t, or entered before t."""
-    later = table.time[table.exit] >= t
-    entered = table.entry <= np.searchsorted(table.time, t, side="left")
-    return float(table.weight[later & entered].sum())

@@ -10,14 +10,12 @@ from recovery_stats.core.document import (
     CaterpillarFigure,
     Cell,
     Column,
-    Count,
     CurveFigure,
     Figure,
     ForestFigure,
     LineFigure,
     LoveFigure,
     Quantity,
-    Ref,
     Row,
     Series,
     Shown,
@@ -205,13 +203,3 @@ def _caterpillar(figure: CaterpillarFigure) -> str:
         f"{count(len(figure.value))} groups in order of {figure.x_label}, "
         f"from {plain(figure.value[0])} to {plain(figure.value[-1])}, with intervals."
     )
-
-
-def unresolved(figure: ForestFigure) -> list[str]:
-    """Names that compose() has not yet filled; empty in a composed document."""
-    return [row.name for row in figure.rows if isinstance(row, Ref)]
-
-
-def shares_risk(figure: CurveFigure) -> bool:
-    """Whether any number at risk remains to be printed."""
-    return any(isinstance(c, Count) for _, cells in risk_rows(figure) for c in cells)

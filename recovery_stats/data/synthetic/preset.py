@@ -73,11 +73,6 @@ class Preset:
     sites: int | None = None
     houses: int | None = None
 
-    @property
-    def has_frailty(self) -> bool:
-        """Whether relapse differs between people for reasons no column holds."""
-        return any((self.sd_site, self.sd_house, self.sd_frailty, self.b_display))
-
 
 NONE = Slopes(0.0, 0.0)
 PLAIN = Preset(
