@@ -33,3 +33,20 @@ def test_they_are_regenerated_without_drift() -> None:
 def test_they_are_of_the_synthetic_study() -> None:
     for page in REPORTS.glob("*.html"):
         assert "SYNTHETIC" in page.read_text(encoding="utf-8")
+
+
+REAL = ROOT.parent / "shared" / "data"
+
+
+@pytest.mark.skipif(not REAL.exists(), reason="the real data are not beside the project")
+@pytest.mark.parametrize("study", ["ctn0094", "ctn0051", "uis"])
+def test_reports_of_real_data_are_regenerated_without_drift(study: str) -> None:
+    folder = ROOT / "tests" / "studies" / study
+    command = [
+        sys.executable, "-m", "recovery_stats", "check", str(folder / "study.toml"),
+        "--allow-outside", "-o", str(folder / "reports"),
+    ]  # fmt: skip
+    found = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    assert found.returncode == 0, found.stdout + found.stderr
