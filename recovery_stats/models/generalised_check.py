@@ -22,7 +22,7 @@ from recovery_stats.engines.glmm_family import (
 from recovery_stats.engines.glmm_population import REACH, STEP
 from recovery_stats.engines.linalg import Array
 from recovery_stats.engines.lmm_groups import RandomFactor
-from recovery_stats.models.mixed_check import FEW_GROUPS, left_out, rows_lost
+from recovery_stats.models.mixed_check import FEW_GROUPS, boundary, left_out, rows_lost
 
 Factors = Sequence[RandomFactor]
 EXCESS = 1.2  # a ratio of observed to expected from which it matters
@@ -49,17 +49,9 @@ def examine(
 
 def _singular(factors: Factors, fit: GlmmFit) -> list[Check]:
     found = []
-    for factor, psi, rank in zip(factors, fit.psi, fit.rank, strict=True):
-        if rank == factor.q:
-            continue
-        zero = [e for e, v in zip(factor.effects, np.diag(psi), strict=True) if v == 0]
-        what = (
-            f"the variance of {', '.join(zero)} is estimated as exactly zero"
-            if zero
-            else "the random effects are estimated as perfectly correlated"
-        )
-        words = f"For {factor.name}, {what}. The estimate stands; the data show no more."
-        found.append(Check("singular", "caution", (words,), factor.name))
+    for name, what in boundary(factors, fit.psi, fit.rank):
+        words = f"For {name}, {what}. The estimate stands; the data show no more."
+        found.append(Check("singular", "caution", (words,), name))
     return found or [Check("singular", "ok", ("No variance is estimated at its boundary.",))]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from scipy.stats import spearmanr
@@ -40,28 +40,37 @@ def examine(
     )
 
 
-def _singular(factors: Factors, fit: LmmFit) -> list[Check]:
-    found = []
-    for factor, psi, rank in zip(factors, fit.psi, fit.rank, strict=True):
-        if rank == factor.q:
+def boundary(
+    factors: Factors, psi: Sequence[Array], rank: Sequence[int]
+) -> Iterator[tuple[str, str]]:
+    """The factors whose covariance lies on its boundary: their name, and in words where."""
+    for factor, covariance, r in zip(factors, psi, rank, strict=True):
+        if r == factor.q:
             continue
-        zero = [e for e, v in zip(factor.effects, np.diag(psi), strict=True) if v == 0]
-        what = (
-            f"the variance of {', '.join(zero)} is estimated as exactly zero"
-            if zero
-            else "the random effects are estimated as perfectly correlated"
+        zero = [e for e, v in zip(factor.effects, np.diag(covariance), strict=True) if v == 0]
+        yield (
+            factor.name,
+            (
+                f"the variance of {', '.join(zero)} is estimated as exactly zero"
+                if zero
+                else "the random effects are estimated as perfectly correlated"
+            ),
         )
-        found.append(
-            Check(
-                "singular",
-                "caution",
-                (
-                    f"For {factor.name}, {what}. The estimate stands; the model asks more of these "
-                    "data than they show, and degrees of freedom leave this direction out.",
-                ),
-                factor.name,
-            )
+
+
+def _singular(factors: Factors, fit: LmmFit) -> list[Check]:
+    found = [
+        Check(
+            "singular",
+            "caution",
+            (
+                f"For {name}, {what}. The estimate stands; the model asks more of these "
+                "data than they show, and degrees of freedom leave this direction out.",
+            ),
+            name,
         )
+        for name, what in boundary(factors, fit.psi, fit.rank)
+    ]
     return found or [Check("singular", "ok", ("No variance is estimated at its boundary.",))]
 
 
