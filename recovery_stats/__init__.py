@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         cox,
         cumulative_incidence,
         fine_gray,
+        gray_test,
         kaplan_meier,
         logrank,
     )
@@ -43,6 +44,7 @@ _HOME = {
     "cumulative_incidence": "recovery_stats.models.survival",
     "fine_gray": "recovery_stats.models.survival",
     "glmm": "recovery_stats.models.generalised",
+    "gray_test": "recovery_stats.models.survival",
     "kaplan_meier": "recovery_stats.models.survival",
     "lmm": "recovery_stats.models.mixed",
     "logrank": "recovery_stats.models.survival",
@@ -60,6 +62,7 @@ __all__ = [
     "cumulative_incidence",
     "fine_gray",
     "glmm",
+    "gray_test",
     "kaplan_meier",
     "lmm",
     "logrank",

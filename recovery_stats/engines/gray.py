@@ -21,6 +21,7 @@ import numpy as np
 from scipy.stats import chi2
 
 from recovery_stats.engines.curves import LifeTable, chi_squared
+from recovery_stats.engines.incidence_error import thinning
 from recovery_stats.engines.risk_set import Array
 from recovery_stats.errors import NotEstimable
 
@@ -57,18 +58,20 @@ class _Counts:
         return cls(Y, d, e)
 
 
-def gray(tables: Sequence[LifeTable], cause: int, *, rho: float = 0.0) -> Gray:
-    """Compare the incidence of `cause` (from 1) among G >= 2 groups counted by `tabulate`.
+def gray(strata: Sequence[Sequence[LifeTable]], cause: int, *, rho: float = 0.0) -> Gray:
+    """Compare the incidence of `cause` (from 1) among G >= 2 groups, within strata.
 
-    Raises NotEstimable with one group, with late entries or weights, or where no event of the
-    cause happened while two groups were at risk.
+    strata: for each, the tables of its G groups, counted by `tabulate` (empty ones too). Scores
+    and variances are summed over strata. Raises NotEstimable with one group, with late entries
+    or weights, or where no event of the cause happened while two groups were at risk.
     """
-    if len(tables) < 2:
+    tables = [t for stratum in strata for t in stratum]
+    if any(len(stratum) < 2 for stratum in strata):
         raise NotEstimable("Gray's test compares at least two groups; there is one.")
     if any(t.entry.any() or np.any(t.weight != 1) for t in tables):
         raise NotEstimable("Gray's test is for people observed from the start, without weights.")
-    counts = _Counts.of(tables, cause)
-    score, variance = _score_and_variance(counts, rho)
+    parts = [_score_and_variance(_Counts.of(stratum, cause), rho) for stratum in strata]
+    score, variance = (np.sum([p[i] for p in parts], axis=0) for i in (0, 1))
     statistic, df = chi_squared(score, variance)
     return Gray(score, variance, statistic, df, float(chi2.sf(statistic, df)))
 
@@ -86,8 +89,8 @@ def _score_and_variance(counts: _Counts, rho: float) -> tuple[Array, Array]:
     common = np.cumsum(step)
     weight = (1 - (common - step)) ** rho
     score = (weight * (d - events * _ratio(R, R.sum(axis=0)))).sum(axis=1)
-    expected = _thinned(events, before * h.sum(axis=0)) * _ratio(step, h)
-    others = _thinned(e, Y) * e * _ratio(before, Y) ** 2
+    expected = thinning(events, before * h.sum(axis=0)) * _ratio(step, h)
+    others = thinning(e, Y) * e * _ratio(before, Y) ** 2
     variance = np.zeros((G, G))
     for k in range(G):
         a = weight * h[k] * ((np.arange(G) == k)[:, None] - _ratio(h, h.sum(axis=0)))
@@ -103,11 +106,6 @@ def _ratio(a: Array, b: Array) -> Array:
     return np.asarray(
         np.divide(a, b, out=np.zeros(np.broadcast_shapes(a.shape, b.shape)), where=b > 0)
     )
-
-
-def _thinned(d: Array, n: Array) -> Array:
-    """The factor that d tied events among n leave of the binomial variance."""
-    return np.where((d > 1) & (n > 1), 1 - (d - 1) / np.maximum(n - 1, 1e-300), 1.0)
 
 
 def _after(values: Array) -> Array:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,8 @@ from scipy.stats import norm
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.document import Series
 from recovery_stats.engines import curves, gray
-from recovery_stats.engines.curves import Incidence, Interval
+from recovery_stats.engines.curves import Incidence, Interval, LifeTable
+from recovery_stats.engines.incidence_error import martingale_variance
 from recovery_stats.errors import NotEstimable, UsageError, unknown
 from recovery_stats.models.columns import Array
 from recovery_stats.models.formula import Formula
@@ -27,6 +29,8 @@ from recovery_stats.models.life_table import (
 )
 from recovery_stats.models.observation import name_causes, observe
 
+Errors = Literal["jackknife", "martingale"]
+
 
 def cumulative_incidence(
     formula: Formula | str,
@@ -36,13 +40,18 @@ def cumulative_incidence(
     *,
     weights: str | None = None,
     person: str | None = None,
+    errors: Errors = "jackknife",
 ) -> IncidenceCurves:
     """Probability of each cause in the presence of the others: `Surv(time, cause) ~ group`.
 
-    cause: 0 censored, 1, 2, … the events; value labels name them. Aalen-Johansen with
-    infinitesimal jackknife errors.
+    cause: 0 censored, 1, 2, … the events; value labels name them. Aalen-Johansen. errors:
+    "jackknife" (infinitesimal, as R's survival) or "martingale" (as cmprsk; without weights).
     """
     know_interval(conf_type)
+    if errors not in get_args(Errors):
+        raise UsageError(unknown("kind of errors", errors, get_args(Errors)))
+    if errors == "martingale" and weights is not None:
+        raise UsageError("errors='martingale' are for rows without weights; use 'jackknife'.")
     seen = observe(
         only_times(formula, "cumulative_incidence"),
         data,
@@ -57,11 +66,17 @@ def cumulative_incidence(
     if not J:
         raise NotEstimable("No event of any cause was observed.")
     fitted = tuple(
-        curves.cumulative_incidence(count_table(seen, groups.codes == g, J))
-        for g in range(groups.size)
+        _estimate(count_table(seen, groups.codes == g, J), errors) for g in range(groups.size)
     )
     names = name_causes(formula, data, J)
     return IncidenceCurves(groups.name, groups.levels, names, fitted, conf_type, level)
+
+
+def _estimate(table: LifeTable, errors: Errors) -> Incidence:
+    found = curves.cumulative_incidence(table)
+    if errors == "jackknife":
+        return found
+    return replace(found, std_error=np.sqrt(np.maximum(martingale_variance(table), 0.0)))
 
 
 @dataclass(frozen=True)
@@ -154,7 +169,7 @@ class IncidenceCurves:
         NotEstimable with one group, late entries or weights.
         """
         tables = [curve.table for curve in self.fitted]
-        tests = tuple(gray.gray(tables, j + 1, rho=rho) for j in range(len(self.causes)))
+        tests = tuple(gray.gray([tables], j + 1, rho=rho) for j in range(len(self.causes)))
         return GrayTest(self.group, self.levels, self.causes, tests)
 
     def __repr__(self) -> str:

@@ -4,6 +4,7 @@ from recovery_stats.models.competing import FineGrayFit, fine_gray
 from recovery_stats.models.curve import Curves, kaplan_meier
 from recovery_stats.models.firth import FirthFit
 from recovery_stats.models.frailty import FrailtyFit
+from recovery_stats.models.gray_test import gray_test
 from recovery_stats.models.group_test import LogRankTest, logrank
 from recovery_stats.models.hazard import CoxFit, cox
 from recovery_stats.models.incidence import GrayTest, IncidenceCurves, cumulative_incidence
@@ -20,6 +21,7 @@ __all__ = [
     "cox",
     "cumulative_incidence",
     "fine_gray",
+    "gray_test",
     "kaplan_meier",
     "logrank",
 ]

@@ -256,6 +256,7 @@ def competing(case: Case) -> Values:
     right = " + ".join(map(quote, groups)) or "1"
     left = f"Surv({quote(str(case.model['time']))}, {quote(column[1] if column else '')})"
     fit = cumulative_incidence(f"{left} ~ {right}", case.frame)
+    martingale = cumulative_incidence(f"{left} ~ {right}", case.frame, errors="martingale")
     times = _times(case, fit.tidy()["time"])
     values: Values = {}
     for label, row in _labelled(fit.at(times), groups):
@@ -263,12 +264,18 @@ def competing(case: Case) -> Values:
         values[f"cif_{word}[{label}|{at}]"] = row.estimate
         values[f"se_{word}[{label}|{at}]"] = row.std_error
         values[f"cmprsk_est[{row.group if groups else 1} {row.cause}|{at}]"] = row.estimate
-    return values | where_offered(lambda: _gray(fit, named) if groups else {})
+    for row in martingale.at(times).itertuples():
+        key = f"[{row.group if groups else 1} {row.cause}|{number(row.time)}]"
+        values[f"cmprsk_var{key}"] = row.std_error**2
+    strata = case.option("strata")
+    within = f"{right} + strata({quote(str(strata))})" if strata else right
+    tested = f"{left} ~ {within}"
+    return values | where_offered(lambda: _gray(tested, case, named) if groups else {})
 
 
-def _gray(fit: Any, named: Mapping[int, str]) -> Values:
+def _gray(formula: str, case: Case, named: Mapping[int, str]) -> Values:
     values: Values = {}
-    for row in fit.gray_test().tidy().itertuples() if hasattr(fit, "gray_test") else ():
+    for row in rs.gray_test(formula, case.frame).tidy().itertuples():
         word = _key_of(str(row.cause), named)
         values |= {f"gray_{word}": row.statistic, f"gray_{word}_p": row.p_value}
     return values

@@ -244,7 +244,7 @@ def test_one_cause_alone_has_the_scores_of_the_log_rank_test() -> None:
     data = draw(20, 400)
     data["cause"] = np.minimum(data["cause"], 1)
     group = np.arange(400) % 3
-    test, plain = gray(tables(data, group), 1), curves.logrank(data["stop"], data["cause"], group)
+    test, plain = gray([tables(data, group)], 1), curves.logrank(data["stop"], data["cause"], group)
     np.testing.assert_allclose(test.score, plain.observed - plain.expected, atol=CLOSED_FORM)
     assert test.df == plain.df == 2
 
@@ -252,7 +252,9 @@ def test_one_cause_alone_has_the_scores_of_the_log_rank_test() -> None:
 def test_the_order_of_groups_is_of_no_account() -> None:
     data = draw(21, 200)
     group = np.arange(200) % 3
-    found = [gray([tables(data, group)[g] for g in p], 2, rho=0.5) for p in permutations(range(3))]
+    found = [
+        gray([[tables(data, group)[g] for g in p]], 2, rho=0.5) for p in permutations(range(3))
+    ]
     for other in found[1:]:
         assert other.statistic == pytest.approx(found[0].statistic, rel=CLOSED_FORM)
     np.testing.assert_allclose(found[0].variance.sum(axis=0), 0, atol=CLOSED_FORM)
@@ -269,7 +271,7 @@ def test_gray_keeps_its_level_and_the_variance_of_its_scores(rho: float) -> None
         group = np.arange(120) % 2
         end = rng.exponential(np.where(group == 1, 1.0, 4.0))
         data = {"stop": np.minimum(time, end), "cause": np.where(time > end, 0, cause)}
-        test = gray(tables(data, group), 1, rho=rho)
+        test = gray([tables(data, group)], 1, rho=rho)
         statistics.append(test.p < 0.05)
         ratio.append((test.score[0] ** 2, test.variance[0, 0]))
     slack = MONTE_CARLO_SES * np.sqrt(0.05 * 0.95 / 1000)
@@ -282,7 +284,7 @@ def test_gray_refuses_what_it_was_not_made_for() -> None:
     data = draw(23)
     group = np.arange(70) % 2
     with pytest.raises(NotEstimable, match="at least two groups"):
-        gray(tables(data, group)[:1], 1)
+        gray([tables(data, group)[:1]], 1)
     late = curves.tabulate(data["stop"], data["cause"], start=data["stop"] - 0.5, causes=2)
     with pytest.raises(NotEstimable, match="from the start"):
-        gray([late, late], 1)
+        gray([[late, late]], 1)
