@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from recovery_stats.models.generalised import glmm
     from recovery_stats.models.mixed import lmm
     from recovery_stats.models.survival import (
+        concordance,
         cox,
         cumulative_incidence,
         fine_gray,
@@ -40,6 +41,7 @@ _HOME = {
     "Result": "recovery_stats.study.workflow",
     "Study": "recovery_stats.core.study",
     "answer": "recovery_stats.study.workflow",
+    "concordance": "recovery_stats.models.survival",
     "cox": "recovery_stats.models.survival",
     "cumulative_incidence": "recovery_stats.models.survival",
     "fine_gray": "recovery_stats.models.survival",
@@ -58,6 +60,7 @@ __all__ = [
     "Result",
     "Study",
     "answer",
+    "concordance",
     "cox",
     "cumulative_incidence",
     "fine_gray",

@@ -3,36 +3,51 @@
 A pair is comparable when one row has the event at t and the other is at risk at t and outlives
 t; it is concordant when the one with the event has the higher predictor. C = (concordant +
 half the pairs tied on the predictor) / comparable. The standard error is the infinitesimal
-jackknife, summed by cluster.
+jackknife, summed by cluster. Pairs may count by the time of their event, with n at risk, S
+survival and G the probability of being uncensored just before it:
+
+    n       all alike (Harrell)          S      S(t) / n
+    n/G2    1 / G² (Uno): the limit does not depend on the censoring
+    S/G     S / (G n)                    I      1 / n
 
 Each row needs the weight of its partners with a lower, an equal and a higher predictor: a rank
 query on a range of rows ordered by time, answered for all rows at once by a wavelet matrix.
 
-Source: Harrell et al. 1982; Therneau & Watson 2015; Claude, Navarro & Ordóñez 2015 (the matrix).
+Source: Harrell et al. 1982; Uno et al. 2011; Therneau & Watson 2015; Claude, Navarro & Ordóñez 2015 (the matrix).
 Checked: all pairs by brute force; R survival 3.5 (counts exactly).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recovery_stats.engines import curves
 from recovery_stats.engines.risk_set import Array, Ints, merge_close
 from recovery_stats.errors import NotEstimable
 
+TimeWeight = Literal["n", "S", "S/G", "n/G2", "I"]
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Concordance:
-    """C and its standard error, with the weight of the pairs of each kind."""
+    """C and its standard error, with the weight of the pairs of each kind.
+
+    tied_y: both have the event at one time; tied_xy: and the same predictor. Neither counts in C.
+    influence (n,) or by cluster: what each adds to C, whose squares sum to the variance.
+    """
 
     estimate: float
     std_error: float
     concordant: float
     discordant: float
     tied_x: float
+    tied_y: float
+    tied_xy: float
+    influence: Array
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,6 +101,7 @@ def concordance(
     strata: Ints | None = None,
     weights: Array | None = None,
     cluster: Ints | None = None,
+    count_by: TimeWeight = "n",
 ) -> Concordance:
     """Concordance of x (n,), higher meaning earlier event, within strata.
 
@@ -99,7 +115,11 @@ def concordance(
     weight = np.ones(len(x)) if weights is None else weights
     stratum = np.zeros(len(x), np.int64) if strata is None else strata
     rank = np.unique(x, return_inverse=True)[1]
-    pairs = _Pairs.of(stop, event != 0, start, stratum, rank, weight)
+    died = event != 0
+    pairs = _Pairs.of(stop, died, start, stratum, rank, weight)
+    if count_by != "n":
+        counts = _time_weight(stop, died, start, stratum, weight, count_by)
+        pairs = replace(pairs, counts=counts)
     lower, equal, higher = pairs.as_event()
     over, same, under = pairs.as_partner()
     concordant = float(weight @ lower)
@@ -113,15 +133,80 @@ def concordance(
     influence = weight * (wins - C * involved) / comparable
     if cluster is not None:
         influence = np.bincount(cluster, influence).astype(float)
-    return Concordance(C, float(np.sqrt(influence @ influence)), concordant, discordant, tied)
+    std_error = float(np.sqrt(influence @ influence))
+    both, same_x = _tied_events(died, weight, stratum, stop, rank)
+    return Concordance(C, std_error, concordant, discordant, tied, both - same_x, same_x, influence)
+
+
+def _tied_events(
+    died: NDArray[np.bool_], weight: Array, stratum: Ints, stop: Array, rank: Ints
+) -> tuple[float, float]:
+    """Weight of pairs of events at one time of one stratum, and of those with the same rank."""
+    when = np.unique(stop[died], return_inverse=True)[1]
+    when = stratum[died] * (len(when) + 1) + when
+    time = np.unique(when, return_inverse=True)[1]
+    alike = np.unique(np.column_stack([when, rank[died]]), axis=0, return_inverse=True)[1]
+    w = weight[died]
+    squares = float(w @ w)
+    found = [float((np.bincount(of.reshape(-1), w) ** 2).sum()) for of in (time, alike)]
+    return (found[0] - squares) / 2, (found[1] - squares) / 2
+
+
+def _time_weight(
+    stop: Array,
+    died: NDArray[np.bool_],
+    start: Array | None,
+    stratum: Ints,
+    weight: Array,
+    kind: TimeWeight,
+) -> Array:
+    """How much the pairs of each row's event count (n,), by the curves of its stratum."""
+    if start is not None and "G" in kind:
+        raise NotEstimable(
+            f"Pairs counted by {kind!r} need the distribution of censoring, which late entry hides."
+        )
+    out = np.ones(len(stop))
+    for s in np.unique(stratum):
+        rows = np.flatnonzero(stratum == s)
+        began = None if start is None else start[rows]
+        out[rows] = _weights_in(stop[rows], died[rows], began, weight[rows], kind)
+    return out
+
+
+def _weights_in(
+    stop: Array, died: NDArray[np.bool_], start: Array | None, weight: Array, kind: TimeWeight
+) -> Array:
+    table = curves.tabulate(stop, died.astype(int), start=start, weights=weight)
+    at, n = table.exit, table.n_risk
+    survival = _just_before(curves.kaplan_meier(table).estimate)
+    # at one time events come before censorings, so those with the event were not at risk of it
+    free = n - table.n_event
+    with np.errstate(divide="ignore", invalid="ignore"):
+        uncensored = _just_before(np.cumprod(np.where(free > 0, 1 - table.n_censor / free, 1.0)))
+        values = {
+            "n": np.ones(len(n)),
+            "S": survival / n,
+            "S/G": survival / (uncensored * n),
+            "n/G2": 1 / uncensored**2,
+            "I": 1 / n,
+        }[kind]
+    return np.where(died, values[at], 1.0)
+
+
+def _just_before(curve: Array) -> Array:
+    return np.concatenate(([1.0], curve[:-1]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Pairs:
-    """Positions in time order: what a row meets as the one with the event, and as partner."""
+    """Positions in time order: what a row meets as the one with the event, and as partner.
+
+    counts (n,): how much the pairs of a row's event count.
+    """
 
     rank: Ints
     weight: Array
+    counts: Array | None
     died: NDArray[np.bool_]
     leave: tuple[Ints, Ints, Ints]
     come: tuple[Ints, Ints, Ints] | None
@@ -158,7 +243,7 @@ class _Pairs:
         events = order[died[order]]
         first = np.searchsorted(moment[events], entry, side="right")
         last = np.searchsorted(moment[events], moment, side="left")
-        return cls(rank, weight, died, (order, low, high), come, (events, first, last))
+        return cls(rank, weight, None, died, (order, low, high), come, (events, first, last))
 
     def as_event(self) -> tuple[Array, Array, Array]:
         """Weight of partners with lower, equal, higher predictor, of each row with the event."""
@@ -166,19 +251,34 @@ class _Pairs:
         parts = self._three(order, low, high, self.died)
         if self.come is not None:
             parts = parts - self._three(*self.come, self.died)
+        if self.counts is not None:
+            parts = parts * self.counts
         return parts[0], parts[1], parts[2]
 
     def as_partner(self) -> tuple[Array, Array, Array]:
         """Weight of events met at risk, with a higher (concordant), equal, lower predictor."""
         events, first, last = self.deaths
+        everyone = np.ones(len(self.rank), dtype=bool)
         lower, equal, higher = self._three(
-            events, first, np.maximum(first, last), np.ones(len(self.rank), dtype=bool)
+            events, first, np.maximum(first, last), everyone, self._event_weight
         )
         return higher, equal, lower
 
-    def _three(self, order: Ints, low: Ints, high: Ints, asked: NDArray[np.bool_]) -> Array:
+    @property
+    def _event_weight(self) -> Array:
+        return self.weight if self.counts is None else self.weight * self.counts
+
+    def _three(
+        self,
+        order: Ints,
+        low: Ints,
+        high: Ints,
+        asked: NDArray[np.bool_],
+        weight: Array | None = None,
+    ) -> Array:
+        weight = self.weight if weight is None else weight
         out = np.zeros((3, len(self.rank)))
-        matrix = WaveletMatrix.of(self.rank[order], self.weight[order])
+        matrix = WaveletMatrix.of(self.rank[order], weight[order])
         a, b, rank = low[asked], high[asked], self.rank[asked]
         everyone = matrix.given[b] - matrix.given[a]
         below = matrix.below(a, b, rank)

@@ -1,6 +1,7 @@
 """Time to relapse: hazard ratios, curves and tests from a formula."""
 
 from recovery_stats.models.competing import FineGrayFit, fine_gray
+from recovery_stats.models.concordance import ConcordanceTable, concordance
 from recovery_stats.models.curve import Curves, kaplan_meier
 from recovery_stats.models.firth import FirthFit
 from recovery_stats.models.frailty import FrailtyFit
@@ -10,6 +11,7 @@ from recovery_stats.models.hazard import CoxFit, cox
 from recovery_stats.models.incidence import GrayTest, IncidenceCurves, cumulative_incidence
 
 __all__ = [
+    "ConcordanceTable",
     "CoxFit",
     "Curves",
     "FineGrayFit",
@@ -18,6 +20,7 @@ __all__ = [
     "GrayTest",
     "IncidenceCurves",
     "LogRankTest",
+    "concordance",
     "cox",
     "cumulative_incidence",
     "fine_gray",

@@ -14,9 +14,7 @@ from scipy.stats import norm
 
 import recovery_stats as rs
 from recovery_stats.engines import frailty as engine
-from recovery_stats.engines.concordance import concordance
 from recovery_stats.engines.cox_residual import Transform
-from recovery_stats.models.observation import observe
 from recovery_stats.models.survival import CoxFit, FrailtyFit, cumulative_incidence
 from recovery_stats.models.token import quote
 
@@ -25,6 +23,8 @@ from .naming import Names, number
 
 TRANSFORMS = get_args(Transform)
 QUARTILES = (0.25, 0.5, 0.75)
+NUMBERS = {"two": 2, "three": 3, "four": 4, "five": 5}
+PAIRS = ("concordant", "discordant", "tied_x", "tied_y", "tied_xy")
 FINEST = 4_000  # whole units of time at which a curve is read; more are thinned to event times
 # What the cases call a cause that their models name in another word.
 KEY_OF_CAUSE = {"progression": "pcm"}
@@ -230,14 +230,18 @@ def tests(case: Case) -> Values:
         formula = case.survival([quote(first), f"strata({quote(str(strata))})"])
         found = rs.logrank(formula, case.frame).tidy().iloc[0]
         values |= {"logrank_strat": found["statistic"], "logrank_strat_p": found["p_value"]}
-    # Of a second group the model does not say which of its levels are compared.
-    return values if not others or "subset" not in case.model else values | _others(case, others)
+    return values | _others(case, others)
 
 
 def _others(case: Case, groups: Iterable[str]) -> Values:
+    """Tests of further groups: of as many levels, from the lowest, as the case says."""
     values: Values = {}
+    said = re.search(rf"({'|'.join(NUMBERS)})-group", case.description.lower())
     for group in groups:
-        found = rs.logrank(case.survival([quote(group)]), case.frame).tidy().iloc[0]
+        levels = case.frame[group].dropna().unique()
+        kept = sorted(levels)[: NUMBERS[said[1]]] if said else levels
+        rows = case.frame[case.frame[group].isin(kept)]
+        found = rs.logrank(case.survival([quote(group)]), rows).tidy().iloc[0]
         key = f"logrank_{short(group)}"
         values |= {key: found["statistic"], f"{key}_p": found["p_value"]}
     return values
@@ -299,14 +303,22 @@ def markers(case: Case) -> Values:
     columns = [asked] if isinstance(asked, str) else asked
     whole = case.frame.dropna(axis=1).select_dtypes("number").columns
     columns = columns or [c for c in whole if c not in used]
+    until = re.search(r"truncated at (\d+(?:\.\d+)?)", case.description)
     values: Values = {}
+    settled = False
     for column in columns:
-        seen = observe(case.survival(), case.frame, what="concordance", complete=(column,))
-        x = case.frame[column].to_numpy(float)[seen.design.kept]
-        found = concordance(x, seen.stop, seen.cause, start=seen.start)
-        key = f"c_{short(column, columns)}"
-        values[key] = max(found.estimate, 1 - found.estimate)
-        values[f"{key}_se"] = found.std_error
+        ask = partial(rs.concordance, case.survival([quote(column)]), case.frame)
+        row = ask().tidy().iloc[0]
+        upside_down = row["estimate"] < 0.5
+        row = ask(reverse=upside_down).tidy().iloc[0]
+        name = short(column, columns)
+        values |= {f"c_{name}": row["estimate"], f"c_{name}_se": row["std_error"]}
+        # one set of counts, as R prints it: of a marker that it takes as it is
+        if "concordant" not in values or not (upside_down or settled):
+            values |= {kind: row[kind] for kind in PAIRS}
+            settled = not upside_down
+        uno = ask(reverse=upside_down, count_by="n/G2", until=float(until[1]) if until else None)
+        values[f"uno_{name}"] = uno.tidy()["estimate"].iloc[0]
     return values
 
 

@@ -491,3 +491,25 @@ def test_concordance_by_all_pairs(entry: bool) -> None:
     influence = (wins.sum(axis=0) + wins.sum(axis=1)) / total.sum()
     assert found.estimate == pytest.approx(C, rel=CLOSED_FORM)
     assert found.std_error == pytest.approx(np.sqrt(influence @ influence), rel=CLOSED_FORM)
+
+
+def test_pairs_of_events_at_one_time_are_counted_apart() -> None:
+    stop = np.array([3.0, 3, 3, 3, 5])
+    event = np.array([1, 1, 1, 0, 1])
+    x = np.array([1.0, 1, 2, 2, 0])
+    found = concordance_engine.concordance(x, stop, event, weights=np.array([1.0, 2, 3, 1, 1]))
+    assert (found.tied_y, found.tied_xy) == (9, 2)
+
+
+def test_pairs_count_by_the_time_of_their_event() -> None:
+    """Four people: events at 1 and 3, censored at 2 and 4; G is 1 at 1 and 2/3 at 3."""
+    stop, event = np.array([1.0, 2, 3, 4]), np.array([1, 0, 1, 0])
+    x = np.array([3.0, 9, 1, 2])  # the first event beats 1 and 2, loses to 9; the second loses to 2
+
+    def share(kind: concordance_engine.TimeWeight) -> float:
+        return concordance_engine.concordance(x, stop, event, count_by=kind).estimate
+
+    assert share("n") == pytest.approx(2 / 4)
+    assert share("I") == pytest.approx((2 / 4) / (3 / 4 + 1 / 2))
+    assert share("S") == pytest.approx((2 / 4) / (3 / 4 + 3 / 4 / 2))
+    assert share("n/G2") == pytest.approx(2 / (3 + 9 / 4))
