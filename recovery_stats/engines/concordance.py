@@ -13,7 +13,8 @@ survival and G the probability of being uncensored just before it:
 Each row needs the weight of its partners with a lower, an equal and a higher predictor: a rank
 query on a range of rows ordered by time, answered for all rows at once by a wavelet matrix.
 
-Source: Harrell et al. 1982; Uno et al. 2011; Therneau & Watson 2015; Claude, Navarro & Ordóñez 2015 (the matrix).
+Source: Harrell et al. 1982; Uno et al. 2011; Therneau & Watson 2015; Claude, Navarro &
+Ordóñez 2015 (the matrix).
 Checked: all pairs by brute force; R survival 3.5 (counts exactly).
 """
 
@@ -182,7 +183,8 @@ def _weights_in(
     # at one time events come before censorings, so those with the event were not at risk of it
     free = n - table.n_event
     with np.errstate(divide="ignore", invalid="ignore"):
-        uncensored = _just_before(np.cumprod(np.where(free > 0, 1 - table.n_censor / free, 1.0)))
+        left = np.where(free > 0, 1 - table.n_censor / free, 1.0)
+        uncensored = _just_before(np.cumprod(left, dtype=float))
         values = {
             "n": np.ones(len(n)),
             "S": survival / n,

@@ -305,7 +305,7 @@ def markers(case: Case) -> Values:
     columns = columns or [c for c in whole if c not in used]
     until = re.search(r"truncated at (\d+(?:\.\d+)?)", case.description)
     values: Values = {}
-    settled = False
+    plain: list[Values] = []
     for column in columns:
         ask = partial(rs.concordance, case.survival([quote(column)]), case.frame)
         row = ask().tidy().iloc[0]
@@ -313,13 +313,12 @@ def markers(case: Case) -> Values:
         row = ask(reverse=upside_down).tidy().iloc[0]
         name = short(column, columns)
         values |= {f"c_{name}": row["estimate"], f"c_{name}_se": row["std_error"]}
-        # one set of counts, as R prints it: of a marker that it takes as it is
-        if "concordant" not in values or not (upside_down or settled):
-            values |= {kind: row[kind] for kind in PAIRS}
-            settled = not upside_down
+        if not upside_down and case.frame[column].nunique() > 2:
+            plain.append({kind: row[kind] for kind in PAIRS})
         uno = ask(reverse=upside_down, count_by="n/G2", until=float(until[1]) if until else None)
         values[f"uno_{name}"] = uno.tidy()["estimate"].iloc[0]
-    return values
+    # one set of counts: of the marker that R takes as it is, where there is no other
+    return values | (plain[0] if len(plain) == 1 else {})
 
 
 # --- reading ---------------------------------------------------------------------------------
