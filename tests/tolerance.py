@@ -14,3 +14,6 @@ PRINTED_6 = 1e-6  # a number printed to six decimals
 ZPH = 1e-5  # the reference cases' own tolerance; the test multiplies Newton's error by the score
 WALD_ROUNDED = 0.005  # summary.coxph rounds the Wald statistic to two decimals
 ROW_ORDER = 1e-8  # the same sums in another order, through an optimiser: as CONVERGED
+LATTICE = 1e-4  # chances integrated over 65,536 lattice points, ours and mvtnorm's
+PRINTED_2 = 6e-3  # a number printed to two decimals
+WHOLE_DF = 1e-3  # mvtnorm rounds degrees of freedom near 30 to whole numbers, and samples

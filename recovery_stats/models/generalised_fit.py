@@ -137,7 +137,7 @@ class GlmmFit:
             raise UsageError(
                 "Tests of terms are not offered for ordinal models; compare by tidy()."
             )
-        rows = contrasts(self.recipe, self.kept, self.X, self._frame, type)
+        rows = contrasts(self.recipe, self.kept, self.X, self.analysed, type)
         tests = [self._wald(L) for L in rows.values()]
         return pd.DataFrame(
             {
@@ -180,9 +180,19 @@ class GlmmFit:
             found[column] = inverse_link(self.link, found[column].to_numpy())[0]
         return found.drop(columns=["statistic", "p_value"])
 
-    def pairwise(self, by: str, adjust: str = "holm", level: float = 0.95) -> pd.DataFrame:
+    def pairwise(
+        self,
+        by: str | Sequence[str],
+        adjust: str = "holm",
+        level: float = 0.95,
+        *,
+        within: str | Sequence[str] = (),
+        reference: Any = None,
+    ) -> pd.DataFrame:
         """Differences between adjusted means on the scale of the link."""
-        return margins.pairwise(self, by, adjust=adjust, level=level)
+        return margins.pairwise(
+            self, by, within=within, adjust=adjust, reference=reference, level=level
+        )
 
     def slopes(self, of: str, by: str | Sequence[str] = (), level: float = 0.95) -> pd.DataFrame:
         """Slopes in a number, by levels of factors, on the scale of the link."""
@@ -260,7 +270,7 @@ class GlmmFit:
         self._refuse_ordinal("Population means")
         if by not in self.grid.levels:
             raise UsageError(unknown("factor among the predictors", by, self.grid.levels))
-        frame = self._frame.frame if isinstance(self._frame, Dataset) else self._frame
+        frame = self.analysed.frame if isinstance(self.analysed, Dataset) else self.analysed
         key = next(c for c in frame.columns if str(c) == by)
         shift = np.zeros(self.n_obs) if self.offset is None else self.offset
         weights = np.asarray(self.law.weights)
@@ -403,7 +413,7 @@ class GlmmFit:
         return [[r for r in self.design.random if r.grouping.name == f.name] for f in self.factors]
 
     @property
-    def _frame(self) -> pd.DataFrame | Dataset:
+    def analysed(self) -> pd.DataFrame | Dataset:
         """The rows analysed."""
         if bool(self.design.kept.all()):
             return self.data

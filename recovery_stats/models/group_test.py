@@ -19,7 +19,7 @@ from recovery_stats.errors import NotEstimable, UsageError
 from recovery_stats.models.columns import IntArray
 from recovery_stats.models.formula import Formula
 from recovery_stats.models.life_table import group_columns, only_times, read_groups
-from recovery_stats.models.margins import adjusted
+from recovery_stats.models.multiplicity import adjusted
 from recovery_stats.models.observation import Observation, observe
 
 

@@ -1,85 +1,42 @@
 """Contrasts, adjusted means and slopes of any fit that is linear in its coefficients.
 
 A fit takes part by offering `terms`, `recipe`, `grid` (what its data columns look like) and
-`combine(L)`: estimates, standard errors and degrees of freedom of L @ coefficients.
+`combine(L)`: estimates, standard errors and degrees of freedom of L @ coefficients, which have
+the covariance `covariance()`; `analysed` are the rows behind it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import combinations, product
-from typing import Any, Protocol
+from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import t as t_distribution
 
 from recovery_stats.core.estimate import Estimate, Level, Scale
 from recovery_stats.errors import UsageError, unknown
-from recovery_stats.models.coding import Recipe
-from recovery_stats.models.formula import columns_of
+from recovery_stats.models.combination import Combination
+from recovery_stats.models.grid import (
+    Averaging,
+    Grid,
+    LinearFit,
+    grid_of,
+    numeric_columns,
+    rows_for,
+)
+from recovery_stats.models.multiplicity import (
+    BY_COUNT,
+    Family,
+    check_adjustment,
+    critical_values,
+    p_values,
+)
+
+__all__ = ["Combination", "Grid", "grid_of", "numeric_columns"]
 
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Combination:
-    """Linear combinations of coefficients: estimate, std_error and df, each (k,)."""
-
-    estimate: Array
-    std_error: Array
-    df: Array
-
-    @property
-    def statistic(self) -> Array:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return self.estimate / self.std_error
-
-    @property
-    def p_value(self) -> Array:
-        return np.asarray(2.0 * t_distribution.sf(np.abs(self.statistic), self.df))
-
-    def limits(self, level: float) -> tuple[Array, Array]:
-        half = t_distribution.isf((1.0 - level) / 2.0, self.df) * self.std_error
-        return self.estimate - half, self.estimate + half
-
-    def table(self, level: float) -> dict[str, Array]:
-        """The shared columns of every table of estimates."""
-        low, high = self.limits(level)
-        return {
-            "estimate": self.estimate,
-            "std_error": self.std_error,
-            "df": self.df,
-            "statistic": self.statistic,
-            "p_value": self.p_value,
-            "conf_low": low,
-            "conf_high": high,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """The columns behind a design: means of numbers, levels of factors (in raw values)."""
-
-    means: Mapping[str, float]
-    levels: Mapping[str, tuple[Any, ...]]
-    names: Mapping[str, tuple[str, ...]]
-
-
-class LinearFit(Protocol):
-    """What a fit offers to take part."""
-
-    @property
-    def terms(self) -> tuple[str, ...]: ...
-    @property
-    def recipe(self) -> Recipe: ...
-    @property
-    def grid(self) -> Grid: ...
-    @property
-    def kept(self) -> list[int]: ...
-    def combine(self, L: Array) -> Combination: ...
 
 
 def row_of(terms: Sequence[str], weights: Mapping[str, float]) -> Array:
@@ -116,123 +73,119 @@ def estimate(
 
 
 def contrast(
-    fit: LinearFit, weights: Mapping[str, Mapping[str, float]], *, level: float = 0.95
+    fit: LinearFit,
+    weights: Mapping[str, Mapping[str, float]],
+    *,
+    adjust: str = "none",
+    level: float = 0.95,
 ) -> pd.DataFrame:
-    """Named combinations of coefficients: one row each."""
+    """Named combinations of coefficients: one row each; `adjust` as in `multiplicity`."""
+    check_adjustment(adjust, (*BY_COUNT, "mvt"))
     L = np.array([row_of(fit.terms, w) for w in weights.values()])
-    return pd.DataFrame({"contrast": list(weights), **fit.combine(L).table(level)})
+    return pd.DataFrame({"contrast": list(weights), **_judged(fit, L, adjust, level, len(L) + 1)})
 
 
 def marginal_means(
     fit: LinearFit,
     by: str | Sequence[str],
     *,
-    at: Mapping[str, float | Sequence[float]] | None = None,
+    at: Mapping[str, Any] | None = None,
+    weights: Averaging = "equal",
     level: float = 0.95,
 ) -> pd.DataFrame:
     """Adjusted means for every combination of `by`.
 
-    Other factors count their levels equally, other numbers stand at their means; `at` sets
-    numbers (one value, or several for a row each). Source: Searle, Speed & Milliken 1980.
+    Other factors count their levels equally, or as often as the rows have them ("proportional");
+    other numbers stand at their means. `at` sets numbers and levels (one value, or several for a
+    row each). Source: Searle, Speed & Milliken 1980. Checked: emmeans (tests/models/margins.R).
     """
-    rows, L = _means(fit, [by] if isinstance(by, str) else list(by), dict(at or {}))
+    rows, L = rows_for(fit, _listed(by), dict(at or {}), weights)
     return pd.DataFrame({**rows, **fit.combine(L).table(level)})
 
 
 def pairwise(
     fit: LinearFit,
-    by: str,
+    by: str | Sequence[str],
     *,
-    at: Mapping[str, float] | None = None,
+    within: str | Sequence[str] = (),
+    at: Mapping[str, Any] | None = None,
     adjust: str = "holm",
+    reference: Any = None,
+    of: str | None = None,
+    weights: Averaging = "equal",
     level: float = 0.95,
 ) -> pd.DataFrame:
-    """Differences between all pairs of adjusted means; p by Holm, Bonferroni or none."""
-    rows, L = _means(fit, [by], dict(at or {}))
-    pairs = list(combinations(range(len(L)), 2))
-    found = fit.combine(np.array([L[i] - L[j] for i, j in pairs]))
-    names = [f"{rows[by][i]} - {rows[by][j]}" for i, j in pairs]
-    table = {"contrast": names, **found.table(level)}
-    table["p_value"] = adjusted(found.p_value, adjust)
-    return pd.DataFrame(table)
+    """Differences between adjusted means (or slopes in `of`): all pairs, or against a reference.
 
-
-def adjusted(p: Array, method: str) -> Array:
-    """Multiplicity-adjusted p-values: holm, bonferroni or none."""
-    known = ("holm", "bonferroni", "none")
-    if method not in known:
-        raise UsageError(unknown("adjustment", method, known))
-    if method == "none":
-        return p
-    if method == "bonferroni":
-        return np.minimum(p * p.size, 1.0)
-    order = np.argsort(p)
-    stepped = np.maximum.accumulate(p[order] * np.arange(p.size, 0, -1))
-    out = np.empty_like(p)
-    out[order] = np.minimum(stepped, 1.0)
-    return out
+    by: factors whose combinations are compared. within: compare inside each of its levels, each
+    a family of its own. reference: a level of `by` (a tuple for several); then every other minus
+    it ("dunnett" without one takes the first). Limits hold for the family, as the p-values do.
+    """
+    check_adjustment(adjust)
+    if adjust == "tukey" and reference is not None:
+        raise UsageError("Tukey's adjustment is for all pairs; against a reference use 'dunnett'.")
+    factors, inside = _listed(by), _listed(within)
+    rows, L = rows_for(fit, [*inside, *factors], dict(at or {}), weights, of)
+    compared = list(zip(*(rows[f] for f in factors), strict=True))
+    blocks = list(zip(*(rows[f] for f in inside), strict=True)) or [()] * len(L)
+    tables = []
+    for block in dict.fromkeys(blocks):
+        here = [i for i, b in enumerate(blocks) if b == block]
+        pairs = _pairs([compared[i] for i in here], adjust, reference)
+        D = np.array([L[here[i]] - L[here[j]] for i, j in pairs])
+        words = [" ".join(map(str, compared[i])) for i in here]
+        named = {"contrast": [f"{words[i]} - {words[j]}" for i, j in pairs]}
+        judged = _judged(fit, D, adjust, level, len(here))
+        tables.append(pd.DataFrame({**dict(zip(inside, block, strict=False)), **named, **judged}))
+    return pd.concat(tables, ignore_index=True)
 
 
 def slopes(
-    fit: LinearFit, of: str, by: str | Sequence[str] = (), *, level: float = 0.95
+    fit: LinearFit,
+    of: str,
+    by: str | Sequence[str] = (),
+    *,
+    at: Mapping[str, Any] | None = None,
+    weights: Averaging = "equal",
+    level: float = 0.95,
 ) -> pd.DataFrame:
-    """Slope in the number `of` (at its mean) for every combination of the factors `by`."""
-    if of not in fit.grid.means:
-        raise UsageError(unknown("numeric predictor", of, fit.grid.means))
-    where = fit.grid.means[of]
-    step = 1e-4 * max(abs(where), 1.0)
-    factors = [by] if isinstance(by, str) else list(by)
-    rows, above = _means(fit, factors, {of: where + step})
-    _, below = _means(fit, factors, {of: where - step})
-    found = fit.combine((above - below) / (2.0 * step))
+    """Slope in the number `of` (at its mean, or at `at`) for every combination of `by`."""
+    rows, L = rows_for(fit, _listed(by), dict(at or {}), weights, of)
     shown = {k: v for k, v in rows.items() if k != of}
-    return pd.DataFrame({**shown, "slope": of, **found.table(level)})
+    return pd.DataFrame({**shown, "slope": of, **fit.combine(L).table(level)})
 
 
-def _means(fit: LinearFit, by: list[str], at: dict[str, Any]) -> tuple[dict[str, list[Any]], Array]:
-    """Labels and rows of L: averages of the design over the levels of all factors not in `by`."""
-    grid = fit.grid
-    for name in (*by, *at):
-        if name not in grid.levels and name not in grid.means:
-            raise UsageError(unknown("predictor", name, (*grid.levels, *grid.means)))
-    fixed: dict[str, list[Any]] = {}
-    for name in by:
-        fixed[name] = list(grid.levels.get(name, (grid.means.get(name),)))
-    for name, value in at.items():
-        fixed[name] = list(value) if isinstance(value, Sequence) else [value]
-    free = {k: v for k, v in grid.levels.items() if k not in fixed}
-    wanted = list(product(*fixed.values())) if fixed else [()]
-    averaged = list(product(*free.values()))
-    cells = [
-        {**grid.means, **dict(zip(fixed, w, strict=True)), **dict(zip(free, a, strict=True))}
-        for w in wanted
-        for a in averaged
-    ]
-    X = fit.recipe.matrix(pd.DataFrame(cells))[:, fit.kept]
-    L = X.reshape(len(wanted), len(averaged), -1).mean(1)
-    labels = {
-        name: [_named(grid, name, w[i]) for w in wanted] for i, name in enumerate(fixed)
-    }  # fmt: skip
-    return labels, L
+def _listed(names: str | Sequence[str]) -> list[str]:
+    return [names] if isinstance(names, str) else list(names)
 
 
-def _named(grid: Grid, column: str, value: Any) -> Any:
-    if column not in grid.levels:
-        return value
-    return grid.names[column][grid.levels[column].index(value)]
+def _pairs(levels: list[Any], adjust: str, reference: Any) -> list[tuple[int, int]]:
+    """Which levels are compared with which, (i, j) for i minus j."""
+    count = len(levels)
+    if count < 2:
+        raise UsageError("A comparison needs two levels or more.")
+    if adjust != "dunnett" and reference is None:
+        return list(combinations(range(count), 2))
+    words = [" ".join(map(str, v)) for v in levels]
+    wanted = words[0] if reference is None else _words(reference)
+    if wanted not in words:
+        raise UsageError(unknown("level to compare with", wanted, words))
+    base = words.index(wanted)
+    return [(i, base) for i in range(count) if i != base]
 
 
-def grid_of(recipe: Recipe, frame_means: Mapping[str, float]) -> Grid:
-    """The grid of a recipe, given the means of its numeric columns."""
-    factors = {f.column: f for f in recipe.factors.values()}
-    return Grid(
-        {k: v for k, v in frame_means.items() if k not in factors},
-        {k: f.values for k, f in factors.items()},
-        {k: f.levels for k, f in factors.items()},
-    )
+def _words(level: Any) -> str:
+    return " ".join(map(str, level)) if isinstance(level, tuple) else str(level)
 
 
-def numeric_columns(recipe: Recipe) -> tuple[str, ...]:
-    """The data columns that the recipe reads as numbers."""
-    names = (c for n in recipe.numeric.values() for c in columns_of(n.expression))
-    return tuple(dict.fromkeys(names))
+def _judged(fit: LinearFit, L: Array, adjust: str, level: float, means: int) -> dict[str, Array]:
+    """The columns of every table, with p-values and limits for all rows together."""
+    found = fit.combine(L)
+    family = Family(L @ fit.covariance().to_numpy() @ L.T, means)
+    half = critical_values(found.df, level, adjust, family) * found.std_error
+    return {
+        **found.table(level),
+        "p_value": p_values(found.statistic, found.df, adjust, family),
+        "conf_low": found.estimate - half,
+        "conf_high": found.estimate + half,
+    }

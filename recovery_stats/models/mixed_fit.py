@@ -23,6 +23,7 @@ from recovery_stats.models.coding import Recipe
 from recovery_stats.models.columns import Columns, Grouping
 from recovery_stats.models.design import Design, Outcome, RandomDesign
 from recovery_stats.models.formula import Formula
+from recovery_stats.models.grid import Averaging
 from recovery_stats.models.hypothesis import contrasts
 from recovery_stats.models.margins import Combination, Grid
 from recovery_stats.models.mixed_check import examine
@@ -155,7 +156,7 @@ class MixedFit:
 
     def anova(self, type: int = 3) -> pd.DataFrame:
         """F tests of the terms: type 3 (default), 2 or 1."""
-        rows = contrasts(self.recipe, self.kept, self.X, self._frame, type)
+        rows = contrasts(self.recipe, self.kept, self.X, self.analysed, type)
         tests = [self.test(L) for L in rows.values()]
         return pd.DataFrame(
             {
@@ -180,27 +181,49 @@ class MixedFit:
     # --- contrasts and means --------------------------------------------------------------------
 
     def contrast(
-        self, weights: Mapping[str, Mapping[str, float]], level: float = 0.95
+        self, weights: Mapping[str, Mapping[str, float]], adjust: str = "none", level: float = 0.95
     ) -> pd.DataFrame:
         """Named linear combinations: {"a over b": {"x": 1, "z": -1}}."""
-        return margins.contrast(self, weights, level=level)
+        return margins.contrast(self, weights, adjust=adjust, level=level)
 
     def margins(
         self,
         by: str | Sequence[str],
-        at: Mapping[str, float | Sequence[float]] | None = None,
+        at: Mapping[str, Any] | None = None,
+        weights: Averaging = "equal",
         level: float = 0.95,
     ) -> pd.DataFrame:
         """Adjusted means over the levels of `by`, other numbers at their means or at `at`."""
-        return margins.marginal_means(self, by, at=at, level=level)
+        return margins.marginal_means(self, by, at=at, weights=weights, level=level)
 
-    def pairwise(self, by: str, adjust: str = "holm", level: float = 0.95) -> pd.DataFrame:
-        """Differences between adjusted means."""
-        return margins.pairwise(self, by, adjust=adjust, level=level)
+    def pairwise(
+        self,
+        by: str | Sequence[str],
+        adjust: str = "holm",
+        level: float = 0.95,
+        *,
+        within: str | Sequence[str] = (),
+        reference: Any = None,
+        of: str | None = None,
+        at: Mapping[str, Any] | None = None,
+        weights: Averaging = "equal",
+    ) -> pd.DataFrame:
+        """Differences between adjusted means, or slopes in `of`; see `margins.pairwise`."""
+        return margins.pairwise(
+            self, by, within=within, at=at, adjust=adjust, reference=reference, of=of,
+            weights=weights, level=level,
+        )  # fmt: skip
 
-    def slopes(self, of: str, by: str | Sequence[str] = (), level: float = 0.95) -> pd.DataFrame:
+    def slopes(
+        self,
+        of: str,
+        by: str | Sequence[str] = (),
+        level: float = 0.95,
+        at: Mapping[str, Any] | None = None,
+        weights: Averaging = "equal",
+    ) -> pd.DataFrame:
         """Slopes in a number, by levels of factors."""
-        return margins.slopes(self, of, by, level=level)
+        return margins.slopes(self, of, by, at=at, weights=weights, level=level)
 
     # --- the fit as a whole -----------------------------------------------------------------------
 
@@ -289,7 +312,7 @@ class MixedFit:
         return tuple(named[f.name] for f in self.factors)
 
     @property
-    def _frame(self) -> pd.DataFrame | Dataset:
+    def analysed(self) -> pd.DataFrame | Dataset:
         """The rows analysed."""
         if bool(self.design.kept.all()):
             return self.data

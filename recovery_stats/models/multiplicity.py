@@ -1,0 +1,102 @@
+"""Several comparisons at once: p-values and limits that hold for all of them together.
+
+    none         each by itself
+    holm         step-down Bonferroni; its limits are Bonferroni's
+    bonferroni   any dependence
+    sidak        a little sharper than Bonferroni
+    tukey        all pairs of means, by the studentised range (Tukey and Kramer)
+    dunnett      against one control, by the joint t distribution of the comparisons
+    mvt          any comparisons, by their joint t distribution
+
+Each row keeps its own degrees of freedom. Sources: Holm 1979; Šidák 1967; Kramer 1956; Dunnett
+1955; Hothorn, Bretz & Westfall 2008. Checked: emmeans (tests/models/margins.R).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import t as t_distribution
+
+from recovery_stats.engines import simultaneous
+from recovery_stats.errors import UsageError, unknown
+
+Array = NDArray[np.float64]
+
+BY_COUNT = ("none", "holm", "bonferroni", "sidak")
+JOINT = ("tukey", "dunnett", "mvt")
+ADJUSTMENTS = (*BY_COUNT, *JOINT)
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Comparisons judged together: their covariance (k, k), and the means they compare."""
+
+    covariance: Array
+    means: int
+
+    @property
+    def correlation(self) -> Array:
+        size = np.sqrt(np.diag(self.covariance))
+        return np.asarray(self.covariance / np.outer(size, size))
+
+
+def check_adjustment(method: str, known: Sequence[str] = ADJUSTMENTS) -> None:
+    """UsageError with the nearest name when there is no such adjustment."""
+    if method not in known:
+        raise UsageError(unknown("adjustment", method, known))
+
+
+def adjusted(p: Array, method: str) -> Array:
+    """P-values (k,) adjusted by their number alone: holm, bonferroni, sidak or none."""
+    check_adjustment(method, BY_COUNT)
+    if method == "none":
+        return p
+    if method == "bonferroni":
+        return np.minimum(p * p.size, 1.0)
+    if method == "sidak":
+        return np.asarray(-np.expm1(p.size * np.log1p(-np.minimum(p, 1.0 - 1e-16))))
+    order = np.argsort(p)
+    stepped = np.maximum.accumulate(p[order] * np.arange(p.size, 0, -1))
+    out = np.empty_like(p)
+    out[order] = np.minimum(stepped, 1.0)
+    return out
+
+
+def p_values(statistic: Array, df: Array, method: str, family: Family) -> Array:
+    """Adjusted p-values (k,) of t statistics with their df."""
+    if method in BY_COUNT:
+        return adjusted(np.asarray(2.0 * t_distribution.sf(np.abs(statistic), df)), method)
+    if method == "tukey":
+        chance = partial(_of_range, simultaneous.range_sf, family.means)
+    else:
+        chance = partial(_of_joint, simultaneous.largest_sf, family.correlation)
+    return np.array([chance(t, nu) for t, nu in zip(statistic, df, strict=True)])
+
+
+def critical_values(df: Array, level: float, method: str, family: Family) -> Array:
+    """How many standard errors (k,) the simultaneous limits of each row lie away."""
+    p, k = 1.0 - level, df.size
+    if method in BY_COUNT:
+        each = {"none": p, "sidak": -np.expm1(np.log1p(-p) / k)}.get(method, p / k)
+        return np.asarray(t_distribution.isf(each / 2.0, df))
+    if method == "tukey":
+        limit = partial(_of_range, simultaneous.range_isf, family.means)
+    else:
+        limit = partial(_of_joint, simultaneous.largest_isf, family.correlation)
+    found = {nu: limit(p, nu) for nu in set(df.tolist())}
+    return np.array([found[nu] for nu in df.tolist()])
+
+
+def _of_range(function: Callable[[float, int, float], float], k: int, x: float, df: float) -> float:
+    return function(x, k, df) if np.isfinite(x) and df > 0 else float("nan")
+
+
+def _of_joint(
+    function: Callable[[float, Array, float], float], correlation: Array, x: float, df: float
+) -> float:
+    return function(x, correlation, df) if np.isfinite(x) and df > 0 else float("nan")
