@@ -8,6 +8,7 @@ INVARIANCE = 1e-6  # units and origins moved by up to 1e12: conditioning of the 
 MONTE_CARLO_SES = 4.0  # fixed seeds: a right simulation is further out once in 16,000
 R_DIGITS = 2e-5  # lme4 stops at about 1e-6 of its parameters; df are ratios of their derivatives
 HALF_DIGITS = 1e-5  # central differences of a log-likelihood near -1e2: half its digits are left
+SPLINE = 1e-6  # lme4 interpolates a profile between steps of a fortieth of its range
 PRINTED_3 = 5e-4  # a number printed to three decimals
 PRINTED_4 = 5e-5  # a number printed to four decimals
 PRINTED_6 = 1e-6  # a number printed to six decimals

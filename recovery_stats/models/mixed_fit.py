@@ -18,7 +18,7 @@ from recovery_stats.engines import lmm_df
 from recovery_stats.engines.linalg import Array
 from recovery_stats.engines.lmm_robust import Robust
 from recovery_stats.errors import UsageError, unknown
-from recovery_stats.models import margins
+from recovery_stats.models import margins, mixed_interval
 from recovery_stats.models.coding import Recipe
 from recovery_stats.models.columns import Columns, Grouping
 from recovery_stats.models.design import Design, Outcome, RandomDesign
@@ -128,9 +128,17 @@ class MixedFit:
         return pd.DataFrame(self._covariance, list(self.terms), list(self.terms))
 
     def confint(self, method: str = "wald", level: float = 0.95) -> pd.DataFrame:
-        """Intervals of the coefficients."""
-        if method != "wald":
-            raise UsageError(unknown("interval method", method, ("wald",)))
+        """Intervals: "wald" of the coefficients; "profile" of the whole model.
+
+        profile: where the deviance, minimised over everything else, has risen by the square of
+        the normal quantile, as lme4 defines it. Like there, a REML fit is fitted by ML for it,
+        and the estimates beside the limits are those of ML.
+        """
+        known = ("wald", "profile")
+        if method not in known:
+            raise UsageError(unknown("interval method", method, known))
+        if method == "profile":
+            return mixed_interval.profile_intervals(self, level)
         columns = ["term", "estimate", "conf_low", "conf_high"]
         return self.tidy(level)[columns]
 
@@ -340,14 +348,14 @@ class MixedFit:
         known = ("response", "pearson")
         if kind not in known:
             raise UsageError(unknown("kind of residual", kind, known))
-        left = self._y - self.fitted().to_numpy()
+        left = self.outcome - self.fitted().to_numpy()
         if kind == "pearson":
             root = 1.0 if self.weights is None else np.sqrt(self.weights)
             left = left * root / np.sqrt(self.engine.sigma2)
         return self._series(left)
 
     @property
-    def _y(self) -> Array:
+    def outcome(self) -> Array:
         assert isinstance(self.design.response, Outcome)
         return self.design.response.y
 

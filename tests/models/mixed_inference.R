@@ -1,0 +1,40 @@
+# Values of lme4, clubSandwich, cAIC4 and RLRsim for tests/models/test_mixed_inference.py.
+# Run with Rscript from this folder; the data are those of mixed.json.
+suppressPackageStartupMessages({library(lme4); library(jsonlite); library(clubSandwich); library(cAIC4)})
+d <- as.data.frame(fromJSON("mixed.json")$data)
+d$arm <- factor(d$arm)
+tight <- lmerControl(optimizer = "nloptwrap", calc.derivs = FALSE,
+  optCtrl = list(xtol_rel = 1e-14, xtol_abs = 1e-13, ftol_abs = 1e-15, maxeval = 20000))
+# Steps of a fortieth of the cutoff, so that interpolation between them costs no digits.
+limits <- function(formula) {
+  m <- lmer(formula, d, REML = FALSE, control = tight)
+  p <- suppressWarnings(profile(m, delta = sqrt(qchisq(0.99, 8)) / 40, maxpts = 400, signames = FALSE))
+  c <- suppressWarnings(confint(p, signames = FALSE))
+  list(formula = deparse1(formula), term = rownames(c), low = c[, 1], high = c[, 2])
+}
+robust <- function(formula, cluster, terms) {
+  m <- lmer(formula, d, control = tight)
+  v <- vcovCR(m, cluster = d[[cluster]], type = "CR2")
+  lapply(terms, function(t) {
+    w <- Wald_test(m, constrain_zero(t, reg_ex = TRUE), vcov = v, test = "HTZ")
+    list(formula = deparse1(formula), cluster = cluster, term = t, statistic = w$Fstat,
+      num_df = w$df_num, den_df = w$df_denom, p_value = w$p_val)
+  })
+}
+conditional <- function(formula, reml) {
+  m <- lmer(formula, d, REML = reml, control = tight)
+  a <- cAIC(m, method = "steinian")
+  list(formula = deparse1(formula), reml = reml, loglik = a$loglikelihood, df = a$df, caic = a$caic)
+}
+write_json(list(
+  version = paste(R.version.string, "lme4", packageVersion("lme4"), "clubSandwich",
+    packageVersion("clubSandwich"), "cAIC4", packageVersion("cAIC4")),
+  profile = list(limits(y ~ wave + x + (1 + wave | person)),
+                 limits(y ~ wave + x + (1 | person) + (1 | house)),
+                 limits(y ~ wave + (1 + wave || person))),
+  robust = c(robust(y ~ wave * arm + x + (1 + wave | person), "person", c("^arm", ":arm")),
+             robust(y ~ wave + arm + x + (1 | person), "house", "^arm")),
+  caic = list(conditional(y ~ wave + x + (1 + wave | person), TRUE),
+              conditional(y ~ wave + x + (1 + wave | person), FALSE),
+              conditional(y ~ wave + x + (1 | person) + (1 | house), TRUE))),
+  "mixed_inference.json", digits = 15, auto_unbox = TRUE, dataframe = "columns", pretty = FALSE)
