@@ -6,6 +6,7 @@ observation, and how many are at risk, have the event, are censored. A row is at
 variances of the repeated rows, any other kind the robust ones (infinitesimal jackknife).
 
 Source: Kaplan & Meier 1958; Greenwood 1926; Aalen & Johansen 1978; Fleming & Harrington 1991;
+Tarone & Ware 1977; Klein & Moeschberger 2003, table 7.3 (weights of tests);
 Therneau & Grambsch 2000, ch. 2; Royston & Parmar 2013 (restricted means).
 Checked: on paper; brute force; R survival 3.5.
 """
@@ -24,8 +25,10 @@ from recovery_stats.engines.risk_set import Array, Ints, merge_close, number_tim
 from recovery_stats.errors import NotEstimable
 
 Interval = Literal["log-log", "log", "plain"]
+Weighing = Literal["logrank", "gehan", "tarone-ware", "peto", "modified-peto"]
 
 SPARSE = 8  # cells a row from which counting by group is cheaper than a table of them all
+CELLS = 2_000_000  # clusters by times held at once
 FLAT = 1.5e-8  # a curve this close to a quantile's level lies on it (R's tolerance)
 
 
@@ -134,13 +137,19 @@ def _tail_after(bins: Array) -> Array:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Survival:
-    """Kaplan-Meier at every time of the table; sigma is the standard error of log S."""
+    """Kaplan-Meier at every time of the table; sigma is the standard error of log S.
+
+    robust: errors by the infinitesimal jackknife, not Greenwood's formula. cluster (m,): codes of
+    independent clusters of the table's rows, None where each row is one.
+    """
 
     table: LifeTable
     estimate: Array
     sigma: Array
     cumulative_hazard: Array
     hazard_se: Array
+    robust: bool = False
+    cluster: Ints | None = None
 
     @property
     def std_error(self) -> Array:
@@ -149,8 +158,14 @@ class Survival:
             return np.asarray(self.estimate * self.sigma)
 
 
-def kaplan_meier(table: LifeTable, *, robust: bool = False) -> Survival:
-    """Survival and cumulative hazard; Greenwood's variance, or the robust one for weights."""
+def kaplan_meier(
+    table: LifeTable, *, robust: bool = False, cluster: Ints | None = None
+) -> Survival:
+    """Survival and cumulative hazard; Greenwood's variance, or the robust one for weights.
+
+    cluster (m,): codes of the clusters whose rows are not independent; the robust errors sum
+    their rows first.
+    """
     d, n = table.n_event, table.n_risk
     with np.errstate(divide="ignore", invalid="ignore"):
         hazard = np.where(n > 0, d / n, 0.0)
@@ -159,9 +174,11 @@ def kaplan_meier(table: LifeTable, *, robust: bool = False) -> Survival:
         variance = np.cumsum(np.where(np.isclose(d, n) & (d > 0), np.inf, terms))
         hazard_variance = np.cumsum(np.where(d > 0, d / n**2, 0.0))
     if robust:
-        variance, hazard_variance = _robust_log_survival(table), _robust_hazard(table)
+        variance = _robust_log_survival(table, cluster)
+        hazard_variance = _robust_hazard(table, cluster)
     estimate[np.cumsum(np.isclose(d, n) & (d > 0)) > 0] = 0.0
-    return Survival(table, estimate, np.sqrt(variance), np.cumsum(hazard), np.sqrt(hazard_variance))
+    sigma, hazard_se = (np.sqrt(np.maximum(v, 0.0)) for v in (variance, hazard_variance))
+    return Survival(table, estimate, sigma, np.cumsum(hazard), hazard_se, robust, cluster)
 
 
 def limits(
@@ -183,6 +200,21 @@ def limits(
     none = ~np.isfinite(sigma) | (estimate == 0)
     low, high = np.where(sure, 1.0, low), np.where(sure, 1.0, high)
     return np.where(none, np.nan, low), np.where(none, np.nan, high)
+
+
+def hazard_limits(H: Array, se: Array, *, level: float = 0.95) -> tuple[Array, Array]:
+    """Limits of a cumulative hazard by its logarithm; none where it is 0."""
+    z = norm.isf((1 - level) / 2)
+    with np.errstate(all="ignore"):
+        turn = np.exp(z * se / H)
+        none = ~(H > 0)
+        return np.where(none, np.nan, H / turn), np.where(none, np.nan, H * turn)
+
+
+def round_step(least: float) -> float:
+    """The smallest of 1, 2, 5 times a power of ten that is not below."""
+    power = 10.0 ** np.floor(np.log10(least)) if least > 0 else 1.0
+    return float(next(m * power for m in (1, 2, 5, 10) if m * power >= least))
 
 
 def position(time: Array, at: Array) -> Ints:
@@ -207,9 +239,40 @@ def quantile(time: Array, survival: Array, p: float) -> float:
 def restricted_mean(curve: Survival, tau: float) -> tuple[float, float]:
     """Area under the curve up to tau and its standard error.
 
-    The variance sums (area from t to tau)² d / (n (n - d)) over event times t <= tau.
+    The variance sums (area from t to tau)² d / (n (n - d)) over event times t <= tau, or the
+    squares of what rows (or clusters) add to the area where the curve's errors are robust.
     Raises NotEstimable where the curve is unknown before tau.
     """
+    mean, beyond = _areas(curve, tau)
+    if curve.robust:
+        influence = mean_influence(curve, tau)
+        return mean, float(np.sqrt(influence @ influence))
+    d, n = curve.table.n_event[: len(beyond)], curve.table.n_risk[: len(beyond)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = np.where((d > 0) & (beyond > 0), beyond**2 * d / (n * (n - d)), 0.0)
+    return mean, float(np.sqrt(terms.sum()))
+
+
+def mean_influence(curve: Survival, tau: float, clusters: int | None = None) -> Array:
+    """What each row (or cluster, 0 … clusters-1) adds to the area up to tau, by its weight."""
+    table = curve.table
+    beyond = _areas(curve, tau)[1]
+    d, n = table.n_event[: len(beyond)], table.n_risk[: len(beyond)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        jump = np.where((d > 0) & (beyond > 0), beyond / (n - d), 0.0)
+        path = np.cumsum(np.where(n > 0, jump * d / n, 0.0))
+    spare = len(table.time) - len(beyond)
+    jump = np.append(jump, np.zeros(spare))
+    path = np.append(path, np.full(spare, path[-1] if len(path) else 0.0))
+    own = path[table.exit] - _before(path, table.entry) - (table.cause > 0) * jump[table.exit]
+    own = np.asarray(table.weight * own)
+    if curve.cluster is None:
+        return own
+    return np.asarray(np.bincount(curve.cluster, own, clusters or 0), dtype=float)
+
+
+def _areas(curve: Survival, tau: float) -> tuple[float, Array]:
+    """Area up to tau, and what of it lies after each time < tau."""
     time, S = curve.table.time, curve.estimate
     if tau > time[-1] and S[-1] > 0:
         raise NotEstimable(
@@ -221,11 +284,7 @@ def restricted_mean(curve: Survival, tau: float) -> tuple[float, float]:
     height = np.concatenate(([1.0], S[inside]))
     areas = np.diff(knots) * height
     mean = float(areas.sum())
-    beyond = np.cumsum(areas[1:][::-1])[::-1]
-    d, n = curve.table.n_event[inside], curve.table.n_risk[inside]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        terms = np.where((d > 0) & (beyond > 0), beyond**2 * d / (n * (n - d)), 0.0)
-    return mean, float(np.sqrt(terms.sum()))
+    return mean, np.cumsum(areas[1:][::-1])[::-1]
 
 
 # --- competing events ------------------------------------------------------------------------
@@ -279,22 +338,30 @@ def _running(table: LifeTable, at: Ints, values: Array) -> Array:
     return np.cumsum(np.bincount(np.minimum(at, T), values, T + 1)[:T])
 
 
-def _robust_log_survival(table: LifeTable) -> Array:
-    """Variance of log S from each row's influence."""
+def _robust_log_survival(table: LifeTable, cluster: Ints | None = None) -> Array:
+    """Variance of log S from each row's (or cluster's) influence."""
     c, jump = _log_survival_path(table)
-    return _path_variance(table, c, jump * (table.n_event > 0), table.cause > 0)
+    return _path_variance(table, c, jump * (table.n_event > 0), table.cause > 0, cluster)
 
 
-def _robust_hazard(table: LifeTable) -> Array:
-    """Variance of the cumulative hazard from each row's influence."""
+def _robust_hazard(table: LifeTable, cluster: Ints | None = None) -> Array:
+    """Variance of the cumulative hazard from each row's (or cluster's) influence."""
     d, n = table.n_event, table.n_risk
     with np.errstate(divide="ignore", invalid="ignore"):
         jump = np.where(n > 0, 1 / n, 0.0)
-    return _path_variance(table, np.cumsum(d * jump**2), jump, table.cause > 0)
+    return _path_variance(table, np.cumsum(d * jump**2), jump, table.cause > 0, cluster)
 
 
-def _path_variance(table: LifeTable, path: Array, jump: Array, event: NDArray[np.bool_]) -> Array:
+def _path_variance(
+    table: LifeTable,
+    path: Array,
+    jump: Array,
+    event: NDArray[np.bool_],
+    cluster: Ints | None = None,
+) -> Array:
     """Σ w² u² where u = -(path - path at entry) while at risk, plus `jump` at an event."""
+    if cluster is not None:
+        return _clustered_variance(table, path, jump, event, cluster)
     w2, c0 = table.weight**2, _before(path, table.entry)
     final = event * jump[table.exit] - (path[table.exit] - c0)
     gone = _running(table, table.exit, w2 * final**2)
@@ -303,6 +370,31 @@ def _path_variance(table: LifeTable, path: Array, jump: Array, event: NDArray[np
         return _running(table, table.entry, values) - _running(table, table.exit, values)
 
     return gone + path**2 * present(w2) - 2 * path * present(w2 * c0) + present(w2 * c0**2)
+
+
+def _clustered_variance(
+    table: LifeTable, path: Array, jump: Array, event: NDArray[np.bool_], cluster: Ints
+) -> Array:
+    """The same with u summed by cluster before it is squared, some clusters at a time."""
+    T, w, c0 = len(table.time), table.weight, _before(path, table.entry)
+    final = event * jump[table.exit] - (path[table.exit] - c0)
+    code = np.unique(cluster, return_inverse=True)[1]
+    step = max(CELLS // (T + 1), 1)
+    total = np.zeros(T)
+    for first in range(0, int(code.max(initial=-1)) + 1, step):
+        rows = np.flatnonzero((code >= first) & (code < first + step))
+        own = (code[rows] - first) * (T + 1)
+        size = (int(own.max(initial=0)) // (T + 1) + 1) * (T + 1)
+
+        def running(at: Ints, values: Array, own: Ints = own, size: int = size) -> Array:
+            cells = np.bincount(own + np.minimum(at, T), values, size)
+            return np.cumsum(cells.reshape(-1, T + 1)[:, :T], axis=1)
+
+        come, leave = table.entry[rows], table.exit[rows]
+        here = running(come, w[rows]) - running(leave, w[rows])
+        began = running(come, (w * c0)[rows]) - running(leave, (w * c0)[rows])
+        total += ((running(leave, (w * final)[rows]) - path * here + began) ** 2).sum(axis=0)
+    return total
 
 
 def _incidence_variance(table: LifeTable, before: Array, d: Array, cause: int) -> Array:
@@ -364,11 +456,14 @@ def logrank(
     strata: Ints | None = None,
     rho: float = 0.0,
     gamma: float = 0.0,
+    weigh: Weighing = "logrank",
 ) -> LogRank:
     """Compare G groups by weighted observed-minus-expected events, summed over strata.
 
-    group (n,) 0 … G-1. Weights S(t-)^rho (1 - S(t-))^gamma with S the stratum's Kaplan-Meier:
-    rho = 0 log-rank, rho = 1 Peto & Peto's Wilcoxon. Raises NotEstimable with one group or when
+    group (n,) 0 … G-1. Weights S(t-)^rho (1 - S(t-))^gamma with S the stratum's Kaplan-Meier
+    (Fleming & Harrington; rho = 1 is R's Peto & Peto), times 1, or what `weigh` says: n at risk
+    (Gehan, Breslow), √n (Tarone & Ware), ∏(1 - d/(n+1)) (Peto & Peto), that times n/(n+1)
+    (Andersen). Raises NotEstimable with one group or when
     no time has two groups at risk.
     """
     G = int(group.max(initial=-1)) + 1
@@ -376,7 +471,7 @@ def logrank(
         raise NotEstimable("A log-rank test compares at least two groups; there is one.")
     observed, expected, variance = np.zeros(G), np.zeros(G), np.zeros((G, G))
     for at_risk, d in _counts_by_stratum(stop, event != 0, group, start, strata, G):
-        part = _logrank_sums(at_risk, d, rho, gamma)
+        part = _logrank_sums(at_risk, d, rho, gamma, weigh)
         observed, expected, variance = (
             observed + part[0],
             expected + part[1],
@@ -441,15 +536,28 @@ def _count_at_events(
     return at_risk, d
 
 
-def _logrank_sums(at_risk: Array, d: Array, rho: float, gamma: float) -> tuple[Array, Array, Array]:
+def _logrank_sums(
+    at_risk: Array, d: Array, rho: float, gamma: float, weigh: Weighing
+) -> tuple[Array, Array, Array]:
     """Weighted events observed and expected by group (G,), and their variance."""
     n, deaths = at_risk.sum(axis=0), d.sum(axis=0)
     survival = np.concatenate(([1.0], np.cumprod(1 - deaths / n)[:-1]))
     weight = survival**rho * (1 - survival) ** gamma
+    if weigh != "logrank":
+        weight *= _weight_of(weigh, n, deaths)
     share = at_risk / n
     spread = np.where(n > 1, deaths * (n - deaths) / np.maximum(n - 1, 1), 0.0) * weight**2
     variance = np.diag(share @ spread) - (share * spread) @ share.T
     return d @ weight, share @ (deaths * weight), variance
+
+
+def _weight_of(weigh: Weighing, n: Array, deaths: Array) -> Array:
+    if weigh == "gehan":
+        return n
+    if weigh == "tarone-ware":
+        return np.sqrt(n)
+    smooth = np.cumprod(1 - deaths / (n + 1))
+    return np.asarray(smooth if weigh == "peto" else smooth * n / (n + 1))
 
 
 def _count(at: Ints, group: Ints, size: int, G: int) -> Array:

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
 
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.document import Series
 from recovery_stats.engines import curves
 from recovery_stats.engines.curves import Interval, Survival
-from recovery_stats.errors import NotEstimable, UsageError
-from recovery_stats.models.columns import Array
+from recovery_stats.errors import UsageError
+from recovery_stats.models import mean_time
+from recovery_stats.models.columns import Array, IntArray
 from recovery_stats.models.formula import Formula
 from recovery_stats.models.life_table import (
+    count_clusters,
     count_tables,
     group_columns,
     know_interval,
@@ -25,7 +26,7 @@ from recovery_stats.models.life_table import (
     read_groups,
     step_series,
 )
-from recovery_stats.models.observation import observe
+from recovery_stats.models.observation import Observation, observe
 
 
 def kaplan_meier(
@@ -36,12 +37,16 @@ def kaplan_meier(
     *,
     weights: str | None = None,
     person: str | None = None,
+    cluster: str | None = None,
+    robust: bool | None = None,
 ) -> Curves:
     """Estimate survival by group: `Surv(time, event) ~ group`, or `~ 1` for everyone.
 
-    Several terms make one group of each combination. weights that are not whole numbers bring
-    robust errors. person: tells the (start, stop] rows of one person, so that only the end of
-    the last counts as censored.
+    Several terms make one group of each combination. Errors are Greenwood's, whole weights
+    counting people. robust (infinitesimal jackknife) is the default where it is needed: with
+    weights that are not whole numbers (sampling, inverse probability) and with a cluster, whose
+    rows (of one site, of one person) are not independent. person: tells the (start, stop] rows
+    of one person, so that only the end of the last counts as censored.
     """
     know_interval(conf_type)
     seen = observe(
@@ -51,22 +56,43 @@ def kaplan_meier(
         complete=group_columns(formula, "kaplan_meier"),
         weights=weights,
         person=person,
+        cluster=cluster,
     )
     groups = read_groups(formula, "kaplan_meier", data, seen)
-    robust = seen.weights is not None and bool(np.any(seen.weights % 1))
-    fitted = tuple(curves.kaplan_meier(t, robust=robust) for t in count_tables(seen, groups))
-    return Curves(groups.name, groups.levels, fitted, conf_type, level)
+    sampled = seen.weights is not None and bool(np.any(seen.weights % 1))
+    if robust is False and (sampled or cluster):
+        raise UsageError(
+            "Weights that are not whole numbers, and clusters, have no other errors than the "
+            "robust ones; leave robust=False out."
+        )
+    if not (sampled or cluster or robust):
+        fitted = tuple(curves.kaplan_meier(t) for t in count_tables(seen, groups))
+        return Curves(groups.name, groups.levels, fitted, conf_type, level)
+    by = _independent(seen)
+    tables = (count_clusters(seen, groups.codes == g, by) for g in range(groups.size))
+    fitted = tuple(curves.kaplan_meier(t, robust=True, cluster=c) for t, c in tables)
+    units = None if by is None else int(by.max()) + 1
+    return Curves(groups.name, groups.levels, fitted, conf_type, level, units)
+
+
+def _independent(seen: Observation) -> IntArray | None:
+    """The clusters, else the people, whose rows are summed in robust errors; None: every row."""
+    return seen.cluster if seen.cluster is not None else seen.person
 
 
 @dataclass(frozen=True)
 class Curves:
-    """Kaplan-Meier curves, one for each level of `group`."""
+    """Kaplan-Meier curves, one for each level of `group`.
+
+    n_clusters: independent clusters behind robust errors; None where rows are independent.
+    """
 
     group: str
     levels: tuple[str, ...]
     fitted: tuple[Survival, ...]
     conf_type: Interval
     level: float
+    n_clusters: int | None = None
 
     def limits(self, curve: Survival) -> tuple[Array, Array]:
         """Pointwise limits of one curve."""
@@ -130,37 +156,48 @@ class Curves:
 
     def rmst(self, tau: float) -> pd.DataFrame:
         """Mean time free of the event up to tau; with two groups also second minus first."""
-        if not tau > 0:
-            raise UsageError("The horizon of a restricted mean must be above 0.")
-        found = []
-        for name, curve in zip(self.levels, self.fitted, strict=True):
-            try:
-                found.append((name, *curves.restricted_mean(curve, tau)))
-            except NotEstimable as error:
-                raise NotEstimable(f"Group {name!r}: {error}") from None
-        if len(found) == 2:
-            (_, first, se_first), (_, second, se_second) = found
-            found.append(("difference", second - first, float(np.hypot(se_first, se_second))))
-        frame = pd.DataFrame(found, columns=["group", "estimate", "std_error"])
-        half = norm.isf((1 - self.level) / 2) * frame["std_error"]
-        return frame.assign(conf_low=frame["estimate"] - half, conf_high=frame["estimate"] + half)
+        return mean_time.tabulate_means(self, tau)
+
+    def rmst_contrasts(
+        self, tau: float | Sequence[float], reference: str | None = None
+    ) -> pd.DataFrame:
+        """Differences and ratios of mean times up to each tau, of each group with the reference.
+
+        tau, contrast, scale ("difference" or "ratio"), estimate, std_error (of a ratio: of its
+        logarithm), statistic, p_value, conf_low, conf_high. reference: the first group.
+        """
+        return mean_time.contrast_means(self, np.atleast_1d(np.asarray(tau, float)), reference)
 
     def cumulative_hazard(self) -> pd.DataFrame:
-        """Nelson-Aalen: group, time, estimate, std_error."""
-        return pd.concat(
-            [
-                pd.DataFrame(
-                    {
-                        "group": name,
-                        "time": c.table.time,
-                        "estimate": c.cumulative_hazard,
-                        "std_error": c.hazard_se,
-                    }
-                )
-                for name, c in zip(self.levels, self.fitted, strict=True)
-            ],
-            ignore_index=True,
-        )
+        """Nelson-Aalen: group, time, estimate, std_error, limits by its logarithm."""
+        parts = [
+            pd.DataFrame(
+                {
+                    "group": name,
+                    "time": c.table.time,
+                    "estimate": c.cumulative_hazard,
+                    "std_error": c.hazard_se,
+                }
+            )
+            for name, c in zip(self.levels, self.fitted, strict=True)
+        ]
+        frame = pd.concat(parts, ignore_index=True)
+        H = frame["estimate"].to_numpy()
+        low, high = curves.hazard_limits(H, frame["std_error"].to_numpy(), level=self.level)
+        return frame.assign(conf_low=low, conf_high=high)
+
+    def at_risk(self, times: Sequence[float] | float | None = None) -> pd.DataFrame:
+        """The table below a plot: group, time, n_risk, and n_event, n_censor up to then.
+
+        times: six round ones from 0 when not given. At risk at 0 is everyone observed from 0.
+        """
+        if times is None:
+            last = max(float(c.table.time[-1]) for c in self.fitted)
+            step = curves.round_step(last / 5)
+            times = np.arange(0.0, last + step / 2, step).tolist()
+        frame = self.at(times)[["group", "time", "n_risk", "n_event", "n_censor"]]
+        running = frame.groupby("group", sort=False)[["n_event", "n_censor"]].cumsum()
+        return frame.assign(**running)
 
     def series(self) -> tuple[Series, ...]:
         """The curves as a figure takes them, from time 0."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -14,8 +14,8 @@ from scipy.stats import chi2
 
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.engines import curves
-from recovery_stats.engines.curves import LogRank
-from recovery_stats.errors import NotEstimable, UsageError
+from recovery_stats.engines.curves import LogRank, Weighing
+from recovery_stats.errors import NotEstimable, UsageError, unknown
 from recovery_stats.models.columns import IntArray
 from recovery_stats.models.formula import Formula
 from recovery_stats.models.life_table import group_columns, only_times, read_groups
@@ -24,13 +24,24 @@ from recovery_stats.models.observation import Observation, observe
 
 
 def logrank(
-    formula: Formula | str, data: pd.DataFrame | Dataset, rho: float = 0, gamma: float = 0
+    formula: Formula | str,
+    data: pd.DataFrame | Dataset,
+    rho: float = 0,
+    gamma: float = 0,
+    *,
+    weigh: Weighing = "logrank",
 ) -> LogRankTest:
     """Test that groups share one hazard: `Surv(time, event) ~ group + strata(site)`.
 
-    Weights S(t-)^rho (1 - S(t-))^gamma: rho = 0 log-rank, rho = 1 Peto & Peto.
-    Raises NotEstimable with one group.
+    Weights S(t-)^rho (1 - S(t-))^gamma (Fleming & Harrington): rho = 0 log-rank, rho = 1 weighs
+    early differences, gamma = 1 late ones. weigh: "gehan" (also Breslow's, Wilcoxon),
+    "tarone-ware", "peto", "modified-peto" weigh by the number at risk instead.
+    Raises UsageError for unknown weights, NotEstimable with one group.
     """
+    if weigh not in get_args(Weighing):
+        raise UsageError(unknown("weight of a log-rank test", weigh, get_args(Weighing)))
+    if weigh != "logrank" and (rho or gamma):
+        raise UsageError(f"weigh={weigh!r} and rho or gamma are two ways to weigh; choose one.")
     seen = observe(
         only_times(formula, "logrank", strata=True),
         data,
@@ -39,12 +50,17 @@ def logrank(
     )
     groups = read_groups(formula, "logrank", data, seen, with_strata=False)
     everyone = np.ones(len(seen), dtype=bool)
-    test = _compare(seen, groups.codes, everyone, rho, gamma)
-    return LogRankTest(groups.name, groups.levels, test, seen, groups.codes, rho, gamma)
+    test = _compare(seen, groups.codes, everyone, rho, gamma, weigh)
+    return LogRankTest(groups.name, groups.levels, test, seen, groups.codes, rho, gamma, weigh)
 
 
 def _compare(
-    seen: Observation, codes: IntArray, rows: NDArray[np.bool_], rho: float, gamma: float
+    seen: Observation,
+    codes: IntArray,
+    rows: NDArray[np.bool_],
+    rho: float,
+    gamma: float,
+    weigh: Weighing,
 ) -> LogRank:
     """Log-rank test among some rows, with their groups numbered anew."""
 
@@ -60,6 +76,7 @@ def _compare(
         strata=of(seen.strata),
         rho=rho,
         gamma=gamma,
+        weigh=weigh,
     )
 
 
@@ -67,7 +84,7 @@ def _compare(
 class LogRankTest:
     """Observed and expected events by group, and their test.
 
-    observation, codes (n,), rho, gamma: what was compared, for tests of pairs.
+    observation, codes (n,), rho, gamma, weigh: what was compared, for tests of pairs.
     """
 
     group: str
@@ -77,6 +94,7 @@ class LogRankTest:
     codes: IntArray = field(repr=False)
     rho: float = 0
     gamma: float = 0
+    weigh: Weighing = "logrank"
 
     def tidy(self) -> pd.DataFrame:
         """statistic, df, p_value."""
@@ -130,7 +148,7 @@ class LogRankTest:
     def _pair(self, a: int, b: int) -> tuple[float, int, float]:
         rows = (self.codes == a) | (self.codes == b)
         try:
-            test = _compare(self.observation, self.codes, rows, self.rho, self.gamma)
+            test = _compare(self.observation, self.codes, rows, self.rho, self.gamma, self.weigh)
         except NotEstimable:
             return float("nan"), 1, float("nan")
         return test.statistic, test.df, test.p

@@ -76,27 +76,39 @@ def count_tables(seen: Observation, groups: Grouping) -> tuple[LifeTable, ...]:
 
 def count_table(seen: Observation, rows: Any, causes: int = 1) -> LifeTable:
     """Count one group; rows of one person that follow each other are one spell."""
+    return count_clusters(seen, rows, None, causes)[0]
+
+
+def count_clusters(
+    seen: Observation, rows: Any, cluster: IntArray | None, causes: int = 1
+) -> tuple[LifeTable, IntArray | None]:
+    """The same, with the cluster of each of the table's rows."""
 
     def of(values: Any) -> Any:
         return None if values is None else values[rows]
 
-    start, stop, cause, weights, person = (
-        of(v) for v in (seen.start, seen.stop, seen.cause, seen.weights, seen.person)
+    start, stop, cause, weights, person, cluster = (
+        of(v) for v in (seen.start, seen.stop, seen.cause, seen.weights, seen.person, cluster)
     )
     if person is not None and start is not None:
-        begins, ends = _spells(person, start, stop, cause)
+        begins, ends = _spells(person, start, stop, cause, weights)
         start, stop, cause = start[begins], stop[ends], cause[ends]
         weights = None if weights is None else weights[ends]
-    return curves.tabulate(stop, cause, start=start, weights=weights, causes=causes)
+        cluster = None if cluster is None else cluster[ends]
+    table = curves.tabulate(stop, cause, start=start, weights=weights, causes=causes)
+    return table, cluster
 
 
 def _spells(
-    person: IntArray, start: Array, stop: Array, cause: IntArray
+    person: IntArray, start: Array, stop: Array, cause: IntArray, weights: Array | None
 ) -> tuple[IntArray, IntArray]:
-    """First and last row of each run of rows in which a person is observed without gap or event."""
+    """First and last row of each run in which a person is observed without gap, event or change
+    of weight."""
     order = np.lexsort((start, person))
     who, begin, end = person[order], start[order], stop[order]
     again = (who[1:] == who[:-1]) & (begin[1:] == end[:-1]) & (cause[order][:-1] == 0)
+    if weights is not None:
+        again &= weights[order][1:] == weights[order][:-1]
     return order[np.append(True, ~again)], order[np.append(~again, True)]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -77,3 +79,46 @@ def test_scores_must_fit() -> None:
         test.trend([1, 2])
     with pytest.raises(UsageError, match="differ"):
         test.trend([1, 1, 1, 1])
+
+
+def test_gehan_counts_pairs() -> None:
+    """Gehan 1965: the sum over pairs of +1, -1, 0 for who surely outlived whom."""
+    rng = np.random.default_rng(9)
+    t, e, g = np.ceil(rng.exponential(9, 50)), rng.integers(0, 2, 50), rng.integers(0, 2, 50)
+    d = pd.DataFrame({"t": t, "e": e, "g": g})
+    test = rs.logrank("Surv(t, e) ~ g", d, weigh="gehan").test
+    score = 0
+    for i in np.flatnonzero(g == 1):
+        for j in np.flatnonzero(g == 0):
+            outlived = e[j] == 1 and (t[i] > t[j] or (t[i] == t[j] and e[i] == 0))
+            fell = e[i] == 1 and (t[j] > t[i] or (t[i] == t[j] and e[j] == 0))
+            score += int(fell) - int(outlived)
+    assert test.observed[1] - test.expected[1] == pytest.approx(score)
+
+
+@pytest.mark.parametrize(
+    ("weigh", "weights"),
+    [
+        ("logrank", [1, 1, 1]),
+        ("gehan", [5, 3, 2]),
+        ("tarone-ware", [5**0.5, 3**0.5, 2**0.5]),
+        ("peto", [5 / 6, 5 / 6 * 3 / 4, 5 / 6 * 3 / 4 * 2 / 3]),
+        ("modified-peto", [25 / 36, 5 / 8 * 3 / 4, 5 / 12 * 2 / 3]),
+    ],
+)
+def test_weights_of_the_table_of_klein_and_moeschberger(weigh: Any, weights: list[float]) -> None:
+    """Five people; events at 1, 3, 4 with 5, 3, 2 at risk, of whom 2, 1, 1 in the second group."""
+    d = pd.DataFrame({"t": [1, 2, 3, 4, 5], "e": [1, 0, 1, 1, 0], "g": [0, 1, 0, 0, 1]})
+    test = rs.logrank("Surv(t, e) ~ g", d, weigh=weigh).test
+    share = np.array([2 / 5, 1 / 3, 1 / 2])
+    gap, spread = -share @ weights, (share * (1 - share)) @ np.square(weights)
+    assert test.observed[1] - test.expected[1] == pytest.approx(gap)
+    assert test.statistic == pytest.approx(gap**2 / spread)
+
+
+def test_one_way_to_weigh() -> None:
+    d = pd.DataFrame({"t": [1, 2, 3, 4], "e": 1, "g": [0, 1, 0, 1]})
+    with pytest.raises(UsageError, match="choose one"):
+        rs.logrank("Surv(t, e) ~ g", d, rho=1, weigh="peto")
+    with pytest.raises(UsageError, match="Did you mean 'gehan'"):
+        rs.logrank("Surv(t, e) ~ g", d, weigh="gehen")  # type: ignore[arg-type]
