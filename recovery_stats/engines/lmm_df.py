@@ -254,7 +254,7 @@ def satterthwaite_f(info: Information, L: Array, beta: Array) -> FTest:
     These directions, and so the denominator df, depend on how L is written; the convention of
     the field is the reduced form that `models.hypothesis` gives.
     """
-    L = L if np.linalg.matrix_rank(L) == len(L) else _row_basis(L)
+    L = L if np.linalg.matrix_rank(L) == len(L) else row_basis(L)
     values, vectors = np.linalg.eigh(L @ info.basis @ info.Phi @ info.basis.T @ L.T)
     turned = vectors.T @ L
     t2 = (turned @ beta) ** 2 / values
@@ -271,7 +271,7 @@ def satterthwaite_f(info: Information, L: Array, beta: Array) -> FTest:
     return FTest(q, den, statistic, float(f_distribution.sf(statistic, q, den)))
 
 
-def _row_basis(L: Array) -> Array:
+def row_basis(L: Array) -> Array:
     """Orthonormal rows that span the rows of L."""
     _, sizes, V = np.linalg.svd(L, full_matrices=False)
     return np.asarray(V[sizes > 1e-9 * sizes[0]])
@@ -295,7 +295,7 @@ def _adjusted(info: Information) -> Array:
 
 def kenward_roger_f(info: Information, L: Array, beta: Array) -> FTest:
     """Scaled F test of L beta = 0 (Kenward & Roger 1997)."""
-    rows = _row_basis(L @ info.basis)
+    rows = row_basis(L @ info.basis)
     q = rows.shape[0]
     estimate = rows @ np.linalg.solve(info.basis, beta)
     den, scale = _moments(info, rows)
@@ -336,7 +336,7 @@ def _moments(info: Information, rows: Array) -> tuple[float, float]:
 
 def normal_f(covariance: Array, L: Array, beta: Array) -> FTest:
     """Wald test of L beta = 0 with an infinite denominator: chi-squared over its df."""
-    rows = _row_basis(L)
+    rows = row_basis(L)
     estimate = rows @ beta
     q = rows.shape[0]
     statistic = float(estimate @ np.linalg.solve(rows @ covariance @ rows.T, estimate)) / q

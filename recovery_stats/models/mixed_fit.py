@@ -16,6 +16,7 @@ from recovery_stats.core.estimate import Estimate, Level
 from recovery_stats.engines import lmm as engine
 from recovery_stats.engines import lmm_df
 from recovery_stats.engines.linalg import Array
+from recovery_stats.engines.lmm_hotelling import approximate_hotelling
 from recovery_stats.engines.lmm_robust import Robust
 from recovery_stats.errors import UsageError, unknown
 from recovery_stats.models import margins, mixed_interval
@@ -177,9 +178,12 @@ class MixedFit:
         )
 
     def test(self, L: Array) -> lmm_df.FTest:
-        """F test of L @ coefficients = 0, by the fit's own kind of degrees of freedom."""
+        """F test of L @ coefficients = 0, by the fit's own kind of degrees of freedom.
+
+        With cluster=, the approximate Hotelling test of Pustejovsky & Tipton 2018.
+        """
         if self.robust is not None:
-            raise UsageError("F tests of terms have no cluster-robust form yet; leave out cluster.")
+            return approximate_hotelling(self.robust, L, self.engine.beta)
         if self.df == "kenward-roger":
             return lmm_df.kenward_roger_f(self.information, L, self.engine.beta)
         if self.df == "satterthwaite":

@@ -8,7 +8,7 @@ from scipy.stats import t as t_distribution
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.models.effect_size import paired_d
 from recovery_stats.models.linear import ols
-from recovery_stats.models.margins import adjusted
+from recovery_stats.models.multiplicity import adjusted
 from recovery_stats.models.risk import approximate_risk_ratio, e_value, e_value_limit
 from recovery_stats.models.token import quote
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from recovery_stats.errors import UsageError
+from recovery_stats.errors import NotEstimable, UsageError
 from recovery_stats.models.mixed import lmm
-from tests.tolerance import CONVERGED, SPLINE
+from tests.tolerance import CLOSED_FORM, CONVERGED, SPLINE
 
 HERE = Path(__file__).parent
 R = json.loads((HERE / "mixed_inference.json").read_text())
@@ -29,10 +30,10 @@ def in_ours(term: str) -> str:
 
 
 @pytest.mark.parametrize("theirs", R["profile"], ids=lambda t: t["formula"])
-def test_profile_limits_are_those_of_lme4(theirs: dict[str, list[float]]) -> None:
-    fit = lmm(str(theirs["formula"]), DATA)
+def test_profile_limits_are_those_of_lme4(theirs: dict[str, Any]) -> None:
+    fit = lmm(theirs["formula"], DATA)
     ours = fit.confint(method="profile").set_index("term")
-    names = [in_ours(t) for t in theirs["term"]]  # type: ignore[arg-type]
+    names = [in_ours(t) for t in theirs["term"]]
     assert set(names) == set(ours.index)
     assert list(ours.columns) == ["estimate", "conf_low", "conf_high"]
     assert ours.loc[names, "conf_low"].to_numpy() == pytest.approx(theirs["low"], rel=SPLINE)
@@ -50,3 +51,52 @@ def test_likelihood_and_robust_errors_do_not_mix() -> None:
     fit = lmm("y ~ wave + (1 | person)", DATA, cluster="house")
     with pytest.raises(UsageError, match="leave out cluster"):
         fit.confint("profile")
+
+
+@pytest.mark.parametrize("theirs", R["robust"], ids=lambda t: f"{t['cluster']} {t['term']}")
+def test_robust_f_tests_are_those_of_clubsandwich(theirs: dict[str, Any]) -> None:
+    fit = lmm(theirs["formula"], DATA, cluster=theirs["cluster"])
+    rows = [i for i, name in enumerate(fit.terms) if re.search(theirs["term"], name)]
+    ours = fit.test(np.eye(len(fit.terms))[rows])
+    for name in ("statistic", "num_df", "den_df", "p_value"):
+        assert getattr(ours, name) == pytest.approx(theirs[name], rel=CONVERGED)
+
+
+def test_a_robust_f_of_one_row_is_the_square_of_t() -> None:
+    fit = lmm("y ~ wave + x + (1 + wave | person)", DATA, cluster="house")
+    tests, row = fit.anova().set_index("term"), fit.tidy().set_index("term")
+    for term in ("wave", "x"):
+        assert tests.statistic[term] == pytest.approx(row.statistic[term] ** 2, rel=CLOSED_FORM)
+        assert tests.den_df[term] == pytest.approx(row.df[term], rel=CLOSED_FORM)
+        assert tests.p_value[term] == pytest.approx(row.p_value[term], rel=CLOSED_FORM)
+
+
+def test_robust_wishart_df_by_all_pairs_of_clusters() -> None:
+    fit = lmm("y ~ wave * arm + (1 | person)", DATA, cluster="house")
+    robust = fit.robust
+    assert robust is not None
+    C = np.eye(len(fit.terms))[2:5] @ robust.M
+    count = len(robust.K)
+    omega = np.array(
+        [
+            [
+                (C @ robust.J[i] @ C.T if i == j else 0.0)
+                - C @ robust.K[i] @ robust.M @ robust.K[j].T @ C.T
+                for j in range(count)
+            ]
+            for i in range(count)
+        ]
+    )
+    values, vectors = np.linalg.eigh(np.einsum("iist->st", omega))
+    root = (vectors / np.sqrt(values)) @ vectors.T
+    omega = root @ omega @ root
+    variance = sum(np.trace(o) ** 2 + np.trace(o @ o) for o in omega.reshape(-1, 3, 3))
+    ours = fit.test(np.eye(len(fit.terms))[2:5])
+    assert ours.den_df == pytest.approx(3 * 4 / variance - 2, rel=CLOSED_FORM)
+
+
+def test_too_few_clusters_for_a_robust_f_are_refused() -> None:
+    few = DATA[DATA.house.isin(["h1", "h2", "h3", "h4"])]
+    fit = lmm("y ~ wave * x + I(x^2) + (1 | person)", few, cluster="house")
+    with pytest.raises(NotEstimable, match="too few for a robust test"):
+        fit.test(np.eye(len(fit.terms))[1:])
