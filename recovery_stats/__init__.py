@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from recovery_stats.data.sav import read_spss
     from recovery_stats.data.sav_write import write_spss
     from recovery_stats.data.synthetic import synthetic_study
+    from recovery_stats.models.gee import gee
     from recovery_stats.models.generalised import glmm
     from recovery_stats.models.mixed import lmm
     from recovery_stats.models.survival import (
@@ -45,6 +46,7 @@ _HOME = {
     "cox": "recovery_stats.models.survival",
     "cumulative_incidence": "recovery_stats.models.survival",
     "fine_gray": "recovery_stats.models.survival",
+    "gee": "recovery_stats.models.gee",
     "glmm": "recovery_stats.models.generalised",
     "gray_test": "recovery_stats.models.survival",
     "kaplan_meier": "recovery_stats.models.survival",
@@ -64,6 +66,7 @@ __all__ = [
     "cox",
     "cumulative_incidence",
     "fine_gray",
+    "gee",
     "glmm",
     "gray_test",
     "kaplan_meier",

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NoReturn
 
 import numpy as np
 import pandas as pd
 
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.engines import glmm as engine
-from recovery_stats.engines.glm import Separation, separating_direction
-from recovery_stats.engines.glmm_family import Family, Poisson
-from recovery_stats.engines.linalg import Array
+from recovery_stats.engines.glm import Separation
+from recovery_stats.engines.glmm_family import Family
 from recovery_stats.errors import NotEstimable, UsageError, unknown
 from recovery_stats.models.columns import Columns
 from recovery_stats.models.design import Design, build_design
@@ -32,6 +30,7 @@ from recovery_stats.models.mixed import (
     total_offset,
     with_arrays,
 )
+from recovery_stats.models.separation import refuse_separated
 
 __all__ = ["GlmmFit", "glmm"]
 
@@ -81,7 +80,7 @@ def glmm(
         fitted = engine.fit(X, law, factors, nodes=quadrature, offset=shift)
     except Separation as separated:
         names = [design.names[j] for j in kept]
-        _refuse_separated(X, law, names, np.asarray(separated.direction, dtype=float))
+        refuse_separated(X, law, names, np.asarray(separated.direction, dtype=float))
     return GlmmFit(
         asked, design, tuple(kept), tuple(dropped), tuple(factors), law, fitted, family, levels,
         shift, means_of(design, table), table,
@@ -144,22 +143,3 @@ def _constant_within(factor: engine.RandomFactor, law: Family) -> bool:
     first = np.zeros(factor.levels)
     first[factor.codes[::-1]] = y[::-1]
     return bool((y == first[factor.codes]).all())
-
-
-def _refuse_separated(X: Array, law: Family, names: Sequence[str], direction: Array) -> NoReturn:
-    """Name the columns without which there is no separation, or all that take part."""
-    helping = [j for j in np.flatnonzero(direction).tolist() if names[j] != "Intercept"]
-    needed = []
-    for j in helping:
-        rows, y = law.comparisons(np.delete(X, j, 1))
-        rest = separating_direction(rows, y)
-        if rest is None or not rest[: X.shape[1] - 1].any():
-            needed.append(j)
-    named = ", ".join(repr(names[j]) for j in (needed or helping)[:4]) or "the predictors"
-    what = (
-        "all counts are 0" if isinstance(law, Poisson) else "the outcome is the same in every row"
-    )
-    raise NotEstimable(
-        f"The outcome is perfectly separated by {named}: among some of its values {what}, so that "
-        "no finite coefficient exists. Leave it out, or join its levels."
-    )

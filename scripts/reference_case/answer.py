@@ -9,12 +9,13 @@ from pathlib import Path
 
 from recovery_stats.errors import RecoveryError
 
-from . import effect, generalised, linear, mixed, survival
+from . import effect, generalised, linear, marginal, mixed, survival
 from .case import CannotAnswer, Case, Values, read_case
 
 BY_KIND: dict[str, Callable[[Case], Values]] = {
     "lmm": mixed.mixed,
     "glmm": generalised.generalised,
+    "gee": marginal.marginal,
     "gls": mixed.compound_symmetry,
     "mmrm": mixed.compound_symmetry,
     "cox": survival.cox,
