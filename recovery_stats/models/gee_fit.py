@@ -151,7 +151,7 @@ class GeeFit:
         With Satterthwaite's df the F of Hotelling's approximation (Pustejovsky & Tipton 2018),
         with df="clusters" Wald / df on clusters less coefficients, with "normal" chi-squared.
         """
-        rows = contrasts(self.recipe, self.kept, self.X, self._frame, type)
+        rows = contrasts(self.recipe, self.kept, self.X, self.analysed, type)
         tests = [(term, *self.wald(L)) for term, L in rows.items()]
         return pd.DataFrame(tests, columns=["term", "num_df", "den_df", "statistic", "p_value"])
 
@@ -193,9 +193,19 @@ class GeeFit:
         found["std_error"] *= np.abs(self.link.slope(found["estimate"].to_numpy()))
         return self._responses(found).drop(columns=["statistic", "p_value"])
 
-    def pairwise(self, by: str, adjust: str = "holm", level: float = 0.95) -> pd.DataFrame:
+    def pairwise(
+        self,
+        by: str | Sequence[str],
+        adjust: str = "holm",
+        level: float = 0.95,
+        *,
+        within: str | Sequence[str] = (),
+        reference: Any = None,
+    ) -> pd.DataFrame:
         """Differences between adjusted means on the scale of the link."""
-        return margins.pairwise(self, by, adjust=adjust, level=level)
+        return margins.pairwise(
+            self, by, within=within, adjust=adjust, reference=reference, level=level
+        )
 
     def slopes(self, of: str, by: str | Sequence[str] = (), level: float = 0.95) -> pd.DataFrame:
         """Slopes in a number, by levels of factors, on the scale of the link."""
@@ -281,7 +291,7 @@ class GeeFit:
         return pd.DataFrame({"parameter": names, "estimate": alpha})
 
     @property
-    def _frame(self) -> pd.DataFrame | Dataset:
+    def analysed(self) -> pd.DataFrame | Dataset:
         """The rows analysed."""
         if bool(self.design.kept.all()):
             return self.data
