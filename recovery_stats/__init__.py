@@ -31,6 +31,9 @@ if TYPE_CHECKING:
         gray_test,
         kaplan_meier,
         logrank,
+        mean_cumulative,
+        recurrent,
+        recurrent_rows,
     )
     from recovery_stats.study.table import read_study
     from recovery_stats.study.workflow import Result, answer
@@ -52,6 +55,9 @@ _HOME = {
     "kaplan_meier": "recovery_stats.models.survival",
     "lmm": "recovery_stats.models.mixed",
     "logrank": "recovery_stats.models.survival",
+    "mean_cumulative": "recovery_stats.models.survival",
+    "recurrent": "recovery_stats.models.survival",
+    "recurrent_rows": "recovery_stats.models.survival",
     "read_spss": "recovery_stats.data.sav",
     "read_study": "recovery_stats.study.table",
     "synthetic_study": "recovery_stats.data.synthetic",
@@ -72,8 +78,11 @@ __all__ = [
     "kaplan_meier",
     "lmm",
     "logrank",
+    "mean_cumulative",
     "read_spss",
     "read_study",
+    "recurrent",
+    "recurrent_rows",
     "synthetic_study",
     "write_spss",
 ]

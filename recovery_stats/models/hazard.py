@@ -78,6 +78,11 @@ def cox(
         from recovery_stats.models.frailty import fit_frailty  # it extends CoxFit
 
         return fit_frailty(seen, asked.frailty.distribution, ties)
+    return fit_rows(seen, ties)
+
+
+def fit_rows(seen: Observation, ties: Ties) -> CoxFit:
+    """Fit rows that have been read, with robust errors where they call for them."""
     fit = _maximise(seen, ties)
     clusters = _clusters(seen)
     robust = None if clusters is None else cox_residual.robust_covariance(fit, clusters)

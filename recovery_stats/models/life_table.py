@@ -91,7 +91,7 @@ def count_clusters(
         of(v) for v in (seen.start, seen.stop, seen.cause, seen.weights, seen.person, cluster)
     )
     if person is not None and start is not None:
-        begins, ends = _spells(person, start, stop, cause, weights)
+        begins, ends = spells(person, start, stop, cause, weights)
         start, stop, cause = start[begins], stop[ends], cause[ends]
         weights = None if weights is None else weights[ends]
         cluster = None if cluster is None else cluster[ends]
@@ -99,7 +99,7 @@ def count_clusters(
     return table, cluster
 
 
-def _spells(
+def spells(
     person: IntArray, start: Array, stop: Array, cause: IntArray, weights: Array | None
 ) -> tuple[IntArray, IntArray]:
     """First and last row of each run in which a person is observed without gap, event or change

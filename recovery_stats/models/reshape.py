@@ -88,7 +88,7 @@ def person_days(
     )
     parts = [rows_of(people, block, diary, homes, asked) for block in people.blocks(asked.reach)]
     columns = {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
-    return _joined(persons, person, columns, keep)
+    return join_rows(persons, person, columns, keep)
 
 
 def landmark(
@@ -178,10 +178,12 @@ def check_rows(data: Dataset, *, person: str, start: str, stop: str, event: str)
 
 # --- back to a table -------------------------------------------------------------------------
 
+UNITLESS = ("event", "event_number", "recency", "in_house")
 LABELS = {
     "start": "Start of the interval",
     "stop": "End of the interval",
     "event": "Event at the end of the interval",
+    "event_number": "Number of the event that the interval leads to",
     "days_since_meeting": "Days since the last meeting",
     "recency": "Recency of the last meeting",
     "in_house": "Resident in a recovery house",
@@ -189,10 +191,10 @@ LABELS = {
 }
 
 
-def _joined(
+def join_rows(
     persons: Dataset, person: str, columns: dict[str, NDArray[Any]], keep: Sequence[str] | None
 ) -> Dataset:
-    """The rows with the columns of their person and a codebook."""
+    """The rows of people `who` (positions among persons) with their columns and a codebook."""
     who = columns.pop("who")
     kept = list(persons.frame.columns if keep is None else keep)
     persons.require(*kept)
@@ -220,4 +222,4 @@ def _label(name: str) -> str:
 
 
 def _unit(name: str) -> str:
-    return "" if name.startswith("meetings") or name in ("event", "recency", "in_house") else "days"
+    return "" if name.startswith("meetings") or name in UNITLESS else "days"

@@ -3,12 +3,15 @@
 from recovery_stats.models.competing import FineGrayFit, fine_gray
 from recovery_stats.models.concordance import ConcordanceTable, concordance
 from recovery_stats.models.curve import Curves, kaplan_meier
+from recovery_stats.models.event_history import recurrent_rows
 from recovery_stats.models.firth import FirthFit
 from recovery_stats.models.frailty import FrailtyFit
 from recovery_stats.models.gray_test import gray_test
 from recovery_stats.models.group_test import LogRankTest, logrank
 from recovery_stats.models.hazard import CoxFit, cox
 from recovery_stats.models.incidence import GrayTest, IncidenceCurves, cumulative_incidence
+from recovery_stats.models.mean_cumulative import MeanCurves, mean_cumulative
+from recovery_stats.models.recurrent import RecurrentFit, recurrent
 
 __all__ = [
     "ConcordanceTable",
@@ -20,6 +23,8 @@ __all__ = [
     "GrayTest",
     "IncidenceCurves",
     "LogRankTest",
+    "MeanCurves",
+    "RecurrentFit",
     "concordance",
     "cox",
     "cumulative_incidence",
@@ -27,4 +32,7 @@ __all__ = [
     "gray_test",
     "kaplan_meier",
     "logrank",
+    "mean_cumulative",
+    "recurrent",
+    "recurrent_rows",
 ]
