@@ -62,13 +62,14 @@ def martingale(fit: CoxFit) -> Array:
     return problem.risk.unsort(residual)
 
 
-def deviance(fit: CoxFit) -> Array:
-    """Martingale residuals made symmetric: signed square roots of the deviance, (n,)."""
-    residual = martingale(fit)
-    event = np.zeros(fit.n)
-    event[fit.problem.risk.order[fit.problem.risk.died]] = 1.0
-    inside = residual + xlogy(event, np.maximum(event - residual, np.finfo(float).tiny))
-    return np.asarray(np.sign(residual) * np.sqrt(np.maximum(-2 * inside, 0.0)))
+def symmetric(martingale: Array, events: Array) -> Array:
+    """Martingale residuals made symmetric: signed square roots of the deviance, (n,).
+
+    events (n,): how many each row (or person, where their rows were summed) had.
+    """
+    inside = martingale + xlogy(events, np.maximum(events - martingale, np.finfo(float).tiny))
+    inside -= xlogy(events, events)
+    return np.asarray(np.sign(martingale) * np.sqrt(np.maximum(-2 * inside, 0.0)))
 
 
 def score(fit: CoxFit) -> Array:
@@ -208,8 +209,17 @@ def baseline(fit: CoxFit) -> Baseline:
     return Baseline(risk.time, risk.stratum, z.h * unshift, drift, a2)
 
 
-def cumulative_hazard(fit: CoxFit, X: Array, stratum: int = 0) -> tuple[Array, Array, Array]:
+def _scaled_covariance(fit: CoxFit, covariance: Array | None) -> Array:
+    V = fit.covariance if covariance is None else covariance
+    return np.asarray(V * np.outer(fit.problem.scale, fit.problem.scale))
+
+
+def cumulative_hazard(
+    fit: CoxFit, X: Array, stratum: int = 0, covariance: Array | None = None
+) -> tuple[Array, Array, Array]:
     """Expected cumulative hazard of new rows X (n, p) in a stratum.
+
+    covariance (p, p): of beta, where another than the model's is to be believed.
 
     Returns event times (T,), hazard (n, T) and its standard error (n, T), which counts the
     estimation of both the baseline and beta. `stratum` is the number given to `fit`.
@@ -221,7 +231,36 @@ def cumulative_hazard(fit: CoxFit, X: Array, stratum: int = 0) -> tuple[Array, A
     H = np.cumsum(base.hazard[here])
     drift = np.cumsum(base.drift[here], axis=0)
     q = x[:, None, :] * H[None, :, None] - drift[None]
-    V = fit.covariance * np.outer(fit.problem.scale, fit.problem.scale)
+    V = _scaled_covariance(fit, covariance)
     spread = np.einsum("nti,ij,ntj->nt", q, V, q)
     se = relative * np.sqrt(np.cumsum(base.variance[here])[None] + spread)
     return base.time[here], relative * H, se
+
+
+def hazard_along(
+    fit: CoxFit,
+    X: Array,
+    start: Array,
+    stop: Array,
+    relative: Array,
+    stratum: int = 0,
+    covariance: Array | None = None,
+) -> tuple[Array, Array, Array]:
+    """Expected cumulative hazard of one person along a path of covariates.
+
+    X (m, p), relative (m,): covariates and further factor of the hazard on (start, stop], rows
+    in order without overlap. Returns the event times (T,) in these rows, hazard (T,) and its
+    standard error (T,), which counts the estimation of the baseline and of beta.
+    """
+    base = baseline(fit)
+    row = np.searchsorted(stop, base.time, side="left")
+    inside = (base.stratum == stratum) & (row < len(stop))
+    inside &= start[np.minimum(row, len(stop) - 1)] < base.time
+    row = row[inside]
+    x = (X[row] - fit.problem.centre) / fit.problem.scale
+    r = np.exp(x @ fit.scaled_beta) * relative[row]
+    dH = base.hazard[inside]
+    q = np.cumsum(r[:, None] * (x * dH[:, None] - base.drift[inside]), axis=0)
+    V = _scaled_covariance(fit, covariance)
+    variance = np.cumsum(r**2 * base.variance[inside]) + np.einsum("ti,ij,tj->t", q, V, q)
+    return base.time[inside], np.cumsum(r * dH), np.sqrt(variance)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -19,19 +19,21 @@ from recovery_stats.engines import cox as engine
 from recovery_stats.engines.concordance import Concordance
 from recovery_stats.engines.cox_likelihood import Ties
 from recovery_stats.engines.cox_residual import Transform
+from recovery_stats.engines.curves import Interval
 from recovery_stats.errors import NotEstimable, UsageError, unknown
 from recovery_stats.models.coefficient import combine, estimate_ratio, tabulate_coefficients
-from recovery_stats.models.columns import Array, Columns, IntArray
+from recovery_stats.models.columns import Array, IntArray
 from recovery_stats.models.formula import Formula
 from recovery_stats.models.hazard_check import FEW_CLUSTERS, check_hazards
+from recovery_stats.models.new_people import survive
 from recovery_stats.models.observation import (
     Observation,
     naming_columns,
     observe,
     read_survival,
 )
+from recovery_stats.models.residual import Residual, Unit, residuals
 
-Residual = Literal["martingale", "deviance", "schoenfeld", "scaled_schoenfeld", "dfbeta", "score"]
 TIE_NAMES = {"efron": "Efron", "breslow": "Breslow", "exact": "exact (discrete)"}
 
 
@@ -279,14 +281,15 @@ class CoxFit:
         H = self.engine.problem.risk.head(base.hazard)
         return pd.DataFrame(
             {
-                "stratum": self._stratum_names(base.stratum),
+                "stratum": self.stratum_names(base.stratum),
                 "time": base.time,
                 "cumulative_hazard": H,
                 "survival": np.exp(-H),
             }
         )
 
-    def _stratum_names(self, codes: IntArray) -> list[str]:
+    def stratum_names(self, codes: IntArray) -> list[str]:
+        """What the strata are called, by their codes."""
         strata = self.observation.design.strata
         return ["all" if strata is None else strata.levels[c] for c in codes]
 
@@ -296,69 +299,17 @@ class CoxFit:
         *,
         times: Sequence[float] | None = None,
         level: float = 0.95,
+        conf_type: Interval = "log",
+        person: str | None = None,
     ) -> pd.DataFrame:
-        """Survival curves of new rows whose covariates stay as they are.
+        """Survival curves of new rows whose covariates stay as they are, or follow a path.
 
         Returns row (label in new_data), stratum, time, estimate, std_error, conf_low, conf_high
         at every event time, or at `times`. With strata, every row in every stratum unless
-        new_data has the strata's columns. Limits on the log scale of survival.
+        new_data has the strata's columns. person: the column that tells whose (start, stop] rows
+        they are; each person's covariates change from row to row, and the curve is one a person.
         """
-        X = self._new_rows(new_data)
-        offset = np.exp(self.observation.design.recipe.offset(new_data))
-        index = (new_data.frame if isinstance(new_data, Dataset) else new_data).index
-        parts = [
-            self._survival_in(stratum, X[rows], offset[rows], index[rows], times, level)
-            for stratum, rows in self._strata_of(new_data, len(X))
-        ]
-        return pd.concat(parts, ignore_index=True)
-
-    def _strata_of(self, new_data: pd.DataFrame | Dataset, n: int) -> list[tuple[int, IntArray]]:
-        """Which new rows are wanted in which stratum."""
-        everyone = np.arange(n)
-        strata = self.observation.design.strata
-        if strata is None:
-            return [(0, everyone)]
-        columns = Columns.of(new_data)
-        names = strata.name.split(":")
-        if not all(name in columns.frame.columns for name in names):
-            return [(s, everyone) for s in range(strata.size)]
-        found = columns.grouping(names)
-        known = {level: s for s, level in enumerate(strata.levels)}
-        strange = [level for level in found.levels if level not in known]
-        if strange:
-            raise UsageError(unknown(f"stratum of {strata.name}", strange[0], known))
-        codes = np.array([known[level] for level in found.levels])[found.codes]
-        return [(int(s), np.flatnonzero(codes == s)) for s in np.unique(codes)]
-
-    def _survival_in(
-        self,
-        stratum: int,
-        X: Array,
-        relative: Array,
-        index: pd.Index[Any],
-        times: Sequence[float] | None,
-        level: float,
-    ) -> pd.DataFrame:
-        event_times, H, se = cox_residual.cumulative_hazard(self.engine, X, stratum)
-        H, se = H * relative[:, None], se * relative[:, None]
-        if times is not None:
-            at = curves.position(event_times, np.asarray(times, float)) + 1
-            H = np.column_stack([np.zeros(len(X)), H])[:, at]
-            se = np.column_stack([np.zeros(len(X)), se])[:, at]
-            event_times = np.asarray(times, float)
-        S = np.exp(-H)
-        low, high = curves.limits(S, se, level=level, kind="log")
-        return pd.DataFrame(
-            {
-                "row": np.repeat(np.asarray(index), len(event_times)),
-                "stratum": self._stratum_names(np.array([stratum]))[0],
-                "time": np.tile(event_times, len(X)),
-                "estimate": S.ravel(),
-                "std_error": (S * se).ravel(),
-                "conf_low": low.ravel(),
-                "conf_high": high.ravel(),
-            }
-        )
+        return survive(self, new_data, times, level, conf_type, person)
 
     # --- whether to believe it
 
@@ -395,20 +346,14 @@ class CoxFit:
             before = curve[np.searchsorted(table.time, time, side="left")]
         return cox_residual.transform_times(self.engine, transform, seen.stop, before)
 
-    def residuals(self, kind: Residual = "martingale") -> pd.Series[float] | pd.DataFrame:
-        """Residuals by row of the data; Schoenfeld's have one row an event, with its time."""
-        index, terms = self.observation.index, list(self.terms)
-        if kind in ("schoenfeld", "scaled_schoenfeld"):
-            make = getattr(cox_residual, kind)
-            values, rows, time = make(self.engine)
-            frame = pd.DataFrame(values, index[rows], terms)
-            frame.insert(0, "time", time)
-            return frame
-        if kind in ("martingale", "deviance"):
-            return pd.Series(getattr(cox_residual, kind)(self.engine), index, name=kind)
-        if kind in ("dfbeta", "score"):
-            return pd.DataFrame(getattr(cox_residual, kind)(self.engine), index, terms)
-        raise UsageError(unknown("residual", kind, get_args(Residual)))
+    def residuals(
+        self, kind: Residual = "martingale", by: Unit = "row"
+    ) -> pd.Series[float] | pd.DataFrame:
+        """Residuals by row of the data; Schoenfeld's have one row an event, with its time.
+
+        by: "person" or "cluster" sums over their rows, which the label of the first stands for.
+        """
+        return residuals(self, kind, by)
 
     def anova(self, type: Literal[1, 2, 3] = 3) -> pd.DataFrame:
         """Chi-squared test of each term: Wald (3), or likelihood ratio as terms enter (1, 2).

@@ -29,7 +29,7 @@ class Observation:
     event, or 1 … J for competing events. X (n, p) with `design.names`. strata, cluster, person
     (n,): whole numbers from 0, None where not asked for. index (n,): labels of the rows.
     weightless: rows left out because their weight is 0. frailty: groups of the formula's
-    frailty term.
+    frailty term. surv: the formula's left side, for rows not yet seen.
     """
 
     start: Array | None
@@ -46,6 +46,7 @@ class Observation:
     cluster_name: str = ""
     weightless: int = 0
     frailty: Grouping | None = None
+    surv: Surv | None = None
 
     def __len__(self) -> int:
         return len(self.stop)
@@ -107,6 +108,7 @@ def observe(
         design,
         grouping.name if grouping else "",
         frailty=design.frailty,
+        surv=asked.response,
     )
     return whole if whole.weights is None else _with_weight(whole, whole.weights > 0)
 
