@@ -18,3 +18,4 @@ ROW_ORDER = 1e-8  # the same sums in another order, through an optimiser: as CON
 LATTICE = 1e-4  # chances integrated over 65,536 lattice points, ours and mvtnorm's
 PRINTED_2 = 6e-3  # a number printed to two decimals
 WHOLE_DF = 1e-3  # mvtnorm rounds degrees of freedom near 30 to whole numbers, and samples
+REFITS = 3e-4  # lme4 refits without a group with its default optimiser: four digits

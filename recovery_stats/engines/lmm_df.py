@@ -131,6 +131,18 @@ def _directions(problem: Problem, at: Moments, s2: float) -> list[tuple[int, Arr
     return found
 
 
+def directions_of(fit: LmmFit) -> list[tuple[int, Array]]:
+    """dPsi/dgamma in the user's units, (factor in the user's order, symmetric E).
+
+    In the order of `Information.A`, whose last parameter is the residual variance.
+    """
+    at = fit.solution.moments
+    inside = _directions(fit.problem, at, at.r2 / fit.problem.nu)
+    return [
+        (fit.frame.order[k], np.asarray(fit.frame.T[k] @ E @ fit.frame.T[k].T)) for k, E in inside
+    ]
+
+
 def _parameters(
     problem: Problem, at: Moments
 ) -> Iterator[tuple[int, tuple[int, ...], list[tuple[int, int]]]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import numpy as np
 import pandas as pd
@@ -15,11 +15,11 @@ from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.estimate import Estimate, Level
 from recovery_stats.engines import lmm as engine
 from recovery_stats.engines import lmm_df
-from recovery_stats.engines.linalg import Array
+from recovery_stats.engines.linalg import Array, IntArray
 from recovery_stats.engines.lmm_hotelling import approximate_hotelling
 from recovery_stats.engines.lmm_robust import Robust
 from recovery_stats.errors import UsageError, unknown
-from recovery_stats.models import margins, mixed_interval
+from recovery_stats.models import margins, mixed_influence, mixed_interval, mixed_prediction
 from recovery_stats.models.coding import Recipe
 from recovery_stats.models.columns import Columns, Grouping
 from recovery_stats.models.design import Design, Outcome, RandomDesign
@@ -28,6 +28,7 @@ from recovery_stats.models.grid import Averaging
 from recovery_stats.models.hypothesis import contrasts
 from recovery_stats.models.margins import Combination, Grid
 from recovery_stats.models.mixed_check import examine
+from recovery_stats.models.mixed_prediction import Interval
 
 Method = Literal["satterthwaite", "kenward-roger", "normal"]
 
@@ -301,7 +302,7 @@ class MixedFit:
         """Predicted effects with the standard error of prediction (coefficients unknown)."""
         parts = []
         for factor, grouping, mode, spread in zip(
-            self.factors, self._groupings, self.engine.effects, self.engine.effect_variance,
+            self.factors, self.groupings, self.engine.effects, self.engine.effect_variance,
             strict=True,
         ):  # fmt: skip
             se = np.sqrt(np.maximum(np.diagonal(spread, axis1=1, axis2=2), 0.0))
@@ -319,7 +320,8 @@ class MixedFit:
         return pd.concat(parts, ignore_index=True)
 
     @cached_property
-    def _groupings(self) -> tuple[Grouping, ...]:
+    def groupings(self) -> tuple[Grouping, ...]:
+        """The levels of every random factor, in their order."""
         named = {r.grouping.name: r.grouping for r in self.design.random}
         return tuple(named[f.name] for f in self.factors)
 
@@ -348,57 +350,76 @@ class MixedFit:
         return self._series(value)
 
     def residuals(self, kind: str = "response") -> pd.Series[Any]:
-        """Outcome minus fitted; "pearson" divides by the residual standard deviation."""
-        known = ("response", "pearson")
-        if kind not in known:
-            raise UsageError(unknown("kind of residual", kind, known))
-        left = self.outcome - self.fitted().to_numpy()
-        if kind == "pearson":
-            root = 1.0 if self.weights is None else np.sqrt(self.weights)
-            left = left * root / np.sqrt(self.engine.sigma2)
-        return self._series(left)
+        """Residuals: response, pearson, studentised, each "marginal" too; see `mixed_influence`."""
+        return self._series(mixed_influence.residuals(self, kind))
+
+    def leverage(self) -> pd.DataFrame:
+        """How far each fitted value follows its own row: fixed, random, overall."""
+        return mixed_influence.leverage(self)
+
+    def influence(self, group: str | None = None, refit: bool = False) -> pd.DataFrame:
+        """What leaving out each level of `group` changes (by default the largest random factor).
+
+        Cook's distance, covariance ratio and DFBETAS; refit=True estimates the variances again.
+        """
+        return mixed_influence.influence(self, group, refit)
 
     @property
     def outcome(self) -> Array:
+        """The outcome of the rows analysed."""
         assert isinstance(self.design.response, Outcome)
         return self.design.response.y
 
+    @overload
     def predict(
-        self, new_data: pd.DataFrame | Dataset | None = None, random: bool = True
-    ) -> pd.Series[Any]:
+        self,
+        new_data: pd.DataFrame | Dataset | None = None,
+        random: bool = True,
+        interval: None = None,
+        level: float = 0.95,
+    ) -> pd.Series[Any]: ...
+
+    @overload
+    def predict(
+        self,
+        new_data: pd.DataFrame | Dataset | None = None,
+        random: bool = True,
+        *,
+        interval: Interval,
+        level: float = 0.95,
+    ) -> pd.DataFrame: ...
+
+    def predict(
+        self,
+        new_data: pd.DataFrame | Dataset | None = None,
+        random: bool = True,
+        interval: Interval | None = None,
+        level: float = 0.95,
+    ) -> pd.Series[Any] | pd.DataFrame:
         """Predictions for new rows: an unseen level has effect 0, a missing value gives NaN.
 
-        random=False predicts for the average group.
+        random=False predicts for a new level of every factor. interval: "confidence" of the mean
+        or "prediction" of one outcome; then a table with std_error, df and limits comes back
+        (see `recovery_stats.models.mixed_prediction`).
         """
-        if new_data is None:
-            return self.fitted(random)
-        columns = Columns.of(new_data)
-        value = self.recipe.matrix(columns)[:, self.kept] @ self.engine.beta
-        value = value + self.recipe.offset(columns)
-        if random:
-            for part, at, factor in self._random_parts():
-                value = value + self._contribution(part, at, factor, columns)
-        return pd.Series(value, index=columns.frame.index)
+        if interval is None:
+            return mixed_prediction.predict(self, new_data, random)
+        return mixed_prediction.predict_interval(
+            self, new_data, random=random, interval=interval, level=level
+        )
 
-    def _random_parts(self) -> list[tuple[RandomDesign, int, int]]:
-        """Each random term with its first column within its factor, and the factor's number."""
+    def random_parts(self) -> list[tuple[RandomDesign, int]]:
+        """Each random term with the number of its factor."""
         names = [f.name for f in self.factors]
-        seen = dict.fromkeys(names, 0)
-        found = []
-        for part in self.design.random:
-            name = part.grouping.name
-            found.append((part, seen[name], names.index(name)))
-            seen[name] += part.Z.shape[1]
-        return found
+        return [(part, names.index(part.grouping.name)) for part in self.design.random]
 
-    def _contribution(self, part: RandomDesign, at: int, which: int, columns: Columns) -> Array:
-        Z = part.recipe.matrix(columns)
-        known = {level: j for j, level in enumerate(part.grouping.levels)}
-        found = columns.grouping(tuple(group_columns(self.formula, part.grouping.name)))
+    def level_codes(self, which: int, columns: Columns) -> IntArray:
+        """The levels of a factor in other rows; -1 where the fit has not seen it."""
+        grouping = self.groupings[which]
+        known = {level: j for j, level in enumerate(grouping.levels)}
+        found = columns.grouping(tuple(group_columns(self.formula, grouping.name)))
         level = np.array([*(known.get(v, -1) for v in found.levels), -1], dtype=np.intp)
-        effects = self.engine.effects[which][:, at : at + Z.shape[1]]
-        effects = np.vstack([effects, np.zeros(Z.shape[1])])
-        return np.asarray(np.einsum("nq,nq->n", Z, effects[level[found.codes]]))
+        return level[found.codes]
 
     # --- summaries of variance --------------------------------------------------------------------
 
