@@ -18,9 +18,10 @@ import numpy as np
 
 from recovery_stats.engines.linalg import Array, single_thread
 from recovery_stats.engines.lmm_criterion import Solution, evaluate
-from recovery_stats.engines.lmm_groups import Frame, Problem, RandomFactor, prepare
+from recovery_stats.engines.lmm_groups import Frame, Problem, RandomFactor
 from recovery_stats.engines.lmm_moments import Moments, first_blocks
 from recovery_stats.engines.lmm_optimum import minimise, settle
+from recovery_stats.engines.lmm_prepare import loses_digits, prepare
 
 __all__ = ["LmmFit", "RandomFactor", "evaluate", "fit", "minimise", "prepare"]
 
@@ -82,6 +83,11 @@ def fit(
     with single_thread():
         problem, frame = prepare(X, y, factors, reml=reml, weights=weights, offset=offset)
         solution, iterations = minimise(problem)
+        if loses_digits(problem, solution.L[0]):
+            problem, frame = prepare(
+                X, y, factors, reml=reml, weights=weights, offset=offset, careful=True
+            )
+            solution, iterations = minimise(problem)
         solution, boundary = settle(problem, solution)
         return _finish(problem, solution, frame, iterations, boundary)
 

@@ -154,75 +154,16 @@ class Problem:
         return np.array([L[k][i, j] for k, i, j in self.entries()])
 
 
-# --- making it --------------------------------------------------------------------------------
+# --- making it --------------------------------------------------------------------------------------
 
 
-def prepare(
-    X: Array,
-    y: Array,
-    factors: Sequence[RandomFactor],
-    *,
-    reml: bool,
-    weights: Array | None = None,
-    offset: Array | None = None,
-) -> tuple[Problem, Frame]:
-    """Bring the data into orthogonal units and sum them up by group."""
-    n, p = X.shape
-    root = None if weights is None else np.sqrt(weights)
-    outcome = y if offset is None else y - offset
-    Xo, yo, A, start, scale = _orthogonal(_weighted(X, root), _weighted(outcome, root))
-    order = tuple(sorted(range(len(factors)), key=lambda k: -factors[k].levels * factors[k].q))
-    Zs, Ts = [], []
-    for k in order:
-        Z, T = _orthogonal_blocks(_weighted(factors[k].Z, root), factors[k])
-        Zs.append(Z)
-        Ts.append(T)
-    first = factors[order[0]]
-    F = np.vstack([Xo.T, yo])
-    Q, R, c = _eliminate(first, Zs[0], F)
-    second = _second([factors[k] for k in order[1:]], Zs[1:], first, Q, F) if order[1:] else None
-    log_weights = 0.0 if weights is None else float(np.log(weights).sum())
-    problem = Problem(
-        n,
-        p,
-        reml,
-        R,
-        c,
-        F @ F.T,
-        second,
-        tuple(factors[k].blocks for k in order),
-        tuple(factors[k].q for k in order),
-    )
-    return problem, Frame(A, start, scale, tuple(Ts), order, log_weights)
-
-
-def _weighted(values: Array, root: Array | None) -> Array:
+def weighted(values: Array, root: Array | None) -> Array:
     if root is None:
         return values
     return values * (root[:, None] if values.ndim == 2 else root)
 
 
-def _orthogonal(X: Array, y: Array) -> tuple[Array, Array, Array, Array, float]:
-    """Xo = X A with Xo'Xo = n I, the least-squares fit, and its residual at unit scale."""
-    n, p = X.shape
-    length = np.sqrt((X**2).sum(0))
-    Q, R = np.linalg.qr(X / length)
-    A = solve_triangular(R, np.eye(p)) / length[:, None]
-    coefficients = Q.T @ y
-    residual = y - Q @ coefficients
-    again = Q.T @ residual
-    residual -= Q @ again
-    scale = float(np.sqrt(residual @ residual / (n - p)))
-    if not scale > 1e-13 * float(np.sqrt(y @ y / n)):
-        raise NotEstimable(
-            "The outcome has no variation left after the fixed effects: it is constant or an "
-            "exact combination of the predictors."
-        )
-    start = A @ (coefficients + again)
-    return Q * np.sqrt(n), residual / scale, A * np.sqrt(n), start, scale
-
-
-def _orthogonal_blocks(Z: Array, factor: RandomFactor) -> tuple[Array, Array]:
+def orthogonal_blocks(Z: Array, factor: RandomFactor) -> tuple[Array, Array]:
     """Zo = Z T with Zo'Zo = n I within each correlated block; T is block diagonal."""
     n, q = Z.shape
     T = np.zeros((q, q))
@@ -245,40 +186,18 @@ def _orthogonal_blocks(Z: Array, factor: RandomFactor) -> tuple[Array, Array]:
     return Z @ T, T
 
 
-def _eliminate(factor: RandomFactor, Z: Array, F: Array) -> tuple[Array, Array, Array]:
-    """Orthogonalise Z and then F (s, n) within groups, by modified Gram and Schmidt.
-
-    Returns Q (q, n), R (q, q, m) with Z_i = Q_i R_i, c (q, s, m) = Q_i'F_i; F keeps what is left.
-    """
-    codes, m = factor.codes, factor.levels
-    q, s = Z.shape[1], F.shape[0]
-    Q = np.array(Z.T, dtype=float, order="C")
-    R, c = np.zeros((q, q, m)), np.empty((q, s, m))
-    whole = [np.bincount(codes, z * z, m) for z in Q]
-    for a in range(q):
-        square = np.bincount(codes, Q[a] * Q[a], m)
-        square[square <= 1e-20 * whole[a]] = 0.0
-        R[a, a] = np.sqrt(square)
-        if not square.any():
-            raise NotEstimable(
-                f"Random effect {factor.effect(a)!r} does not vary within any level of "
-                f"{factor.name!r}: its variance cannot be told from the intercept's. Take it out "
-                "of the random term."
-            )
-        inverse = np.divide(1.0, R[a, a], out=np.zeros(m), where=square > 0)
-        Q[a] *= inverse[codes]
-        for b in range(a + 1, q):
-            R[a, b] = np.bincount(codes, Q[a] * Q[b], m)
-            Q[b] -= Q[a] * R[a, b][codes]
-        for j in range(s):
-            c[a, j] = np.bincount(codes, Q[a] * F[j], m)
-            F[j] -= Q[a] * c[a, j][codes]
-    return Q, R, c
-
-
-def _second(
-    factors: Sequence[RandomFactor], Zs: Sequence[Array], first: RandomFactor, Q: Array, F: Array
+def second_factors(
+    factors: Sequence[RandomFactor],
+    Zs: Sequence[Array],
+    first: RandomFactor,
+    Q: Array,
+    F: Array,
+    subtracted: Array | None,
 ) -> Second:
+    """All factors but the first; F (s, n): [X y], or what the first factor leaves of it.
+
+    subtracted: c (q1, s, m1) where F is still whole.
+    """
     n, q1, m1 = first.codes.size, Q.shape[0], first.levels
     widths = [f.levels * f.q for f in factors]
     offsets = tuple(int(v) for v in np.cumsum([0, *widths[:-1]]))
@@ -308,13 +227,16 @@ def _second(
     C.sum_duplicates()
     within = (Z2.T @ Z2).toarray() - (C.T @ C).toarray()
     within[np.abs(within) <= 1e-13 * n] = 0.0
+    within_xy = Z2.T @ F.T
+    if subtracted is not None:
+        within_xy -= C.T @ subtracted.transpose(0, 2, 1).reshape(q1 * m1, -1)
     pairs = tuple(_pairs(C, q1, m1, size))
     return Second(
         offsets,
         tuple(f.levels for f in factors),
         tuple(f.q for f in factors),
         0.5 * (within + within.T),
-        Z2.T @ F.T,
+        within_xy,
         C,
         sparse.csr_array(C.T),
         pairs,

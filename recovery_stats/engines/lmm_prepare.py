@@ -1,0 +1,177 @@
+"""Turn a mixed model's rows into sums by group, in orthogonal units.
+
+X is orthogonalised, y is its least-squares residual brought to length 1 per row, each Z is
+orthogonalised within its correlated block: units and origins cannot matter. Where the columns
+are far enough from dependent the orthogonal columns are never written out: sums are taken over
+the columns as they are and turned afterwards.
+Sources: Pinheiro & Bates 2000, ch. 2. Checked: dense formulas, units (tests/engines/test_lmm.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+from scipy.linalg import solve_triangular
+
+from recovery_stats.engines.linalg import Array
+from recovery_stats.engines.lmm_groups import (
+    Frame,
+    Problem,
+    RandomFactor,
+    orthogonal_blocks,
+    second_factors,
+    weighted,
+)
+from recovery_stats.engines.lmm_sums import eliminate, left_over, summed_up
+from recovery_stats.errors import NotEstimable
+
+INDEPENDENT = 0.02  # share of a column that the others must leave for its square to keep 12 digits
+CAREFUL = 1e4  # variance of a group's mean over the residual's, from which subtraction loses digits
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """Orthogonal columns as a product: X A = values inner, (X A)'(X A) = n I (by blocks)."""
+
+    values: Array
+    inner: Array
+    A: Array
+
+    def columns(self) -> Array:
+        """X A, written out."""
+        return self.values @ self.inner
+
+
+def prepare(
+    X: Array,
+    y: Array,
+    factors: Sequence[RandomFactor],
+    *,
+    reml: bool,
+    weights: Array | None = None,
+    offset: Array | None = None,
+    careful: bool = False,
+) -> tuple[Problem, Frame]:
+    """Bring the data into orthogonal units and sum them up by group.
+
+    careful: write out what the columns leave within groups instead of subtracting sums; needed
+    where random effects dwarf the residual (`loses_digits`).
+    """
+    n, p = X.shape
+    root = None if weights is None else np.sqrt(weights)
+    base = _fixed_base(weighted(X, root))
+    start, yo, scale = _residual(base, weighted(y if offset is None else y - offset, root))
+    order = tuple(sorted(range(len(factors)), key=lambda k: -factors[k].levels * factors[k].q))
+    chosen = [factors[k] for k in order]
+    bases = [_random_base(weighted(f.Z, root), f) for f in chosen]
+    levels, Q, matrices, R = eliminate(chosen[0], bases[0].values)
+    R = np.einsum("abm,bc->acm", R, bases[0].inner)
+    if careful or order[1:]:
+        F = np.vstack([base.columns().T, yo])
+    if careful:
+        c, F = left_over(levels, Q, matrices, F)
+        within, subtracted = F @ F.T, None
+    else:
+        c = _sums(base, yo, matrices)
+        within, subtracted = _total(base, yo) - sum(part @ part.T for part in c), c
+    second = None
+    if order[1:]:
+        Zs = [b.columns() for b in bases[1:]]
+        second = second_factors(chosen[1:], Zs, chosen[0], Q, F, subtracted)
+    problem = Problem(
+        n, p, reml, R, c, within, second, tuple(f.blocks for f in chosen),
+        tuple(f.q for f in chosen),
+    )  # fmt: skip
+    log_weights = 0.0 if weights is None else float(np.log(weights).sum())
+    return problem, Frame(base.A, start, scale, tuple(b.A for b in bases), order, log_weights)
+
+
+def loses_digits(problem: Problem, L: Array) -> bool:
+    """Whether sums that were subtracted have lost digits that matter at L of the first factor."""
+    largest = float(max((problem.R[:, a] ** 2).sum(0).max() for a in range(problem.q[0])))
+    return largest * float((L**2).sum()) > CAREFUL
+
+
+# --- units ------------------------------------------------------------------------------------
+
+
+def _fixed_base(X: Array) -> Base:
+    n, p = X.shape
+    found = _triangular(X.T @ X, n)
+    if found is not None:
+        return Base(X, found, found)
+    length = np.sqrt((X**2).sum(0))
+    Q, R = np.linalg.qr(X / length)
+    A = solve_triangular(R, np.eye(p)) / length[:, None]
+    return Base(Q * np.sqrt(n), np.eye(p), A * np.sqrt(n))
+
+
+def _random_base(Z: Array, factor: RandomFactor) -> Base:
+    n, q = Z.shape
+    T, G = np.zeros((q, q)), Z.T @ Z
+    for block in factor.blocks:
+        index = np.ix_(block, block)
+        found = _triangular(G[index], n)
+        if found is None:
+            Zo, T = orthogonal_blocks(Z, factor)
+            return Base(Zo, np.eye(q), T)
+        T[index] = found
+    return Base(Z, T, T)
+
+
+def _triangular(G: Array, n: int) -> Array | None:
+    """A upper triangular with A'GA = n I; None where G is too near to singular for 12 digits."""
+    length = np.sqrt(np.diag(G))
+    if not (length > 0).all():
+        return None
+    try:
+        C = np.linalg.cholesky(G / np.outer(length, length))
+    except np.linalg.LinAlgError:
+        return None
+    if len(C) and np.diag(C).min() < INDEPENDENT:
+        return None
+    A = solve_triangular(C.T, np.eye(len(C)), check_finite=False)
+    return np.asarray(A / length[:, None] * np.sqrt(n))
+
+
+def _residual(base: Base, y: Array) -> tuple[Array, Array, float]:
+    """The least-squares coefficients of X, the residual at unit scale, and that scale."""
+    n, p = base.values.shape
+    onto = base.inner.T / n
+    coefficients = onto @ (base.values.T @ y)
+    residual = y - base.values @ (base.inner @ coefficients)
+    again = onto @ (base.values.T @ residual)
+    residual -= base.values @ (base.inner @ again)
+    scale = float(np.sqrt(residual @ residual / (n - p)))
+    if not scale > 1e-13 * float(np.sqrt(y @ y / n)):
+        raise NotEstimable(
+            "The outcome has no variation left after the fixed effects: it is constant or an "
+            "exact combination of the predictors."
+        )
+    residual /= scale
+    return base.A @ (coefficients + again), residual, scale
+
+
+# --- sums -------------------------------------------------------------------------------------
+
+
+def _sums(base: Base, yo: Array, matrices: Sequence[sparse.csr_array]) -> Array:
+    """c (q, s, m), turned into orthogonal units after summing."""
+    p = base.values.shape[1]
+    c = summed_up(matrices, [*base.values.T, yo])
+    for part in c:
+        part[:p] = base.inner.T @ part[:p]
+    return c
+
+
+def _total(base: Base, yo: Array) -> Array:
+    """[X y]'[X y] in orthogonal units."""
+    p = base.values.shape[1]
+    total = np.empty((p + 1, p + 1))
+    total[:p, :p] = base.inner.T @ (base.values.T @ base.values) @ base.inner
+    total[:p, p] = total[p, :p] = base.inner.T @ (base.values.T @ yo)
+    total[p, p] = yo @ yo
+    return total
