@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import lapack
 from threadpoolctl import ThreadpoolController
 
 Array = NDArray[np.float64]
@@ -72,6 +73,23 @@ def inverse_of_identity_plus(M: Array) -> tuple[Array, Array]:
     inverse = np.linalg.inv(stacked)
     symmetric = 0.5 * (inverse + inverse.transpose(0, 2, 1))
     return np.ascontiguousarray(symmetric.transpose(1, 2, 0)), logdet
+
+
+def inverse_and_log_det(A: Array) -> tuple[Array, float]:
+    """A⁻¹ and log|A| of a symmetric positive definite A from one Cholesky factor.
+
+    LAPACK's potri works on one triangle alone: a third of the work of solving for the identity.
+    Raises LinAlgError where A is not positive definite.
+    """
+    C, info = lapack.dpotrf(A.T, lower=1)
+    if info:
+        raise np.linalg.LinAlgError("The matrix is not positive definite.")
+    log_det = 2.0 * float(np.log(np.diag(C)).sum())
+    half, _ = lapack.dpotri(C, lower=1, overwrite_c=1)
+    half = np.tril(half)
+    inverse = half + half.T
+    inverse[np.diag_indices_from(inverse)] *= 0.5
+    return inverse, log_det
 
 
 def _squared_minors(M: Array) -> Array:

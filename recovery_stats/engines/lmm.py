@@ -149,7 +149,7 @@ def _effects(problem: Problem, at: Moments, k: int, Psi: Array) -> tuple[Array, 
     else:
         assert problem.second is not None
         assert at.second is not None
-        blocks = problem.second.diagonal(k - 1, at.second.T22)
+        blocks = at.second.blocks(k - 1)
         H = problem.second.effects(k - 1, at.second.H2)
     Hx = H[:, :, : problem.p]
     known = blocks - Hx @ at.S_inverse @ Hx.transpose(0, 2, 1)

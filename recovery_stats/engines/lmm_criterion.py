@@ -82,7 +82,7 @@ def _gradient(problem: Problem, at: Moments) -> tuple[Array, ...]:
     if problem.second is not None and at.second is not None:
         for k in range(len(problem.second.q)):
             H = problem.second.effects(k, at.second.H2)
-            trace = problem.second.diagonal(k, at.second.T22).sum(0)
+            trace = at.second.blocks(k).sum(0)
             found.append(trace - np.einsum("las,st,lbt->ab", H, Om, H))
     return tuple(0.5 * (G + G.T) for G in found)
 

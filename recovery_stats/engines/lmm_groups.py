@@ -105,6 +105,15 @@ class Second:
         block = M[at : at + m * q, at : at + m * q].reshape(m, q, m, q)
         return np.asarray(block[each, :, each, :])
 
+    def sandwiched(self, L: Sequence[Array], M: Array) -> Array:
+        """L2' M L2 for symmetric M (M2, M2)."""
+        if max(self.q) == 1:
+            size = np.repeat([float(factor[0, 0]) for factor in L], self.levels)
+            out = M * size
+            out *= size[:, None]
+            return out
+        return self.scaled(L, self.scaled(L, M).T)
+
     def scaled(self, L: Sequence[Array], values: Array) -> Array:
         """L2' values for values (M2, ...)."""
         out = np.empty_like(values)

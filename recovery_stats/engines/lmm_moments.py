@@ -12,23 +12,49 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from recovery_stats.engines.linalg import Array, inverse_of_identity_plus, times, transposed
+from recovery_stats.engines.linalg import (
+    Array,
+    inverse_and_log_det,
+    inverse_of_identity_plus,
+    times,
+    transposed,
+)
 from recovery_stats.engines.lmm_groups import Problem, Second
 from recovery_stats.errors import ConvergenceError
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SecondMoments:
-    """Of all factors but the first: S22, K2, T22 (M2, M2) and H2 (M2, s)."""
+    """Of all factors but the first: S22, K2 (M2, M2), H2 (M2, s), and L without zeros."""
 
+    second: Second
+    L: tuple[Array, ...]
     S22: Array
     K2: Array
-    T22: Array
     H2: Array
+
+    @cached_property
+    def T22(self) -> Array:
+        """Z2'V0⁻¹Z2, (M2, M2): two dense products, so only where it is asked for."""
+        return np.asarray(self.S22 - self.S22 @ (self.K2 @ self.S22))
+
+    def blocks(self, k: int) -> Array:
+        """The diagonal blocks of T22 for factor k+1, (levels, q, q).
+
+        For one effect per level T22 Psi = S22 K2 row by row: a sum of products, with nothing
+        subtracted, in place of the products of T22.
+        """
+        if self.second.q[k] > 1:
+            return self.second.diagonal(k, self.T22)
+        at, m = self.second.offsets[k], self.second.levels[k]
+        rows = slice(at, at + m)
+        total = np.einsum("ij,ij->i", self.S22[rows], self.K2[rows])
+        return np.asarray(total / float(self.L[k][0, 0]) ** 2)[:, None, None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +91,7 @@ def moments(problem: Problem, L: Sequence[Array]) -> Moments:
     S = problem.within + summed(c, times(N, c))
     left, log_det, second = c, float(log_dets.sum()), None
     if problem.second is not None:
-        second, S2, log_det2 = _eliminate_second(problem.second, L[1:], N, c)
-        E = second.K2 @ S2
+        second, S2, E, log_det2 = _eliminate_second(problem.second, L[1:], N, c)
         S = S - S2.T @ E
         left = c - (problem.second.C @ E).reshape(len(c), c.shape[2], -1).transpose(0, 2, 1)
         log_det += log_det2
@@ -108,21 +133,22 @@ def _flat(A: Array) -> Array:
 
 def _eliminate_second(
     second: Second, L: Sequence[Array], N: Array, c: Array
-) -> tuple[SecondMoments, Array, float]:
-    """The second level's moments, S2 = Z2'V1⁻¹[X y] and log|I + L2'S22 L2|."""
+) -> tuple[SecondMoments, Array, Array, float]:
+    """The second level's moments, S2 = Z2'V1⁻¹[X y], E = K2 S2 and log|I + L2'S22 L2|."""
+    L = [_without_zeros(factor) for factor in L]
     S22 = second.within + second.scatter(N)
-    S22 = 0.5 * (S22 + S22.T)
     S2 = second.within_xy + second.Ct @ _flat(times(N, c))
-    D = second.scaled(L, second.scaled(L, S22).T)
+    D = second.sandwiched(L, S22)
     D[np.diag_indices_from(D)] += 1.0
-    chol = cho_factor(D, lower=True, check_finite=False)
-    inverse = cho_solve(chol, np.eye(second.size), check_finite=False)
-    Lt = [factor.T for factor in L]
-    K2 = second.scaled(Lt, second.scaled(Lt, inverse).T)
-    K2 = 0.5 * (K2 + K2.T)
-    T22 = S22 - S22 @ (K2 @ S22)
-    H2 = S2 - S22 @ (K2 @ S2)
-    return SecondMoments(S22, K2, T22, H2), S2, 2.0 * float(np.log(np.diag(chol[0])).sum())
+    inverse, log_det = inverse_and_log_det(D)
+    K2 = second.sandwiched([factor.T for factor in L], inverse)
+    E = K2 @ S2
+    return SecondMoments(second, tuple(L), S22, K2, S2 - S22 @ E), S2, E, log_det
+
+
+def _without_zeros(L: Array) -> Array:
+    """L with 1e-100 for a zero on the diagonal: no digit changes, and ratios to L exist."""
+    return np.where(np.eye(len(L), dtype=bool) & (L == 0), 1e-100, L)
 
 
 def first_blocks(problem: Problem, at: Moments) -> Array:
