@@ -163,7 +163,7 @@ class Problem:
         return np.array([L[k][i, j] for k, i, j in self.entries()])
 
 
-# --- making it --------------------------------------------------------------------------------------
+# --- making it --------------------------------------------------------------------------------
 
 
 def weighted(values: Array, root: Array | None) -> Array:

@@ -104,7 +104,7 @@ def summed_up(matrices: Sequence[sparse.csr_array], columns: Sequence[Array]) ->
 def left_over(
     levels: Levels, Q: Array, matrices: Sequence[sparse.csr_array], F: Array
 ) -> tuple[Array, Array]:
-    """c (q, s, m), and F (s, n) in place less Q Q'F: digits that a difference of sums would lose."""
+    """c (q, s, m), and F (s, n) in place less Q Q'F: digits that subtracted sums would lose."""
     c = np.empty((len(matrices), len(F), matrices[0].shape[0]))
     for a, matrix in enumerate(matrices):
         for j, column in enumerate(F):
