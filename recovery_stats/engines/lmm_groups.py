@@ -109,7 +109,7 @@ class Second:
         """L2' M L2 for symmetric M (M2, M2)."""
         if max(self.q) == 1:
             size = np.repeat([float(factor[0, 0]) for factor in L], self.levels)
-            out = M * size
+            out: Array = M * size
             out *= size[:, None]
             return out
         return self.scaled(L, self.scaled(L, M).T)

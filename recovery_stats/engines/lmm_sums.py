@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from recovery_stats.engines.linalg import Array, IntArray
@@ -39,8 +40,8 @@ class Levels:
     stand."""
 
     codes: IntArray
-    pointers: IntArray
-    order: IntArray | None
+    pointers: NDArray[np.int32]
+    order: NDArray[np.int32] | None
 
     @classmethod
     def of(cls, codes: IntArray, levels: int) -> Levels:
