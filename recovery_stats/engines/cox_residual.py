@@ -149,11 +149,17 @@ class Proportionality:
     overall_df: int
 
 
-def proportionality(fit: CoxFit, g: Array, terms: tuple[tuple[int, ...], ...]) -> Proportionality:
+def proportionality(
+    fit: CoxFit,
+    g: Array,
+    terms: tuple[tuple[int, ...], ...],
+    penalty: Array | None = None,
+) -> Proportionality:
     """Test proportional hazards against effects that change with g(t).
 
     g (K,): value at each event time. terms: the columns of each term. The score of
     (beta, gamma) at (beta-hat, 0) against the information of both, as in survival >= 3.0.
+    penalty (p, p): on scaled beta, in a smoothed model, and then on gamma too.
     """
     moments = moments_of(fit)
     problem = fit.problem
@@ -163,7 +169,8 @@ def proportionality(fit: CoxFit, g: Array, terms: tuple[tuple[int, ...], ...]) -
     U = residual @ weight
     cross = information_at(problem, moments, g)
     own = information_at(problem, moments, g * g)
-    V = own - cross @ np.linalg.solve(moments.information, cross)
+    P = np.zeros_like(own) if penalty is None else penalty
+    V = own + P - cross @ np.linalg.solve(moments.information + P, cross)
     tests = [_quadratic(U, V, list(columns)) for columns in terms]
     everything = list(range(len(U)))
     return Proportionality(

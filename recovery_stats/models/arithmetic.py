@@ -14,7 +14,7 @@ from recovery_stats.models.expression import (
 from recovery_stats.models.token import Cursor
 
 NUMERIC = ("log", "sqrt", "exp", "I")
-BASES = ("poly", "ns", "rcs")
+BASES = ("poly", "ns", "rcs", "pspline")
 SPECIAL = ("offset", "strata", "frailty", "cluster")
 FUNCTIONS = ("C", *NUMERIC, *BASES, *SPECIAL)
 OPTIONS = {
@@ -22,6 +22,7 @@ OPTIONS = {
     "poly": ("degree",),
     "ns": ("df",),
     "rcs": ("knots",),
+    "pspline": ("df",),
     "frailty": ("distribution",),
     "Surv": ("type",),
 }
@@ -79,7 +80,9 @@ class ArithmeticReader(Cursor):
 
     def checked(self, call: Call) -> Call:
         """The call in its one spelling: poly(x, 2), ns(x, 3), rcs(x, 4), C(x, ref='b')."""
-        most = {"C": 2, "poly": 2, "ns": 2, "rcs": 2, "strata": 100}.get(call.function, 1)
+        most = {"C": 2, "poly": 2, "ns": 2, "rcs": 2, "pspline": 2, "strata": 100}.get(
+            call.function, 1
+        )
         if not 1 <= len(call.arguments) <= most:
             raise self.error(f"{call.function}() does not take {len(call.arguments)} arguments")
         named = OPTIONS.get(call.function, ("",))[0]
@@ -89,17 +92,29 @@ class ArithmeticReader(Cursor):
             self.column_name(call.arguments[0], "C")
         elif call.function in BASES:
             given = call.option(named)
+            if given is None and call.function == "pspline" and len(call.arguments) == 1:
+                given = Number(4.0)
             if given is not None:
                 call = Call(call.function, (*call.arguments, given))
             self.size_of(call)
         return call
 
     def size_of(self, call: Call) -> None:
+        if call.function == "pspline":
+            return self.smoothness_of(call)
         low, high = {"poly": (1, 9), "ns": (1, 20), "rcs": (3, 7)}[call.function]
         match call.arguments:
             case (_, Number(size)) if size == int(size) and low <= size <= high:
-                return
+                return None
         raise self.error(f"{call.function}(x, k) needs a whole number k from {low} to {high}")
+
+    def smoothness_of(self, call: Call) -> None:
+        match call.arguments:
+            case (_, Number(df)) if df == 0 or 1 < df <= 20:
+                return
+        raise self.error(
+            "pspline(x, df) takes degrees of freedom above 1 and up to 20, or 0 to have them chosen"
+        )
 
     def arithmetic(self) -> Expression:
         left = self.multiplied()

@@ -1,4 +1,4 @@
-"""Basis functions of one number: orthogonal polynomials, natural and restricted cubic splines.
+"""Basis functions of one number: orthogonal polynomials; natural, restricted, penalised splines.
 
 Each is learned once from the rows analysed and evaluated anywhere afterwards.
 """
@@ -24,6 +24,9 @@ RCS_QUANTILES: dict[int, tuple[float, ...]] = {
     6: (0.05, 0.23, 0.41, 0.59, 0.77, 0.95),
     7: (0.025, 0.1833, 0.3417, 0.5, 0.6583, 0.8167, 0.975),
 }
+
+
+AUTOMATIC_PIECES = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +97,54 @@ class RestrictedSpline:
         return np.column_stack([x, bent])
 
 
-Basis = Polynomial | NaturalSpline | RestrictedSpline
+@dataclass(frozen=True, slots=True)
+class PenalisedSpline:
+    """Cubic B-splines on `pieces` equal intervals from `low` to `high`, for a penalised fit.
+
+    The first of them is left out (a constant is the baseline's), so its coefficient is 0; the
+    spline goes on as a straight line beyond both ends. df: the effective degrees of freedom
+    that are wanted; 0 leaves them to Akaike's criterion.
+    Source: Eilers & Marx 1996. Checked: R survival::pspline().
+    """
+
+    low: float
+    high: float
+    pieces: int
+    df: float
+
+    def __call__(self, x: Array) -> Array:
+        width = (self.high - self.low) / self.pieces
+        knots = self.low + width * np.arange(-3, self.pieces + 4)
+        spline = BSpline(knots, np.eye(self.pieces + 3), 3)
+        out = spline(np.clip(x, self.low, self.high))
+        for end, beyond in ((self.low, x < self.low), (self.high, x > self.high)):
+            if beyond.any():
+                out[beyond] += (x[beyond] - end)[:, None] * spline.derivative()(end)
+        return np.asarray(out[:, 1:])
+
+    @property
+    def penalty(self) -> Array:
+        """Sum of squared second differences of the coefficients as a matrix."""
+        D = np.diff(np.eye(self.pieces + 3), n=2, axis=0)
+        return np.asarray((D.T @ D)[1:, 1:])
+
+    @property
+    def centres(self) -> Array:
+        """Where each B-spline has its middle, but for a constant."""
+        return np.arange(1.0, self.pieces + 3) * (self.high - self.low) / self.pieces
 
 
-def learn(kind: str, x: Array, size: int) -> Basis:
-    """Learn poly, ns or rcs with `size` (degree, df, knots) from x (n,).
+Basis = Polynomial | NaturalSpline | RestrictedSpline | PenalisedSpline
+
+
+def learn(kind: str, x: Array, size: float) -> Basis:
+    """Learn poly, ns, rcs or pspline with `size` (degree, df, knots, df) from x (n,).
 
     Raises NotEstimable when x has too few distinct values.
     """
+    if kind == "pspline":
+        return _penalised(x, size)
+    size = int(size)
     need = {"poly": size + 1, "ns": size + 1, "rcs": size}[kind]
     distinct = np.unique(x).size
     if distinct < need:
@@ -114,6 +157,17 @@ def learn(kind: str, x: Array, size: int) -> Basis:
         "rcs": _restricted,
     }
     return learners[kind](x, size)
+
+
+def _penalised(x: Array, df: float) -> PenalisedSpline:
+    low, high = float(x.min()), float(x.max())
+    distinct = np.unique(x).size
+    if distinct < max(df + 1, 4):
+        raise NotEstimable(
+            f"pspline(…, {df:g}) needs {max(df + 1, 4):g} distinct values; the column has "
+            f"{distinct}."
+        )
+    return PenalisedSpline(low, high, round(2.5 * df) if df else AUTOMATIC_PIECES, df)
 
 
 def _polynomial(x: Array, degree: int) -> Polynomial:

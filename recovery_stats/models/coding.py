@@ -212,7 +212,7 @@ def _numeric(expression: Expression, data: Columns) -> Numeric:
     if isinstance(expression, Call) and expression.function in BASES:
         inner, size = expression.arguments
         assert isinstance(size, Number)
-        learned = basis.learn(expression.function, evaluate(inner, data), int(size.value))
+        learned = basis.learn(expression.function, evaluate(inner, data), size.value)
         width = learned(np.zeros(1)).shape[1]
         names = tuple(f"{text}[{j + 1}]" for j in range(width))
         return Numeric(expression, learned, names, names)

@@ -21,6 +21,7 @@ from recovery_stats.models.coding import Learner, Recipe, without_intercept
 from recovery_stats.models.columns import Array, Columns, Grouping
 from recovery_stats.models.formula import (
     INTERCEPT,
+    Call,
     Cbind,
     Column,
     Formula,
@@ -123,15 +124,18 @@ def build_design(
     groups: Sequence[str] = (),
     reference: Mapping[str, str] | None = None,
     drop_intercept: bool = False,
+    penalised: bool = False,
 ) -> Design:
     """Read the rows observed on every column used and make the arrays of `formula`.
 
     numbers, groups: further columns to read along (weights; clusters). reference: column to
     reference level. drop_intercept: code factors as beside an intercept, then leave it out (Cox).
+    penalised: whether the caller's fit knows how to smooth pspline(x).
     Raises DataError, NotEstimable (no row left, a factor of one level), UsageError (reference).
     """
     asked = parse(formula) if isinstance(formula, str) else formula
     _refuse_outcome_as_predictor(asked)
+    _refuse_pspline(asked, known=penalised)
     source = Columns.of(data)
     kept, lost = _observed(asked, source, (*numbers, *groups))
     whole = bool(kept.all())
@@ -176,6 +180,16 @@ def _refuse_outcome_as_predictor(formula: Formula) -> None:
     for name in (n for f in factors for n in columns_of(f)):
         if name in outcome:
             raise UsageError(f"Column {name!r} is the outcome and a predictor; name one role.")
+
+
+def _refuse_pspline(formula: Formula, *, known: bool) -> None:
+    """A smooth term without its penalty would be another model; products of it are not known."""
+    for term in (*formula.terms, *(t for r in formula.random for t in r.terms)):
+        smooth = [f for f in term.factors if isinstance(f, Call) and f.function == "pspline"]
+        if smooth and not known:
+            raise UsageError(f"{smooth[0]} is smoothed by rs.cox only; use ns(x, 3) or rcs(x, 4).")
+        if smooth and len(term.factors) > 1:
+            raise UsageError(f"{term}: pspline stands alone; use ns(x, 3) in a product.")
 
 
 def _observed(

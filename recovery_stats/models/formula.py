@@ -11,7 +11,7 @@
     factor   := "(" sum ")" | column | call | 0 | 1
     random   := "(" sum ("|" | "||") group ")"              group: g, g:h, g/h = g + g:h
     call     := C(x, ref="b") | log(x) | sqrt(x) | exp(x) | I(x^2) | poly(x, 2) | ns(x, 3)
-              | rcs(x, 4) | offset(x) | strata(x, ...) | frailty(x) | cluster(x)
+              | rcs(x, 4) | pspline(x, 4) | offset(x) | strata(x, ...) | frailty(x) | cluster(x)
 
 A column may have any name: `quote` back-quotes those that the tokenizer would not read as one.
 Length, depth and the number of terms are bounded, so that no formula costs more than a moment.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -21,8 +21,10 @@ from recovery_stats.engines.cox_likelihood import Ties
 from recovery_stats.engines.cox_residual import Transform
 from recovery_stats.engines.curves import Interval
 from recovery_stats.errors import NotEstimable, UsageError, unknown
+from recovery_stats.models.basis import PenalisedSpline
 from recovery_stats.models.coefficient import combine, estimate_ratio, tabulate_coefficients
 from recovery_stats.models.columns import Array, IntArray
+from recovery_stats.models.dose_response import dose_response
 from recovery_stats.models.formula import Formula
 from recovery_stats.models.hazard_check import FEW_CLUSTERS, check_hazards
 from recovery_stats.models.new_people import survive
@@ -51,7 +53,8 @@ def cox(
     """Fit a proportional hazards model.
 
     formula: `Surv(time, event) ~ x` or `Surv(start, stop, event) ~ x`, with strata(x), offset(x),
-    frailty(site) (gamma) or frailty(site, distribution="lognormal"), which gives a FrailtyFit.
+    frailty(site) (gamma) or frailty(site, distribution="lognormal"), which gives a FrailtyFit, and
+    smooth terms pspline(x, df) (df 0: chosen by Akaike's criterion), which give a SmoothFit.
     cluster: column whose rows are not independent: robust errors. weights: case or sampling
     weights; weights that are not whole numbers bring robust errors. person: column that tells
     rows of one person; they must not overlap, and people are counted by it. penalty: "firth"
@@ -73,10 +76,12 @@ def cox(
     if penalty is not None:
         from recovery_stats.models.firth import fit_firth  # it extends CoxFit
 
-        if penalty != "firth" or asked.frailty is not None:
-            raise UsageError("penalty is 'firth', in a model without frailty(x).")
+        if penalty != "firth" or asked.frailty is not None or _is_smooth(seen):
+            raise UsageError("penalty is 'firth', in a model without frailty(x) and pspline(x).")
         return fit_firth(seen, ties)
     if asked.frailty is not None:
+        if _is_smooth(seen):
+            raise UsageError("frailty(x) and pspline(x) are two penalties; use rcs(x, 4).")
         from recovery_stats.models.frailty import fit_frailty  # it extends CoxFit
 
         return fit_frailty(seen, asked.frailty.distribution, ties)
@@ -85,10 +90,19 @@ def cox(
 
 def fit_rows(seen: Observation, ties: Ties) -> CoxFit:
     """Fit rows that have been read, with robust errors where they call for them."""
-    fit = _maximise(seen, ties)
     clusters = _clusters(seen)
+    if _is_smooth(seen):
+        from recovery_stats.models.smooth import fit_smooth  # it extends CoxFit
+
+        return fit_smooth(seen, ties, clusters)
+    fit = _maximise(seen, ties)
     robust = None if clusters is None else cox_residual.robust_covariance(fit, clusters)
     return CoxFit(seen, fit, clusters, robust)
+
+
+def _is_smooth(seen: Observation) -> bool:
+    bases = (n.basis for n in seen.design.recipe.numeric.values())
+    return any(isinstance(b, PenalisedSpline) for b in bases)
 
 
 def _maximise(seen: Observation, ties: Ties) -> engine.CoxFit:
@@ -275,6 +289,26 @@ class CoxFit:
     def _new_rows(self, new_data: pd.DataFrame | Dataset) -> Array:
         return self.observation.design.recipe.matrix(new_data)
 
+    def dose_response(
+        self,
+        column: str,
+        at: Sequence[Any] | None = None,
+        *,
+        reference: Any = None,
+        level: float = 0.95,
+        exponentiate: bool = False,
+        where: Mapping[str, Any] | None = None,
+    ) -> pd.DataFrame:
+        """Log hazard ratios of values of a column against a reference value, however it enters.
+
+        Straight, pspline(x), rcs(x, 4), ns(x, 3), poly(x, 2), a factor or in products: all
+        terms that hold the column count. Returns the column, reference, estimate, std_error and
+        pointwise limits. at: 41 points from the 1st to the 99th percentile, or all values where
+        there are fewer. reference: the median. where: values of other columns, typical ones
+        otherwise; they matter only where the column is part of a product.
+        """
+        return dose_response(self, column, at, reference, level, exponentiate, where)
+
     def baseline(self) -> pd.DataFrame:
         """Cumulative hazard at average covariates: stratum, time, cumulative_hazard, survival."""
         base = cox_residual.baseline(self.engine)
@@ -319,13 +353,11 @@ class CoxFit:
         One row per term with all its columns, and GLOBAL: term, chisq, df, p_value.
         """
         design = self.observation.design
-        test = cox_residual.proportionality(
-            self.engine,
-            self._transformed(transform),
-            tuple(tuple(design.columns_of(t)) for t in design.terms),
-        )
+        terms = tuple(tuple(design.columns_of(t)) for t in design.terms)
+        g = self._transformed(transform)
+        test = cox_residual.proportionality(self.engine, g, terms, self._penalty)
         chisq = np.append(test.statistic, test.overall)
-        df = np.append(test.df, test.overall_df)
+        df = np.append(self._term_df, sum(self._term_df))
         return pd.DataFrame(
             {
                 "term": [*design.terms, "GLOBAL"],
@@ -334,6 +366,17 @@ class CoxFit:
                 "p_value": chi2.sf(chisq, df),
             }
         )
+
+    @property
+    def _penalty(self) -> Array | None:
+        """What the information of the (scaled) coefficients has beside the likelihood's."""
+        return None
+
+    @property
+    def _term_df(self) -> list[float]:
+        """Degrees of freedom of each term."""
+        design = self.observation.design
+        return [float(len(design.columns_of(t))) for t in design.terms]
 
     def _transformed(self, transform: Transform) -> Array:
         if transform not in get_args(Transform):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ class Observation:
     event, or 1 … J for competing events. X (n, p) with `design.names`. strata, cluster, person
     (n,): whole numbers from 0, None where not asked for. index (n,): labels of the rows.
     weightless: rows left out because their weight is 0. frailty: groups of the formula's
-    frailty term. surv: the formula's left side, for rows not yet seen.
+    frailty term. surv: the formula's left side, for rows not yet seen. source: all the data.
     """
 
     start: Array | None
@@ -47,6 +47,7 @@ class Observation:
     weightless: int = 0
     frailty: Grouping | None = None
     surv: Surv | None = None
+    source: pd.DataFrame | Dataset | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.stop)
@@ -84,6 +85,7 @@ def observe(
         numbers=tuple(c for c in (weights, offset) if c),
         groups=tuple(c for c in (person, cluster, *complete) if c),
         drop_intercept=True,
+        penalised=what == "cox",
     )
     times = design.response
     assert isinstance(times, Times)
@@ -109,6 +111,7 @@ def observe(
         grouping.name if grouping else "",
         frailty=design.frailty,
         surv=asked.response,
+        source=data,
     )
     return whole if whole.weights is None else _with_weight(whole, whole.weights > 0)
 

@@ -12,6 +12,7 @@ from recovery_stats.models.hazard import CoxFit, cox
 from recovery_stats.models.incidence import GrayTest, IncidenceCurves, cumulative_incidence
 from recovery_stats.models.mean_cumulative import MeanCurves, mean_cumulative
 from recovery_stats.models.recurrent import RecurrentFit, recurrent
+from recovery_stats.models.smooth import SmoothFit
 
 __all__ = [
     "ConcordanceTable",
@@ -25,6 +26,7 @@ __all__ = [
     "LogRankTest",
     "MeanCurves",
     "RecurrentFit",
+    "SmoothFit",
     "concordance",
     "cox",
     "cumulative_incidence",
