@@ -55,6 +55,7 @@ class Information:
     W: Array
     basis: Array  # user's contrasts L become L @ basis
     dropped: int
+    bend: Array | None = None  # sum W_cd X'V⁻¹V_cdV⁻¹X, where V is not linear in gamma
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +96,14 @@ def information(fit: LmmFit) -> Information:
         Qx / scale**6,
         observed / scale**4,
         expected / scale**4,
-        scale**4 * _inverse(observed),
-        scale**4 * _inverse(expected),
+        scale**4 * inverse_information(observed),
+        scale**4 * inverse_information(expected),
         fit.frame.A,
         sum(fit.problem.q) - sum(fit.rank),
     )
 
 
-def _inverse(matrix: Array) -> Array:
+def inverse_information(matrix: Array) -> Array:
     """Inverse on the directions with positive information, scaled to a unit diagonal first."""
     size = np.sqrt(np.abs(np.diag(matrix)))
     size[size == 0] = 1.0
@@ -301,6 +302,8 @@ def adjusted_covariance(info: Information) -> Array:
 def _adjusted(info: Information) -> Array:
     PPhiP = np.einsum("rij,jk,skl->rsil", info.P, info.Phi, info.P)
     total = np.einsum("rs,rsij->ij", info.W, info.Q - PPhiP)
+    if info.bend is not None:
+        total -= 0.25 * info.bend
     out = info.Phi + 2.0 * info.Phi @ total @ info.Phi
     return np.asarray(0.5 * (out + out.T))
 

@@ -62,8 +62,8 @@ def prepare(
     """
     n, p = X.shape
     root = None if weights is None else np.sqrt(weights)
-    base = _fixed_base(weighted(X, root))
-    start, yo, scale = _residual(base, weighted(y if offset is None else y - offset, root))
+    base = fixed_base(weighted(X, root))
+    start, yo, scale = left_by_fixed(base, weighted(y if offset is None else y - offset, root))
     order = tuple(sorted(range(len(factors)), key=lambda k: -factors[k].levels * factors[k].q))
     chosen = [factors[k] for k in order]
     bases = [_random_base(weighted(f.Z, root), f) for f in chosen]
@@ -98,7 +98,7 @@ def loses_digits(problem: Problem, L: Array) -> bool:
 # --- units ------------------------------------------------------------------------------------
 
 
-def _fixed_base(X: Array) -> Base:
+def fixed_base(X: Array) -> Base:
     n, p = X.shape
     found = _triangular(X.T @ X, n)
     if found is not None:
@@ -137,7 +137,7 @@ def _triangular(G: Array, n: int) -> Array | None:
     return np.asarray(A / length[:, None] * np.sqrt(n))
 
 
-def _residual(base: Base, y: Array) -> tuple[Array, Array, float]:
+def left_by_fixed(base: Base, y: Array) -> tuple[Array, Array, float]:
     """The least-squares coefficients of X, the residual at unit scale, and that scale."""
     n, p = base.values.shape
     onto = base.inner.T / n
