@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from recovery_stats.engines.residual import Cells, Residual
 from recovery_stats.errors import NotEstimable
 
 LARGEST_UNIT = 60  # rows up to which a group of persons is taken as one unit
+FEW_OUTER = 60  # effects that cost less as columns than as larger units
 MAX_OUTER = 800  # effects that are columns beside [X y]
 MAX_CELLS = 150_000_000  # numbers in those columns
 
@@ -89,6 +91,8 @@ class Structured:
     outer: tuple[int, ...]
     F: Array  # (n, s) rows of [Z2 X y]
     Z: tuple[Array, ...]  # orthogonal, in the order of the factors
+    rows: Rows
+    root: Array | None  # square root of the prior weights
 
     @property
     def nu(self) -> int:
@@ -165,7 +169,7 @@ def prepare(
     batches = _batches(units, rows, [(Zs[k], factors[k].codes) for k in inner], F)
     log_weights = 0.0 if weights is None else float(np.log(weights).sum())
     problem = Structured(
-        n, p, reml, residual, batches, tuple(factors), inner, outer, F, tuple(Zs)
+        n, p, reml, residual, batches, tuple(factors), inner, outer, F, tuple(Zs), rows, root
     )  # fmt: skip
     return problem, Frame(base.A, start, scale, tuple(Ts), tuple(range(len(factors))), log_weights)
 
@@ -177,7 +181,8 @@ def _units(
     units = person
     for factor in sorted(factors, key=lambda f: -f.levels):
         small = int(np.bincount(factor.codes).max()) <= LARGEST_UNIT
-        if not _within(factor.codes, units) and _within(units, factor.codes) and small:
+        many = factor.levels * factor.q > FEW_OUTER
+        if small and many and not _within(factor.codes, units) and _within(units, factor.codes):
             units = factor.codes
     inner = tuple(k for k, f in enumerate(factors) if _within(f.codes, units))
     return units, inner, tuple(k for k in range(len(factors)) if k not in inner)
@@ -225,11 +230,14 @@ def _batches(
     return tuple(found)
 
 
-def _batch(
-    own: IntArray, rows: Rows, inner: Sequence[tuple[Array, IntArray]], F: Array
-) -> Batch:
+def _batch(own: IntArray, rows: Rows, inner: Sequence[tuple[Array, IntArray]], F: Array) -> Batch:
     """The units with rows `own` (m, k), all of one size."""
-    features = [_place(rows.person[own]), rows.wave[own], rows.level[own], rows.group[own]]
+    features: list[Any] = [
+        _place(rows.person[own]),
+        rows.wave[own],
+        rows.level[own],
+        rows.group[own],
+    ]
     features.append(rows.time[own] - rows.time[own][:, :1])
     for Z, codes in inner:
         features += [_place(codes[own]), *(Z[own, j] for j in range(Z.shape[1]))]
@@ -263,7 +271,7 @@ def _place(codes: IntArray) -> IntArray:
     return np.asarray(same.argmax(2))
 
 
-def _condensed(D: Array, which: IntArray, count: Array) -> tuple[Array, IntArray]:
+def _condensed(D: Array, which: IntArray, count: IntArray) -> tuple[Array, IntArray]:
     """Units sorted by pattern, those of a crowded pattern replaced by as few as keep D'D."""
     order = np.argsort(which, kind="stable")
     D, which = D[order], which[order]
@@ -278,7 +286,7 @@ def _condensed(D: Array, which: IntArray, count: Array) -> tuple[Array, IntArray
     labels.append(which[calm])
     for w in crowded.tolist():
         block = D[ends[w] - count[w] : ends[w]].reshape(-1, k * s)
-        R = np.linalg.qr(block, mode="r")
+        R: Array = np.asarray(np.linalg.qr(block, mode="r"))
         parts.append(R.reshape(-1, k, s))
         labels.append(np.full(len(R), w))
     D, which = np.concatenate(parts), np.concatenate(labels)

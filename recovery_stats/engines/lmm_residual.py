@@ -15,15 +15,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from recovery_stats.engines.linalg import Array, lower_factor, single_thread
+from recovery_stats.engines.linalg import Array, IntArray, lower_factor, single_thread
 from recovery_stats.engines.lmm_groups import Frame, RandomFactor
 from recovery_stats.engines.lmm_optimum import NEAR_ZERO
 from recovery_stats.engines.lmm_pattern import Rows, Structured, prepare
 from recovery_stats.engines.lmm_structured import Derivatives, Point, differentiate, value
-from recovery_stats.engines.residual import Residual
+from recovery_stats.engines.residual import Cells, Residual
 from recovery_stats.errors import ConvergenceError, NotEstimable
 
+BoolArray = NDArray[np.bool_]
 MAX_ITERATIONS = 200
 DECREMENT = 1e-18  # Newton decrement at which parameters are known to 1e-9 of their errors
 CLOSE = 1e-8  # decrement below which the criterion itself can no longer judge a step
@@ -34,8 +36,8 @@ FLAT = 1e-9  # share of curvature left to a direction that the data do not show
 class ResidualFit:
     """A fitted model in the user's units; the fields of `LmmFit`, and eta of the residual.
 
-    sigma2: the residual variance of the first level. u (n,): V⁻¹(y - X beta). at_limit: whether a
-    number of the residual structure stands at the end of its range.
+    sigma2: the residual variance of the first level. at_limit: whether a number of the residual
+    structure stands at the end of its range.
     """
 
     beta: Array
@@ -116,12 +118,12 @@ def minimise(problem: Structured, start: Array) -> tuple[Point, Derivatives, int
         step = _newton(slopes, ~held)
         decrement = float(-g @ step)
         stalled += decrement < CLOSE and decrement > 0.5 * last
-        if decrement < DECREMENT or stalled == 2:
-            _refuse_flat(slopes, ~held)
-            return at, slopes, evaluations, bool(held.any())
-        new, used = _descend(problem, at, step, decrement, low, high)
+        new, used = None, 0
+        if decrement >= DECREMENT and stalled < 2:
+            new, used = _descend(problem, at, step, decrement, low, high)
         evaluations += used
         if new is None:
+            _refuse_limit(problem, held, g)
             _refuse_flat(slopes, ~held)
             return at, slopes, evaluations, bool(held.any())
         at, last = new, decrement
@@ -137,7 +139,7 @@ def _bounds(problem: Structured) -> tuple[Array, Array]:
     return problem.pack([-f for f in free], low), problem.pack(free, high)
 
 
-def _newton(slopes: Derivatives, free: Array) -> Array:
+def _newton(slopes: Derivatives, free: BoolArray) -> Array:
     """The Newton step; where the Hessian is not positive, by the size of its curvature."""
     step = np.zeros(len(free))
     if not free.any():
@@ -178,7 +180,18 @@ def _descend(
     )
 
 
-def _refuse_flat(slopes: Derivatives, free: Array) -> None:
+def _refuse_limit(problem: Structured, held: BoolArray, gradient: Array) -> None:
+    """Refuse a variance that runs to zero and a correlation that runs to 1 or -1."""
+    first = len(problem.entries(problem.inner))
+    eta = slice(first, first + problem.residual.size)
+    if (held[eta] & ~(problem.residual.may_vanish & (gradient[eta] < 0))).any():
+        raise NotEstimable(
+            "A residual variance runs to zero or a residual correlation to its limit (1 or -1): "
+            "no such structure fits these data. Choose a simpler one, or take a random term out."
+        )
+
+
+def _refuse_flat(slopes: Derivatives, free: BoolArray) -> None:
     """Refuse a model with a direction along which the likelihood does not change at all."""
     live = free & (np.abs(slopes.average).max(0, initial=0.0) > 0)
     H = slopes.hessian[np.ix_(live, live)]
@@ -193,9 +206,7 @@ def _refuse_flat(slopes: Derivatives, free: Array) -> None:
         )
 
 
-def _settle(
-    problem: Structured, at: Point, slopes: Derivatives
-) -> tuple[Point, Derivatives, bool]:
+def _settle(problem: Structured, at: Point, slopes: Derivatives) -> tuple[Point, Derivatives, bool]:
     """Put near-zero random effects exactly at zero where that is no worse; do they belong there?"""
     L, touched = [f.copy() for f in at.L], False
     for k, factor in enumerate(problem.factors):
@@ -278,7 +289,8 @@ def _finish(
 def _seen(problem: Structured, at: Point, k: int) -> tuple[Array, Array]:
     """Z'V⁻¹(y - X beta) (levels, q) of factor k, and Z'PZ (levels, q, q)."""
     factor, m = problem.factors[k], problem.n_outer
-    H, T = np.zeros((factor.levels, factor.q, len(at.S))), np.zeros((factor.levels,) + (factor.q,) * 2)
+    H = np.zeros((factor.levels, factor.q, len(at.S)))
+    T = np.zeros((factor.levels, factor.q, factor.q))
     if k in problem.outer:
         start = problem.offsets()[k]
         end = start + factor.levels * factor.q
@@ -295,7 +307,7 @@ def _seen(problem: Structured, at: Point, k: int) -> tuple[Array, Array]:
 
 
 def _scatter(
-    problem: Structured, rows: Array, C_inverse: Array, k: int, H: Array, T: Array
+    problem: Structured, rows: IntArray, C_inverse: Array, k: int, H: Array, T: Array
 ) -> None:
     """Add Z'V1⁻¹F and Z'V1⁻¹Z of the units `rows` (m, k) to the levels of an inner factor."""
     codes, Z = problem.factors[k].codes[rows], problem.Z[k][rows]
@@ -308,3 +320,34 @@ def _scatter(
         level = codes[mine, first]
         np.add.at(H, level, side @ white[mine])
         np.add.at(T, level, side @ side.transpose(0, 2, 1))
+
+
+# --- the residual covariance of given rows -------------------------------------------------------
+
+
+def residual_covariance(fit: ResidualFit, which: IntArray) -> Array:
+    """The residual covariance (c, k, k) of the rows `which` (c, k), in the user's units."""
+    rows, root = fit.problem.rows, fit.problem.root
+    person = rows.person[which]
+    cells = Cells(
+        rows.wave[which], rows.level[which], rows.group[which], rows.time[which],
+        (person[:, :, None] == person[:, None, :]).astype(float),
+    )  # fmt: skip
+    R = fit.sigma2 * fit.problem.residual.matrix(fit.eta, cells)[0]
+    if root is None:
+        return np.asarray(R)
+    return np.asarray(R / (root[which][:, :, None] * root[which][:, None, :]))
+
+
+def normalised(fit: ResidualFit, residual: Array) -> Array:
+    """Residuals (n,) made uncorrelated with variance 1: C⁻¹e for each person, waves in order."""
+    rows = fit.problem.rows
+    order = np.lexsort((rows.time, rows.wave, rows.person))
+    _, sizes = np.unique(rows.person, return_counts=True)
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    out = np.empty_like(residual)
+    for k in np.unique(sizes).tolist():
+        own = order[starts[sizes == k][:, None] + np.arange(k)]
+        C = np.linalg.cholesky(residual_covariance(fit, own))
+        out[own] = np.linalg.solve(C, residual[own][:, :, None])[:, :, 0]
+    return out

@@ -28,7 +28,7 @@ def information(fit: ResidualFit) -> Information:
     live = _live(fit)
     P, Q = _products(problem, at)
     P, Q = P[live], Q[np.ix_(live, live)]
-    Sxx = np.linalg.inv(at.Sxx_inverse)
+    Sxx: Array = np.asarray(np.linalg.inv(at.Sxx_inverse), dtype=float)
     P, Q = _with_scale(P, Q, Sxx)
     ratio = problem.nu / at.r2
     inner = np.ix_(live, live)

@@ -84,9 +84,7 @@ def value(problem: Structured, parameters: Array) -> Point | None:
             C_inverse = np.linalg.inv(C)
             D = C_inverse[batch.pattern] @ batch.D
             whitened.append(Whitened(C_inverse, D))
-            log_det += 2.0 * float(
-                batch.count @ np.log(np.diagonal(C, axis1=1, axis2=2)).sum(1)
-            )
+            log_det += 2.0 * float(batch.count @ np.log(np.diagonal(C, axis1=1, axis2=2)).sum(1))
             flat = D.reshape(-1, s)
             S += flat.T @ flat
         K, root, outer_log_det = _outer(problem, L, S[:m, :m])
@@ -156,7 +154,7 @@ class _Sums:
     inside: Array
     N: Array
     YY: Array
-    l: Array
+    seen: Array
     ww: Array
     g: Array
     slopes: list[Array]
@@ -175,7 +173,7 @@ def differentiate(problem: Structured, at: Point) -> Derivatives:
     once_in = sums.first - np.einsum("aii->a", sums.N[:, :h, :h])
     traces_in = sums.inside - 2.0 * sums.YY
     traces_in += np.einsum("aij,bji->ab", sums.N[:, :h, :h], sums.N[:, :h, :h])
-    l2, hx = sums.l[:m], at.to_x.T @ sums.l
+    l2, hx = sums.seen[:m], at.to_x.T @ sums.seen
     Q_in = sums.ww - l2.T @ at.K @ l2
     once, traces, Q, g, hx, slopes = _with_outer(
         problem, at, Ht, sums, once_in, traces_in, Q_in, hx
@@ -225,7 +223,7 @@ def _sum_up(problem: Structured, at: Point, Ht: Array, columns: Array) -> _Sums:
         sums.YY += Y @ Y.T
         sums.ww += rows @ rows.T
         sums.g += rows @ We.ravel()
-        sums.l += white.D.reshape(-1, s).T @ rows.T
+        sums.seen += white.D.reshape(-1, s).T @ rows.T
         _weigh(problem, batch, white, np.concatenate([Wh, error * We[:, :, None]], 2), sums)
     return sums
 
@@ -233,8 +231,8 @@ def _sum_up(problem: Structured, at: Point, Ht: Array, columns: Array) -> _Sums:
 def _weigh(problem: Structured, batch: Batch, white: Whitened, W: Array, sums: _Sums) -> None:
     """G (P, k, k), the derivative of the criterion in V1 of each pattern, and its part in Psi."""
     k = W.shape[1]
-    seen = np.add.reduceat(W @ W.transpose(0, 2, 1), batch.starts, axis=0)
-    inside = batch.count[:, None, None] * np.eye(k) - seen
+    outer = np.add.reduceat(W @ W.transpose(0, 2, 1), batch.starts, axis=0)
+    inside = batch.count[:, None, None] * np.eye(k) - outer
     G = white.C_inverse.transpose(0, 2, 1) @ inside @ white.C_inverse
     sums.weighted.append(G)
     for number, part in zip(problem.inner, batch.inner, strict=True):
@@ -270,11 +268,9 @@ def _with_outer(
     e = np.column_stack([turn(problem, at, c, t) for c in entries])
     ET = np.stack([turn(problem, at, c, TP) for c in entries])
     EN = np.stack([[turn(problem, at, c, N[h:, h:]) for c in entries] for N in sums.N])
-    l2 = sums.l[:m]
+    l2 = sums.seen[:m]
     once = np.append(once, np.einsum("cii->c", ET))
-    traces = _bordered(
-        traces, np.einsum("acii->ac", EN), np.einsum("cij,dji->cd", ET, ET)
-    )
+    traces = _bordered(traces, np.einsum("acii->ac", EN), np.einsum("cij,dji->cd", ET, ET))
     Q = _bordered(Q, (l2 - T22 @ at.K @ l2).T @ e, e.T @ T @ e)
     g = np.append(sums.g, t @ e)
     return once, traces, Q, g, np.hstack([hx, (at.S[:m] @ at.to_x).T @ e]), sums.slopes

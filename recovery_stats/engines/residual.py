@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recovery_stats.engines.linalg import Array, IntArray
 from recovery_stats.engines.residual_correlation import Correlation
@@ -48,6 +49,8 @@ class Residual(Protocol):
     def linear(self) -> bool: ...
     @property
     def bounds(self) -> tuple[Array, Array]: ...
+    @property
+    def may_vanish(self) -> NDArray[np.bool_]: ...
     def matrix(self, eta: Array, cells: Cells) -> tuple[Array, Array]: ...
     def bend(self, eta: Array, weighted: Sequence[tuple[Cells, Array]]) -> Array: ...
 
@@ -80,6 +83,12 @@ class Separable:
         c = self.groups * self.correlation.size
         spread = np.full(self.levels - 1, 18.0)
         return np.append(-spread, np.full(c, low)), np.append(spread, np.full(c, high))
+
+    @property
+    def may_vanish(self) -> NDArray[np.bool_]:
+        """Numbers whose upper end is an ordinary answer: a car1 correlation of zero."""
+        fades = self.correlation.family == "car1"
+        return np.arange(self.size) >= (self.levels - 1 if fades else self.size)
 
     def split(self, eta: Array) -> tuple[Array, Array]:
         """Log sd of all levels, the first 0; the numbers behind the correlations (groups, c)."""
@@ -200,6 +209,10 @@ class Unstructured:
         on = np.array([i == j for _, i, j in self.entries()])
         wide = np.where(on, 18.0, np.inf)
         return -wide, wide
+
+    @property
+    def may_vanish(self) -> NDArray[np.bool_]:
+        return np.zeros(self.size, dtype=bool)
 
     def entries(self) -> list[tuple[int, int, int]]:
         """(group, row, column) of each number."""
