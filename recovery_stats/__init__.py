@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from recovery_stats.data.sav import read_spss
     from recovery_stats.data.sav_write import write_spss
     from recovery_stats.data.synthetic import synthetic_study
+    from recovery_stats.models.aft import aft
     from recovery_stats.models.gee import gee
     from recovery_stats.models.generalised import glmm
     from recovery_stats.models.mixed import lmm
@@ -44,6 +45,7 @@ _HOME = {
     "Dataset": "recovery_stats.core.dataset",
     "Result": "recovery_stats.study.workflow",
     "Study": "recovery_stats.core.study",
+    "aft": "recovery_stats.models.aft",
     "answer": "recovery_stats.study.workflow",
     "concordance": "recovery_stats.models.survival",
     "cox": "recovery_stats.models.survival",
@@ -67,6 +69,7 @@ __all__ = [
     "Dataset",
     "Result",
     "Study",
+    "aft",
     "answer",
     "concordance",
     "cox",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -70,6 +70,15 @@ class Columns:
         if isinstance(found, pd.DataFrame):
             raise DataError(f"Column {name!r} occurs {found.shape[1]} times; names must differ.")
         return found
+
+    def opened(self, names: Iterable[str]) -> Columns:
+        """The same with infinite cells of these columns as missing: ends that are not known."""
+        given = {self._keys.get(n, n) for n in names if self.series(n).dtype.kind == "f"}
+        infinite = {key: self.frame[key].abs() == np.inf for key in given}
+        if not any(found.any() for found in infinite.values()):
+            return self
+        frame = self.frame.assign(**{k: self.frame[k].mask(m) for k, m in infinite.items()})
+        return replace(self, frame=frame, _numbers={}, _keys={})
 
     def label(self, name: str) -> str:
         return self.codebook[name].title

@@ -43,7 +43,8 @@ class Outcome:
 class Times:
     """Times and event of `Surv`; event holds 0/1 when compared with a constant, else raw codes.
 
-    start is None without delayed entry; for interval2 start and stop are the interval, NaN open.
+    start is None without delayed entry; for interval2 start and stop are the interval, NaN where
+    it is open; for interval they are time and time2, and event the code.
     """
 
     start: Array | None
@@ -198,8 +199,7 @@ def _observed(
     """Which rows have every column used, and how many were lost to each in turn."""
     if not len(data):
         raise NotEstimable("The data have no rows.")
-    interval = isinstance(formula.response, Surv) and formula.response.kind == "interval2"
-    exempt = set(formula.response_columns()) if interval else set()
+    exempt = _may_be_missing(formula.response)
     kept = np.ones(len(data), dtype=bool)
     lost: dict[str, int] = {}
     for name in dict.fromkeys((*formula.columns(), *further)):
@@ -218,6 +218,16 @@ def _observed(
     return kept, lost
 
 
+def _may_be_missing(response: object) -> set[str]:
+    """Ends of an interval that stand for "not known": missing or infinite."""
+    match response:
+        case Surv(start, stop, _, "interval2"):
+            return {*columns_of(stop), *(columns_of(start) if start is not None else ())}
+        case Surv(_, stop, _, "interval"):
+            return set(columns_of(stop))
+    return set()
+
+
 def _response(formula: Formula, data: Columns) -> Outcome | Times | Trials | None:
     match formula.response:
         case Column(expression):
@@ -225,7 +235,7 @@ def _response(formula: Formula, data: Columns) -> Outcome | Times | Trials | Non
         case Cbind(successes, failures):
             return Trials(evaluate(successes, data), evaluate(failures, data))
         case Surv() as surv:
-            return _times(surv, data)
+            return _times(surv, data.opened(_may_be_missing(surv)))
     return None
 
 

@@ -1,7 +1,8 @@
 """The model formula: our own small grammar, read into frozen values and never evaluated.
 
     formula  := [response] "~" sum
-    response := Surv(time, event) | Surv(start, stop, event) | Surv(low, high, type="interval2")
+    response := Surv(time, event) | Surv(time, event, type="left") | Surv(start, stop, event)
+              | Surv(low, high, type="interval2") | Surv(time, time2, code, type="interval")
               | cbind(successes, failures) | arithmetic
     sum      := ["-"] product (("+" | "-") product)*        0, -1 remove the intercept, 1 adds it
     product  := nesting ("*" nesting)*                      a * b = a + b + a:b
@@ -168,12 +169,18 @@ class _Reader(ArithmeticReader):
             event = Event(self.column_name(times.pop(), "the event of Surv"))
         if len(times) not in (1, 2):
             raise self.error("Surv() takes (time, event) or (start, stop, event)")
+        if kind == "interval" and len(times) == 1:
+            raise self.error('Surv(time, time2, code, type="interval") takes two times and a code')
+        if kind in ("left", "right") and len(times) == 2:
+            raise self.error(f'Surv(time, event, type="{kind}") takes one time')
+        if kind in ("interval", "left"):
+            return Surv(times[0] if kind == "interval" else None, times[-1], event, kind)
         start = times[0] if len(times) == 2 else None
         return Surv(start, times[-1], event, "counting" if len(times) == 2 else "right")
 
     def surv_type(self) -> str:
         _, value = self.named_option("Surv")
-        known = ("right", "counting", "interval2")
+        known = ("right", "left", "counting", "interval", "interval2")
         if not isinstance(value, Text) or value.value not in known:
             raise FormulaError(unknown("type of Surv", str(value), known))
         return value.value

@@ -9,6 +9,7 @@ import numpy as np
 
 from recovery_stats.core.check import Check
 from recovery_stats.core.document import Count, Quantity
+from recovery_stats.models.columns import Array
 
 if TYPE_CHECKING:
     from recovery_stats.models.hazard import CoxFit
@@ -29,15 +30,17 @@ def check_hazards(fit: CoxFit) -> Iterator[Check]:
             (Count(events, "events"), " events for ", Quantity(p, "whole"), " coefficients."),
         )
     if fit.robust is not None:
-        yield from _cluster_checks(fit)
+        name, n = fit.observation.cluster_name or "rows", fit.n_clusters or 0
+        yield from check_clusters(name, n, fit.terms, fit.robust, fit.engine.covariance)
     yield from _proportionality_check(fit)
     yield from _tie_check(fit)
     yield from _row_checks(fit)
 
 
-def _cluster_checks(fit: CoxFit) -> Iterator[Check]:
+def check_clusters(
+    name: str, n: int, terms: tuple[str, ...], robust: Array, model: Array
+) -> Iterator[Check]:
     """Robust errors from few clusters, or far from the model's, are luck or a wrong model."""
-    name, n = fit.observation.cluster_name or "rows", fit.n_clusters or 0
     few = n < FEW_CLUSTERS
     note = (
         "; robust errors of so few are unreliable, so reports take the wider of the robust "
@@ -49,8 +52,8 @@ def _cluster_checks(fit: CoxFit) -> Iterator[Check]:
         ("Robust errors from ", Quantity(n, "whole"), f" clusters ({name})", note),
         name,
     )
-    ratios = np.sqrt(np.diag(fit.robust) / np.diag(fit.engine.covariance))  # type: ignore[arg-type]
-    for term, ratio in zip(fit.terms, ratios, strict=True):
+    ratios = np.sqrt(np.diag(robust) / np.diag(model))
+    for term, ratio in zip(terms, ratios, strict=True):
         yield Check(
             "robust and model errors",
             "ok" if USUAL_RATIO[0] <= ratio <= USUAL_RATIO[1] else "caution",

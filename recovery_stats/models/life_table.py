@@ -32,9 +32,13 @@ def only_times(formula: Formula | str, what: str, *, strata: bool = False) -> Fo
 
 
 def group_columns(
-    formula: Formula | str, what: str, *, with_strata: bool = True
+    formula: Formula | str,
+    what: str,
+    *,
+    with_strata: bool = True,
+    kinds: tuple[str, ...] = ("right", "counting"),
 ) -> tuple[str, ...]:
-    asked = read_survival(formula, what)
+    asked = read_survival(formula, what, kinds)
     names: list[str] = []
     for factor in (f for term in asked.terms for f in term.factors):
         found = columns_of(factor)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -90,7 +90,7 @@ def observe(
     times = design.response
     assert isinstance(times, Times)
     assert isinstance(asked.response, Surv)
-    name = _Rows(Columns.of(data), design)
+    name = RowNames(Columns.of(data), design)
     _check_times(times, asked.response, name)
     who = design.groups[person].codes if person else None
     if who is not None and times.start is not None:
@@ -101,8 +101,8 @@ def observe(
         times.stop,
         _causes(times.event, asked.response, name, competing=competing),
         design.X,
-        _weights(design.numbers[weights], weights, name) if weights else None,
-        _offset(design, offset),
+        read_weights(design.numbers[weights], weights, name) if weights else None,
+        add_offset(design, offset),
         design.strata.codes if design.strata else None,
         grouping.codes if grouping else None,
         who,
@@ -116,7 +116,7 @@ def observe(
     return whole if whole.weights is None else _with_weight(whole, whole.weights > 0)
 
 
-def _offset(design: Design, column: str | None) -> Array | None:
+def add_offset(design: Design, column: str | None) -> Array | None:
     if column is None:
         return design.offset
     return design.numbers[column] + (0.0 if design.offset is None else design.offset)
@@ -156,16 +156,21 @@ def _with_weight(seen: Observation, kept: Mask) -> Observation:
     )
 
 
-def read_survival(formula: Formula | str, what: str) -> Formula:
-    """Parse and make sure that it is about times; interval censoring has other models."""
+def read_survival(
+    formula: Formula | str, what: str, kinds: tuple[str, ...] = ("right", "counting")
+) -> Formula:
+    """Parse and make sure that it is about times, of the kinds that the model reads."""
     asked = parse(formula) if isinstance(formula, str) else formula
     if not isinstance(asked.response, Surv):
         raise UsageError(
             f"{what} needs times on the left of the formula: Surv(time, event) ~ … or "
             "Surv(start, stop, event) ~ …"
         )
-    if asked.response.kind == "interval2":
-        raise UsageError(f"{what} does not read interval-censored times.")
+    if asked.response.kind not in kinds:
+        raise UsageError(
+            f"{what} does not read interval-censored or left-censored times; turnbull, aft, "
+            "flexible_survival and discrete_time do."
+        )
     if asked.random:
         raise UsageError(f"{what} has no random terms; frailty(x) and strata(x) group the rows.")
     # the baseline hazard is the intercept, whatever the formula says: factors need a reference
@@ -181,8 +186,15 @@ def name_causes(
     return tuple(values.get(float(j), str(j)) for j in range(1, causes + 1))
 
 
+class Designed(Protocol):
+    """Rows that know their design."""
+
+    @property
+    def design(self) -> Design: ...
+
+
 @contextmanager
-def naming_columns(seen: Observation) -> Iterator[None]:
+def naming_columns(seen: Designed) -> Iterator[None]:
     """Give the columns that an engine refuses the names of their terms."""
     try:
         yield
@@ -193,7 +205,7 @@ def naming_columns(seen: Observation) -> Iterator[None]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Rows:
+class RowNames:
     """Says which rows of the file a condition on the analysed rows concerns."""
 
     columns: Columns
@@ -237,7 +249,7 @@ def _causes(event: Array, surv: Surv, name: Callable[[Mask], str], *, competing:
     return event.astype(np.intp)
 
 
-def _weights(weight: Array, column: str, name: Callable[[Mask], str]) -> Array:
+def read_weights(weight: Array, column: str, name: Callable[[Mask], str]) -> Array:
     wrong = ~(weight >= 0)
     if wrong.any():
         raise DataError(

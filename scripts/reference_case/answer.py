@@ -9,7 +9,7 @@ from pathlib import Path
 
 from recovery_stats.errors import RecoveryError
 
-from . import effect, generalised, linear, marginal, mixed, survival
+from . import effect, generalised, linear, marginal, mixed, parametric, survival
 from .case import CannotAnswer, Case, Values, read_case
 
 BY_KIND: dict[str, Callable[[Case], Values]] = {
@@ -33,6 +33,8 @@ BY_KIND: dict[str, Callable[[Case], Values]] = {
     "effectsize": effect.paired,
     "evalue": effect.e_values,
     "tests": effect.tests,
+    "aft": parametric.accelerated,
+    "survreg": parametric.accelerated,
 }
 
 

@@ -95,6 +95,10 @@ def test_responses() -> None:
     assert negative.event == Event("status", -1.0)
     interval = parse('Surv(low, high, type = "interval2") ~ x').response
     assert interval == Surv(Variable("low"), Variable("high"), None, "interval2")
+    coded = parse('Surv(t, t2, code, type = "interval") ~ x').response
+    assert coded == Surv(Variable("t"), Variable("t2"), Event("code"), "interval")
+    left = parse('Surv(t, seen == 1, type = "left") ~ x').response
+    assert left == Surv(None, Variable("t"), Event("seen", 1.0), "left")
     counts = parse("cbind(a, n - a) ~ x").response
     assert isinstance(counts, Cbind)
     assert str(counts.failures) == "n - a"
@@ -149,7 +153,9 @@ def test_specials_stay_out_of_the_design() -> None:
         ("y ~ (a + 0) + b", "outside parentheses"),
         ("Surv(a, b, c, d) ~ x", "Surv() takes"),
         ("Surv(t, e == f) ~ x", "a number or a text in quotes"),
-        ("Surv(t, e, type='left') ~ x", "No type of Surv named"),
+        ("Surv(t, e, type='lost') ~ x", "No type of Surv named"),
+        ("Surv(a, t, e, type='left') ~ x", "takes one time"),
+        ("Surv(t, e, type='interval') ~ x", "takes two times and a code"),
         ("y ~ `a b", "has no meaning"),
     ],
 )
