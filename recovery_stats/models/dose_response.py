@@ -31,8 +31,8 @@ def dose_response(
     where: Mapping[str, Any] | None,
 ) -> pd.DataFrame:
     """The log hazard ratio of each value in `at` against the reference."""
-    frame = _analysed(fit)
-    used = _columns_used(fit)
+    frame = analysed(fit)
+    used = columns_used(fit)
     if column not in used:
         raise UsageError(unknown("column of the model's terms", column, used))
     for other in where or {}:
@@ -40,7 +40,7 @@ def dose_response(
             raise UsageError(unknown("column of the model's terms", other, used))
     if reference is None:
         reference = _middle(frame[column])
-    values = _range(frame[column]) if at is None else list(at)
+    values = spread(frame[column]) if at is None else list(at)
     typical = {c: _middle(frame[c]) for c in used} | dict(where or {})
     L = _rows(fit, frame, typical, column, values) - _rows(fit, frame, typical, column, [reference])
     estimate = L @ fit.beta
@@ -59,7 +59,7 @@ def dose_response(
     )
 
 
-def _analysed(fit: CoxFit) -> pd.DataFrame:
+def analysed(fit: CoxFit) -> pd.DataFrame:
     """The rows of the data that the model saw."""
     seen = fit.observation
     assert seen.source is not None
@@ -67,7 +67,8 @@ def _analysed(fit: CoxFit) -> pd.DataFrame:
     return frame[seen.design.kept]
 
 
-def _columns_used(fit: CoxFit) -> list[str]:
+def columns_used(fit: CoxFit) -> list[str]:
+    """The columns of the terms and offsets."""
     recipe = fit.observation.design.recipe
     found = [n for c in recipe.coded for f in c.term.factors for n in columns_of(f)]
     found += [n for offset in recipe.offsets for n in columns_of(offset)]
@@ -81,7 +82,7 @@ def _middle(values: pd.Series[Any]) -> Any:
     return values.mode().iloc[0]
 
 
-def _range(values: pd.Series[Any]) -> list[Any]:
+def spread(values: pd.Series[Any]) -> list[Any]:
     """Points over the range of a number, or the levels of a factor."""
     if pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_bool_dtype(values.dtype):
         distinct = np.unique(values.dropna().to_numpy(float))
@@ -97,8 +98,8 @@ def _rows(
 ) -> Array:
     """The design's rows for these values of the column, everything else typical."""
     rows = frame.iloc[np.zeros(len(values), dtype=int)].reset_index(drop=True)
-    rows = rows.assign(**{c: _as(frame[c], [v] * len(rows)) for c, v in typical.items()})
-    rows = rows.assign(**{column: _as(frame[column], values)})
+    rows = rows.assign(**{c: like(frame[c], [v] * len(rows)) for c, v in typical.items()})
+    rows = rows.assign(**{column: like(frame[column], values)})
     source = fit.observation.source
     data: Any = source.with_frame(rows) if isinstance(source, Dataset) else rows
     X = fit.observation.design.recipe.matrix(Columns.of(data))
@@ -107,7 +108,8 @@ def _rows(
     return X
 
 
-def _as(like: pd.Series[Any], values: list[Any]) -> Any:
-    if isinstance(like.dtype, pd.CategoricalDtype):
-        return pd.Categorical(values, categories=like.cat.categories, ordered=like.cat.ordered)
+def like(column: pd.Series[Any], values: list[Any]) -> Any:
+    """Values with the levels of a column, where it has some."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return pd.Categorical(values, categories=column.cat.categories, ordered=column.cat.ordered)
     return values

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -23,11 +23,11 @@ from recovery_stats.engines.curves import Interval
 from recovery_stats.errors import NotEstimable, UsageError, unknown
 from recovery_stats.models.basis import PenalisedSpline
 from recovery_stats.models.coefficient import combine, estimate_ratio, tabulate_coefficients
-from recovery_stats.models.columns import Array, IntArray
+from recovery_stats.models.columns import Array, Columns, IntArray
 from recovery_stats.models.dose_response import dose_response
 from recovery_stats.models.formula import Formula
 from recovery_stats.models.hazard_check import FEW_CLUSTERS, check_hazards
-from recovery_stats.models.new_people import survive
+from recovery_stats.models.new_people import strata_of, survive
 from recovery_stats.models.observation import (
     Observation,
     naming_columns,
@@ -35,6 +35,9 @@ from recovery_stats.models.observation import (
     read_survival,
 )
 from recovery_stats.models.residual import Residual, Unit, residuals
+
+if TYPE_CHECKING:
+    from recovery_stats.models.standardised import StandardisedCurves
 
 TIE_NAMES = {"efron": "Efron", "breslow": "Breslow", "exact": "exact (discrete)"}
 
@@ -308,6 +311,27 @@ class CoxFit:
         otherwise; they matter only where the column is part of a product.
         """
         return dose_response(self, column, at, reference, level, exponentiate, where)
+
+    def standardise(
+        self,
+        column: str,
+        levels: Sequence[Any] | None = None,
+        *,
+        on: pd.DataFrame | Dataset | None = None,
+    ) -> StandardisedCurves:
+        """Survival of the population with the column at each level (g-computation).
+
+        Returns curves by level with `.at(times)`, risk differences and ratios `.contrasts(times)`,
+        mean times `.rmst(tau)` and `.rmst_contrasts(tau)`. levels: those of a factor, or the
+        values of a number with few. on: another population than the people analysed.
+        """
+        from recovery_stats.models.standardised import standardise  # it reads a CoxFit
+
+        return standardise(self, column, levels, on)
+
+    def strata_of(self, new_data: pd.DataFrame | Dataset) -> list[tuple[int, IntArray]]:
+        """The strata that new rows are in: code and rows."""
+        return strata_of(self, Columns.of(new_data), one=True)
 
     def baseline(self) -> pd.DataFrame:
         """Cumulative hazard at average covariates: stratum, time, cumulative_hazard, survival."""

@@ -50,7 +50,7 @@ def _curves(fit: CoxFit, columns: Columns, X: Array, relative: Array, _: str | N
     """One curve a row, in its stratum, or in every one where new_data does not say which."""
     index = columns.frame.index
     parts: list[Part] = []
-    for stratum, rows in _strata_of(fit, columns):
+    for stratum, rows in strata_of(fit, columns):
         time, H, se = cox_residual.cumulative_hazard(fit.engine, X[rows], stratum, fit.robust)
         for j, row in enumerate(rows):
             parts.append((index[row], stratum, time, H[j] * relative[row], se[j] * relative[row]))
@@ -72,7 +72,7 @@ def _paths(
     start, stop = evaluate(surv.start, columns), evaluate(surv.stop, columns)
     people = columns.grouping((str(person),))
     stratum = np.zeros(len(X), dtype=int)
-    for s, rows in _strata_of(fit, columns, one=True):
+    for s, rows in strata_of(fit, columns, one=True):
         stratum[rows] = s
     parts: list[Part] = []
     for code, level in enumerate(people.levels):
@@ -94,7 +94,7 @@ def _refuse_broken(start: Array, stop: Array, stratum: IntArray) -> None:
         )
 
 
-def _strata_of(fit: CoxFit, columns: Columns, *, one: bool = False) -> list[tuple[int, IntArray]]:
+def strata_of(fit: CoxFit, columns: Columns, *, one: bool = False) -> list[tuple[int, IntArray]]:
     """Which new rows are wanted in which stratum."""
     everyone = np.arange(len(columns))
     strata = fit.observation.design.strata
