@@ -7,6 +7,7 @@ DERIVATIVE = 1e-6  # central differences with a step of 1e-6 hold six digits
 INVARIANCE = 1e-6  # units and origins moved by up to 1e12: conditioning of the raw columns remains
 MONTE_CARLO_SES = 4.0  # fixed seeds: a right simulation is further out once in 16,000
 R_CONVERGED = 1e-6  # survreg told to go on to 1e-13 in its likelihood: half of those digits
+SETTLED = 1e-6  # a batch of refits ends at a Newton decrement of 1e-9
 R_DIGITS = 2e-5  # lme4 stops at about 1e-6 of its parameters; df are ratios of their derivatives
 HALF_DIGITS = 1e-5  # central differences of a log-likelihood near -1e2: half its digits are left
 SPLINE = 1e-6  # lme4 interpolates a profile between steps of a fortieth of its range

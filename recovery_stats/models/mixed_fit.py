@@ -19,7 +19,13 @@ from recovery_stats.engines.linalg import Array, IntArray
 from recovery_stats.engines.lmm_hotelling import approximate_hotelling
 from recovery_stats.engines.lmm_robust import Robust
 from recovery_stats.errors import UsageError, unknown
-from recovery_stats.models import margins, mixed_influence, mixed_interval, mixed_prediction
+from recovery_stats.models import (
+    margins,
+    mixed_bootstrap,
+    mixed_influence,
+    mixed_interval,
+    mixed_prediction,
+)
 from recovery_stats.models.coding import Recipe
 from recovery_stats.models.columns import Columns, Grouping
 from recovery_stats.models.design import Design, Outcome, RandomDesign
@@ -129,20 +135,45 @@ class MixedFit:
         """Covariance of the coefficients, of the kind that `tidy` shows."""
         return pd.DataFrame(self._covariance, list(self.terms), list(self.terms))
 
-    def confint(self, method: str = "wald", level: float = 0.95) -> pd.DataFrame:
-        """Intervals: "wald" of the coefficients; "profile" of the whole model.
+    def confint(
+        self,
+        method: str = "wald",
+        level: float = 0.95,
+        *,
+        replicates: int = 1000,
+        seed: int = 1,
+        kind: mixed_bootstrap.Limits = "percentile",
+    ) -> pd.DataFrame:
+        """Intervals: "wald" of the coefficients; "profile" or "bootstrap" of the whole model.
 
         profile: where the deviance, minimised over everything else, has risen by the square of
         the normal quantile, as lme4 defines it. Like there, a REML fit is fitted by ML for it,
-        and the estimates beside the limits are those of ML.
+        and the estimates beside the limits are those of ML. bootstrap: see `bootstrap`; kind:
+        "percentile", "basic" or "normal".
         """
-        known = ("wald", "profile")
+        known = ("wald", "profile", "bootstrap")
         if method not in known:
             raise UsageError(unknown("interval method", method, known))
         if method == "profile":
             return mixed_interval.profile_intervals(self, level)
+        if method == "bootstrap":
+            return mixed_bootstrap.bootstrap_intervals(self, level, replicates, seed, kind)
         columns = ["term", "estimate", "conf_low", "conf_high"]
         return self.tidy(level)[columns]
+
+    def bootstrap(self, replicates: int = 1000, seed: int = 1) -> mixed_bootstrap.Bootstrap:
+        """Parametric bootstrap: outcomes simulated with new random effects, each refitted.
+
+        The same seed gives the same draws.
+        """
+        return mixed_bootstrap.bootstrap(self, replicates, seed)
+
+    def simulate(self, n: int = 1, seed: int = 1, effects: str = "new") -> pd.DataFrame:
+        """New outcomes for the rows analysed: columns `sim_1` to `sim_n`.
+
+        effects: "new" draws random effects anew; "predicted" keeps those of these groups.
+        """
+        return mixed_bootstrap.simulate(self, n, seed, effects)
 
     def estimate(
         self,

@@ -13,7 +13,8 @@ import pytest
 
 from recovery_stats.errors import NotEstimable, UsageError
 from recovery_stats.models.mixed import lmm
-from tests.tolerance import CLOSED_FORM, CONVERGED, SPLINE
+from recovery_stats.models.mixed_bootstrap import LIMITS
+from tests.tolerance import CLOSED_FORM, CONVERGED, MONTE_CARLO_SES, SPLINE
 
 HERE = Path(__file__).parent
 R = json.loads((HERE / "mixed_inference.json").read_text())
@@ -100,3 +101,51 @@ def test_too_few_clusters_for_a_robust_f_are_refused() -> None:
     fit = lmm("y ~ wave * x + I(x^2) + (1 | person)", few, cluster="house")
     with pytest.raises(NotEstimable, match="too few for a robust test"):
         fit.test(np.eye(len(fit.terms))[1:])
+
+
+def test_bootstrap_intervals_name_every_part() -> None:
+    fit = lmm("y ~ wave + x + (1 + wave | person)", DATA)
+    profile, boot = fit.confint("profile"), fit.confint("bootstrap", replicates=400, seed=3)
+    assert list(boot.term) == list(profile.term)
+    assert list(boot.columns) == list(profile.columns)
+    assert boot.attrs["failed"] == 0
+    width = profile.conf_high - profile.conf_low
+    assert (np.abs(boot.conf_low - profile.conf_low) < 0.3 * width).all()
+    assert (np.abs(boot.conf_high - profile.conf_high) < 0.3 * width).all()
+    again = fit.confint("bootstrap", replicates=400, seed=3)
+    pd.testing.assert_frame_equal(boot, again)
+
+
+def test_kinds_of_bootstrap_interval_from_the_draws() -> None:
+    found = lmm("y ~ wave + (1 | person)", DATA).bootstrap(replicates=399, seed=5)
+    draws, value = np.sort(found.table()["wave"].to_numpy()), found.estimate[1]
+    rows = {k: found.tidy(kind=k).set_index("term").loc["wave"] for k in LIMITS}
+    low, high = draws[9], draws[389]  # the 10th and the 390th of 399
+    assert rows["percentile"].conf_low == pytest.approx(low, rel=CLOSED_FORM)
+    assert rows["basic"].conf_low == pytest.approx(2 * value - high, rel=CLOSED_FORM)
+    assert rows["basic"].conf_high == pytest.approx(2 * value - low, rel=CLOSED_FORM)
+    centre = 2 * value - draws.mean()
+    assert rows["normal"].conf_high - centre == pytest.approx(1.959964 * draws.std(ddof=1), 1e-6)
+    assert found.checks()[0].verdict == "ok"
+    with pytest.raises(UsageError, match="at least 1999"):
+        found.tidy(level=0.999)
+
+
+def test_simulated_rows_have_the_models_moments() -> None:
+    fit = lmm("y ~ wave + (1 + wave | person)", DATA, weights=1.0 + np.arange(len(DATA)) % 3)
+    new, kept = fit.simulate(2000, seed=2), fit.simulate(2000, seed=2, effects="predicted")
+    assert list(new.columns[:2]) == ["sim_1", "sim_2"]
+    assert list(new.index) == list(DATA.index)
+    Z, weights = fit.factors[0].Z, fit.weights
+    assert weights is not None
+    spread = np.einsum("nq,qr,nr->n", Z, fit.engine.psi[0], Z) + fit.engine.sigma2 / weights
+    within = ((2 / 1999) ** 0.5) * MONTE_CARLO_SES
+    assert (np.abs(new.var(axis=1) / spread - 1) < within).all()
+    assert (np.abs(kept.var(axis=1) / (fit.engine.sigma2 / weights) - 1) < within).all()
+    error = np.sqrt(spread / 2000) * MONTE_CARLO_SES
+    assert (np.abs(new.mean(axis=1) - fit.fitted(random=False)) < error).all()
+    assert (np.abs(kept.mean(axis=1) - fit.fitted()) < error).all()
+    same = DATA.person.to_numpy()[:, None] == DATA.person.to_numpy()
+    shared = np.cov(new.to_numpy())[0, 1] - Z[0] @ fit.engine.psi[0] @ Z[1]
+    assert same[0, 1]
+    assert abs(shared) < MONTE_CARLO_SES * np.sqrt(2 * spread[0] * spread[1] / 2000)
