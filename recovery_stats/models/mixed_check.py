@@ -3,40 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from recovery_stats.core.check import Check
 from recovery_stats.core.document import Count, Quantity
 from recovery_stats.engines.linalg import Array
 from recovery_stats.engines.lmm import LmmFit, RandomFactor
+from recovery_stats.models.mixed_diagnosis import diagnose
+
+if TYPE_CHECKING:
+    from recovery_stats.models.mixed_fit import MixedFit
 
 Factors = Sequence[RandomFactor]
 FEW_GROUPS = 10
 
 
-def examine(
-    factors: Factors,
-    fit: LmmFit,
-    residuals: Array,
-    fitted: Array,
-    dropped: Sequence[str],
-    lost: Mapping[str, int],
-) -> tuple[Check, ...]:
-    """Boundary, groups, collinear and missing columns, shape and spread of residuals and effects.
-
-    residuals (n,) standardised, fitted (n,). dropped: collinear columns left out; lost: rows
-    without a value, by column.
-    """
+def examine(fit: MixedFit) -> tuple[Check, ...]:
+    """Boundary, groups, collinear and missing columns, then what the rows say of the model."""
     return (
-        *_singular(factors, fit),
-        *_few(factors),
-        *left_out(dropped),
-        *rows_lost(lost),
-        _shape("normal residuals", residuals, "residuals"),
-        *_effects(factors, fit),
-        _spread(residuals, fitted),
+        *_singular(fit.factors, fit.engine),
+        *_few(fit.factors),
+        *left_out(fit.dropped),
+        *rows_lost(fit.design.lost),
+        *diagnose(fit),
     )
 
 
@@ -111,50 +102,3 @@ def rows_lost(lost: Mapping[str, int]) -> list[Check]:
         Check("missing", "caution", (Count(n, "rows"), " left out: no value here."), column)
         for column, n in lost.items()
     ]
-
-
-def _shape(name: str, values: Array, what: str) -> Check:
-    """Skewness and excess kurtosis; tests of normality reject any large sample."""
-    z = (values - values.mean()) / values.std()
-    skew, excess = float((z**3).mean()), float((z**4).mean() - 3.0)
-    odd = abs(skew) > 1.0 or excess > 3.0
-    return Check(
-        name,
-        "caution" if odd else "ok",
-        (
-            f"Skewness of the {what} is ",
-            Quantity(skew),
-            ", excess kurtosis ",
-            Quantity(excess),
-            ". Intervals lean on normality in small samples only."
-            if odd
-            else ": close enough to normal for the intervals.",
-        ),
-        what,
-    )
-
-
-def _effects(factors: Factors, fit: LmmFit) -> list[Check]:
-    found = []
-    for factor, effects in zip(factors, fit.effects, strict=True):
-        for j, name in enumerate(factor.effects):
-            if factor.levels >= FEW_GROUPS and np.ptp(effects[:, j]) > 0:
-                what = f"{name} effects of {factor.name}"
-                found.append(_shape("normal random effects", effects[:, j], what))
-    return found
-
-
-def _spread(residuals: Array, fitted: Array) -> Check:
-    """Whether residuals grow with the fitted values: rank correlation of size with fitted."""
-    r = float(spearmanr(np.abs(residuals), fitted).statistic) if np.ptp(fitted) > 0 else 0.0
-    grows = abs(r) > 0.3
-    return Check(
-        "constant spread",
-        "caution" if grows else "ok",
-        (
-            "Rank correlation of the size of residuals with fitted values: ",
-            Quantity(r),
-            ". Robust errors by cluster (cluster=) do not need constant spread." if grows else ".",
-        ),
-        "residuals",
-    )

@@ -487,11 +487,7 @@ class MixedFit:
 
     def checks(self) -> tuple[Check, ...]:
         """What was examined about this fit."""
-        residuals = self.residuals("pearson").to_numpy()
-        return examine(
-            self.factors, self.engine, residuals, self.fitted().to_numpy(), self.dropped,
-            self.design.lost,
-        )  # fmt: skip
+        return examine(self)
 
     def __repr__(self) -> str:
         e = self.engine
