@@ -32,6 +32,9 @@ from recovery_stats.errors import ConvergenceError, NotEstimable
 __all__ = ["GlmmFit", "RandomFactor", "fit", "prepare"]
 
 
+TWICE = 1e12  # condition of the cross-products up to which two Cholesky steps are exact
+
+
 @dataclass(frozen=True, slots=True)
 class Units:
     """What the data were turned into: X = Xo A⁻¹, Z_k = Zo_k T_k⁻¹; factors in `order`."""
@@ -94,8 +97,8 @@ def fit(
 ) -> GlmmFit:
     """Fit by maximum likelihood; nodes: quadrature nodes, 1 is Laplace.
 
-    X (n, p) of full column rank; no missing values; more than one node needs a single factor
-    with one effect. Raises Separation when no finite coefficient exists, NotEstimable,
+    X (n, p) of full column rank; no missing values; more than one node needs a single
+    factor. Raises Separation when no finite coefficient exists, NotEstimable,
     ConvergenceError when the likelihood has no maximum.
     """
     with single_thread(), np.errstate(over="ignore", under="ignore"):
@@ -136,14 +139,26 @@ def prepare(
 
 
 def _orthogonal(X: Array) -> tuple[Array, Array]:
-    """Xo = X A with Xo'Xo = n I."""
+    """Xo = X A with Xo'Xo = n I.
+
+    Cholesky factors of the cross-products, twice, where that is as good as Householder's
+    reflections (Yamamoto et al. 2015); it costs half.
+    """
     n, p = X.shape
     if p == 0:
         return X, np.eye(0)
-    length = np.sqrt((X**2).sum(0))
-    Q, R = np.linalg.qr(X / length)
-    A = solve_triangular(R, np.eye(p)) / length[:, None]
-    return Q * np.sqrt(n), A * np.sqrt(n)
+    length = np.sqrt(np.einsum("ij,ij->j", X, X))
+    A = np.diag(np.sqrt(n) / length)
+    if p == 1:
+        return X * A[0, 0], A
+    Q = X / length
+    if np.linalg.cond(Q.T @ Q) > TWICE:
+        Q, R = np.linalg.qr(Q)
+        return Q * np.sqrt(n), A @ solve_triangular(R, np.eye(p))
+    for _ in range(2):
+        inverse = solve_triangular(np.linalg.cholesky(Q.T @ Q).T, np.eye(p))
+        Q, A = Q @ inverse, A @ inverse
+    return Q * np.sqrt(n), A
 
 
 def _orthogonal_blocks(factor: RandomFactor) -> tuple[Array, Array]:
@@ -153,7 +168,9 @@ def _orthogonal_blocks(factor: RandomFactor) -> tuple[Array, Array]:
         index = list(block)
         Z = factor.Z[:, index]
         length = np.sqrt((Z**2).sum(0))
-        size = np.abs(np.diag(np.linalg.qr(Z / np.where(length > 0, length, 1.0)).R))
+        size = np.sign(length)
+        if len(index) > 1:
+            size = np.abs(np.diag(np.linalg.qr(Z / np.where(length > 0, length, 1.0)).R))
         if size.min() < 1e-9:
             name = factor.effect(index[int(np.argmin(size))])
             raise NotEstimable(

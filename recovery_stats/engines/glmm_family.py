@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,6 +83,15 @@ class Family(Protocol):
         ...
 
 
+@runtime_checkable
+class Smooth(Protocol):
+    """A family without parameters of its own that knows the slope of the bend."""
+
+    def twist(self, eta: Array, rows: slice) -> Array:
+        """Minus the fourth derivative of log f, for some of the rows."""
+        ...
+
+
 def _softplus(eta: Array, mu: Array) -> Array:
     """log(1 + exp(eta)), given mu = expit(eta): no further exponential."""
     return np.asarray(np.maximum(eta, 0.0) - np.log(np.maximum(mu, 1.0 - mu)))
@@ -142,6 +151,8 @@ class Binomial:
 
     @property
     def constant(self) -> float:
+        if self.single:
+            return 0.0
         return float(self.weights @ _log_choose(self.trials, self.successes))
 
     def take(self, rows: IntArray) -> Self:
@@ -180,6 +191,11 @@ class Binomial:
         log_f = self._hits * eta - self._mass * _softplus(eta, mu)
         curvature = expected * (1.0 - mu)
         return Rows(log_f, self._hits - expected, curvature, curvature * (1.0 - 2.0 * mu))
+
+    def twist(self, eta: Array, rows: slice) -> Array:
+        mu = _logistic(eta[rows])
+        v = mu * (1.0 - mu)
+        return np.asarray(self._mass[rows] * v * (1.0 - 6.0 * v))
 
     def log_f(self, eta: Array, own: Array) -> Array:
         return np.asarray(self._hits * eta - self._mass * _softplus(eta, _logistic(eta)))
@@ -233,6 +249,9 @@ class Poisson:
         mu = self.weights * np.exp(np.minimum(eta, LARGEST))
         y = self.weights * self.counts
         return Rows(y * eta - mu, y - mu, mu, mu)
+
+    def twist(self, eta: Array, rows: slice) -> Array:
+        return np.asarray(self.weights[rows] * np.exp(np.minimum(eta[rows], LARGEST)))
 
     def log_f(self, eta: Array, own: Array) -> Array:
         return self.weights * (self.counts * eta - np.exp(np.minimum(eta, LARGEST)))

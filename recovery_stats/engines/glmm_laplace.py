@@ -16,7 +16,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from recovery_stats.engines.glmm_family import Family, Rows
-from recovery_stats.engines.glmm_layout import Equations, OneFactor, SeveralFactors
+from recovery_stats.engines.glmm_layout import (
+    Equations,
+    OneFactor,
+    OneFactorEquations,
+    SeveralFactors,
+)
 from recovery_stats.engines.linalg import Array, IntArray
 from recovery_stats.errors import ConvergenceError
 
@@ -118,22 +123,18 @@ def gradient(
     *,
     slope_effects: Array | None = None,
     own_slopes: Sequence[float] | None = None,
-    share: Array | None = None,
+    volume: OneFactorEquations | None = None,
     pull: Array | None = None,
 ) -> Array:
     """The gradient of the criterion in psi.
 
     Quadrature averages over its nodes: slope (n,) and slope_effects (Q, n), slope times u;
-    own_slopes, of log f in the family's parameters. share: what part of log|H| counts (levels,);
-    pull: the derivative in the mode itself (effects,). Laplace needs none of them.
+    own_slopes, of log f in the family's parameters. volume: what stands for H⁻¹ beside dH; pull:
+    the derivative in the mode itself (effects,). Laplace needs none of them.
     """
     layout, Z, rows, E = problem.layout, problem.Z, mode.rows, mode.E
-    T = mode.equations.own(E)
+    T = (volume or mode.equations).own(E)
     spread = (E * T).sum(0)
-    if share is not None:
-        assert isinstance(layout, OneFactor)
-        rowwise = layout.spread(share)
-        T, spread = T * rowwise, spread * rowwise
     a = 0.5 * spread * rows.bend
     k = layout.sums(E * a)
     k = mode.equations.solve(k if pull is None else k + pull)

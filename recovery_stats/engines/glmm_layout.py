@@ -9,7 +9,7 @@ Checked: dense algebra (tests/engines/test_glmm.py).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -82,6 +82,8 @@ class OneFactor:
     counts: IntArray
     q: int
 
+    even: int  # rows of every level, 0 where levels differ
+
     @property
     def levels(self) -> int:
         return int(self.starts.size)
@@ -91,21 +93,40 @@ class OneFactor:
         return self.q * self.levels
 
     def rows(self, u: Array) -> Array:
-        return np.repeat(u.reshape(self.q, -1), self.counts, axis=1)
+        return self.rows_of(u.reshape(self.q, -1))
+
+    def rows_of(self, by_level: Array) -> Array:
+        """Values of every level (k, m) on its rows (k, n)."""
+        return np.repeat(by_level, self.even or self.counts, axis=1)
 
     def sums(self, values: Array) -> Array:
-        return np.concatenate([np.add.reduceat(v, self.starts) for v in values])
+        return self.by_level(values).ravel()
+
+    def by_level(self, values: Array) -> Array:
+        """Sums of values (k, n) over the rows of every level, (k, m)."""
+        if self.even:
+            return np.asarray(values.reshape(len(values), -1, self.even) @ np.ones(self.even))
+        return np.array([self.total(v) for v in values])
+
+    def total(self, values: Array) -> Array:
+        """Sums of values (n,) over the rows of every level, (m,).
+
+        Levels of one size are summed by a product with ones, three times as fast.
+        """
+        if self.even:
+            return np.asarray(values.reshape(-1, self.even) @ np.ones(self.even))
+        return np.asarray(np.add.reduceat(values, self.starts))
 
     def spread(self, by_level: Array) -> Array:
         """A value of every level (m,) on its rows (n,)."""
-        return np.repeat(by_level, self.counts)
+        return np.repeat(by_level, self.even or self.counts)
 
     def equations(self, E: Array, weights: Array) -> OneFactorEquations:
         H = np.empty((self.q, self.q, self.levels))
         for a in range(self.q):
             weighted = weights * E[a]
             for b in range(a + 1):
-                H[a, b] = H[b, a] = np.add.reduceat(weighted * E[b], self.starts)
+                H[a, b] = H[b, a] = self.total(weighted * E[b])
             H[a, a] += 1.0
         return OneFactorEquations(self, *_inverse(H))
 
@@ -116,10 +137,27 @@ class OneFactor:
         return (u.reshape(self.q, -1) * factors).ravel()
 
     def heights(self, u: Array, log_f: Array) -> Array:
-        return 0.5 * self.along(u, u) - np.add.reduceat(log_f, self.starts)
+        return 0.5 * self.along(u, u) - self.total(log_f)
 
     def split(self, u: Array) -> list[Array]:
         return [u.reshape(self.q, -1).T]
+
+    def blocks(self, size: int) -> Iterator[tuple[slice, slice]]:
+        """The levels a few at a time, about `size` rows, and the rows that belong to them."""
+        ends = self.starts + self.counts
+        first = 0
+        while first < self.levels:
+            last = int(np.searchsorted(ends, self.starts[first] + size, side="right"))
+            last = max(last, first + 1)
+            yield slice(first, last), slice(int(self.starts[first]), int(ends[last - 1]))
+            first = last
+
+    def part(self, levels: slice, rows: slice) -> OneFactor:
+        """The layout of some neighbouring levels, whose rows are `rows`."""
+        return OneFactor(
+            self.codes[rows] - levels.start, self.starts[levels] - rows.start, self.counts[levels],
+            self.q, self.even,
+        )  # fmt: skip
 
     def subset(self, chosen: IntArray) -> tuple[OneFactor, IntArray]:
         """The layout of some levels alone, and the rows that belong to them."""
@@ -127,7 +165,7 @@ class OneFactor:
         ends = np.cumsum(counts)
         rows = np.arange(int(ends[-1])) + np.repeat(self.starts[chosen] - (ends - counts), counts)
         codes = np.repeat(np.arange(chosen.size), counts)
-        return OneFactor(codes, (ends - counts).astype(np.intp), counts, self.q), rows
+        return OneFactor(codes, (ends - counts).astype(np.intp), counts, self.q, self.even), rows
 
 
 def _inverse(H: Array) -> tuple[Array, Array]:
@@ -354,7 +392,8 @@ def arrange(
     order = np.argsort(codes[0], kind="stable")
     counts = np.bincount(codes[0], minlength=levels[0])
     starts = (np.cumsum(counts) - counts).astype(np.intp)
-    first = OneFactor(codes[0][order], starts, counts, q[0])
+    even = int(counts[0]) if counts.min() == counts.max() else 0
+    first = OneFactor(codes[0][order], starts, counts, q[0], even)
     if len(codes) == 1:
         return first, order
     widths = [m * k for m, k in zip(levels[1:], q[1:], strict=True)]

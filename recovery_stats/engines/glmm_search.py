@@ -1,8 +1,9 @@
 """The search for a generalised mixed model's maximum, and the Hessian there.
 
-Quasi-Newton (BFGS) from a measured Hessian, with warm-started modes. It begins at the marginal
-coefficients, on a sample of the groups where there are many; it leaves saddles, puts standard
-deviations that are near zero exactly there where that is no worse, and ends with one Newton step.
+Newton's method where the Hessian is known (`glmm_hessian`), else quasi-Newton (BFGS) from a
+measured one, with warm-started modes. It begins at the marginal coefficients, on a sample of the
+groups where there are many; it leaves saddles, puts standard deviations that are near zero
+exactly there where that is no worse, and ends with one Newton step.
 Sources: Nocedal & Wright 2006, ch. 6; Powell 1978. Checked: tests/engines/test_glmm.py.
 """
 
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from recovery_stats.engines import glmm_laplace, glmm_quadrature
+from recovery_stats.engines import glmm_hessian, glmm_laplace, glmm_quadrature
 from recovery_stats.engines.glm import separating_direction
 from recovery_stats.engines.glmm_laplace import Point, Problem
 from recovery_stats.engines.glmm_layout import OneFactor
@@ -22,9 +23,11 @@ from recovery_stats.errors import ConvergenceError, NotEstimable
 
 DONE = 1e-13  # Newton decrement: the criterion still to be had, twice
 GOOD_ENOUGH = 1e-9  # where rounding stops the search before that
+PILOT_DONE = 1e-2  # of a pilot
 STEPS = 200
 PILOT = 1_500  # groups from which on a sample of them is fitted first
 PILOT_SIZE = 400
+FINISHED = 1e-18  # a decrement that no step improves on
 NEAR_ZERO = 0.02  # standard deviations of the predictor that may stand for zero
 EXTREME = 12.0  # a marginal predictor that raises the suspicion of separation
 START = (0.3, 1.0, 2.5)
@@ -39,9 +42,18 @@ class Search:
 
     def __init__(self, problem: Problem, nodes: int) -> None:
         self.problem, self.nodes, self.evaluations = problem, nodes, 0
+        self.exact = nodes == 1 and glmm_hessian.offered(problem)
+        self.done = DONE
         self.point: Point
         self.hessian: Array
         self.moved: list[Array] = []
+
+    def near(self, psi: Array) -> Point:
+        """The criterion at psi, the modes predicted from those at the best point."""
+        u = self.point.mode.u
+        if self.exact and len(self.moved):
+            u = u + (psi - self.point.psi) @ np.asarray(self.moved)
+        return self.at(psi, u)
 
     def at(self, psi: Array, start: Array | None = None) -> Point:
         self.evaluations += 1
@@ -54,8 +66,10 @@ class Search:
         self._begin()
         self._descend()
         for _ in range(3):
+            settled = self.point
             self._settle()
-            self.hessian, self.moved = self.curvature()
+            if not self.exact or self.point is not settled or not len(self.moved):
+                self.hessian, self.moved = self.curvature()
             away = self._downhill()
             if away is None:
                 break
@@ -72,6 +86,8 @@ class Search:
         if isinstance(layout, OneFactor) and layout.levels > PILOT:
             chosen = np.linspace(0, layout.levels - 1, PILOT_SIZE).astype(np.intp)
             pilot = Search(self.problem.subset(chosen), self.nodes)
+            if pilot.exact:
+                pilot.done = PILOT_DONE
             try:
                 pilot._cold()
                 pilot._descend()
@@ -101,7 +117,14 @@ class Search:
         self.point = min(tried, key=lambda point: point.value)
         if not np.isfinite(self.point.value):
             raise Runaway("The likelihood could not be computed near the marginal model.")
-        self.hessian = self._forward()
+        self._measure()
+
+    def _measure(self) -> None:
+        """The Hessian at the best point, exact where it is known."""
+        if self.exact:
+            self.hessian, self.moved = self.curvature()
+        else:
+            self.hessian = self._forward()
 
     def _forward(self) -> Array:
         at, step = self.point, 1e-5
@@ -117,19 +140,23 @@ class Search:
     def _descend(self) -> None:
         for _ in range(STEPS):
             step, decrement = self._newton()
-            if decrement < DONE:
+            if decrement < self.done:
                 return
             new = self._line(step, decrement)
             if new is None:
                 if decrement < GOOD_ENOUGH:
                     return
-                fresh = self._forward()
-                if np.allclose(fresh, self.hessian, rtol=1e-3, atol=0.0):
+                before = self.hessian
+                self._measure()
+                if np.allclose(before, self.hessian, rtol=1e-3, atol=0.0):
                     raise Runaway("The likelihood could not be raised further.")
-                self.hessian = fresh
                 continue
-            self._learn(new)
-            self.point = new
+            if self.exact:
+                self.point = new
+                self._measure()
+            else:
+                self._learn(new)
+                self.point = new
             self._refuse_runaway()
         raise Runaway(f"The likelihood did not reach its maximum in {STEPS} steps.")
 
@@ -150,7 +177,7 @@ class Search:
         noise = 1e-13 * max(1.0, abs(at.value), self.problem.n)
         while size > 1e-6:
             try:
-                new = self.at(at.psi + size * step, at.mode.u)
+                new = self.near(at.psi + size * step)
             except ConvergenceError:
                 size *= 0.3
                 continue
@@ -184,12 +211,15 @@ class Search:
     # the end
 
     def curvature(self) -> tuple[Array, list[Array]]:
-        """The Hessian by central differences of the gradient, and how the modes move (by column).
+        """The Hessian, and how the modes move (by column): exact, or by central differences.
 
         Steps are a ten-thousandth of a standard error; the mode below is extrapolated from the
         one above, so that it costs one Newton step.
         """
         at = self.point
+        if self.exact:
+            found, modes = glmm_hessian.hessian(self.problem, at)
+            return found, list(modes)
         size = np.sqrt(np.maximum(np.abs(np.diag(self.hessian)), 1e-6))
         columns, moved = [], []
         for j, step in enumerate((1e-4 / size).tolist()):
@@ -245,8 +275,8 @@ class Search:
         step = np.zeros_like(self.point.psi)
         step[free] = -positive_inverse(self.hessian[np.ix_(free, free)]) @ self.point.gradient[free]
         decrement = float(-step @ self.point.gradient)
-        if 0 < decrement < 1e-4:
-            new = self.at(self.point.psi + step, self.point.mode.u)
+        if FINISHED < decrement < 1e-4:
+            new = self.near(self.point.psi + step)
             if new.value <= self.point.value + 1e-10 * max(1.0, abs(self.point.value)):
                 self.point = new
 

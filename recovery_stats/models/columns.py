@@ -150,7 +150,11 @@ class Columns:
     def _level_names(self, name: str, values: Sequence[Any]) -> list[str]:
         """Value labels, else the value; a label used twice is told apart by its code."""
         labels = self.codebook[name].values
-        plain = [_printed(v) for v in values]
+        whole = np.asarray(values) if len(values) else np.empty(0)
+        exact = whole.dtype.kind in "iu"
+        plain = whole.astype(str).tolist() if exact else [_printed(v) for v in values]
+        if not labels and len(set(plain)) == len(plain):
+            return plain
         names = [
             str(labels[v]) if _hashable(v) and v in labels else p
             for v, p in zip(values, plain, strict=True)

@@ -35,6 +35,7 @@ from recovery_stats.models.separation import refuse_separated
 __all__ = ["GlmmFit", "glmm"]
 
 MAX_NODES = 100
+MOST_NODES = 2_500  # of the product grid over the effects of a level
 
 
 def glmm(
@@ -53,7 +54,7 @@ def glmm(
     family: "binomial" (0/1, or `cbind(successes, failures)`; log odds), "poisson" and
     "negative-binomial" (counts; log rate), "beta-binomial" (`cbind`, overdispersed; log odds),
     "ordinal" (ordered categories; cumulative log odds). quadrature: 1 is Laplace, for any random
-    terms; more adaptive Gauss–Hermite nodes for one random intercept or slope alone. weights:
+    terms; more adaptive Gauss–Hermite nodes a random effect, for one grouping factor. weights:
     what each row's log-likelihood counts. required, reference: as in `lmm`.
     Raises UsageError (formula), DataError (values), NotEstimable (no answer on these data).
     """
@@ -103,10 +104,15 @@ def _check_request(asked: Formula, family: str, quadrature: int) -> None:
 
 
 def _check_nodes(quadrature: int, factors: Sequence[engine.RandomFactor]) -> None:
-    if quadrature > 1 and (len(factors) > 1 or factors[0].q > 1):
+    if quadrature > 1 and len(factors) > 1:
         raise UsageError(
-            f"quadrature={quadrature} needs a single random effect, such as (1 | person); for "
+            f"quadrature={quadrature} needs a single grouping factor, such as (1 | person); for "
             "several use quadrature=1 (Laplace)."
+        )
+    if quadrature ** factors[0].q > MOST_NODES:
+        raise UsageError(
+            f"quadrature={quadrature} makes {quadrature ** factors[0].q} nodes for the "
+            f"{factors[0].q} random effects of a level; at most {MOST_NODES}. Use fewer."
         )
 
 

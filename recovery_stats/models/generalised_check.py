@@ -27,7 +27,7 @@ from recovery_stats.models.mixed_check import FEW_GROUPS, boundary, left_out, ro
 Factors = Sequence[RandomFactor]
 EXCESS = 1.2  # a ratio of observed to expected from which it matters
 UNLIKELY = 0.05
-FINE = 25  # nodes that Laplace is held against
+FINE = (25, 11)  # nodes an effect that Laplace is held against, by effects of a group
 SAMPLE = 500  # groups that it is tried on
 MOVED = 0.25  # standard errors by which an estimate may move
 
@@ -138,20 +138,23 @@ def _chance_of_zero(law: Poisson, own: Array, eta: Array, sd: Array) -> Array:
 
 def _approximation(law: Family, factors: Factors, fit: GlmmFit) -> list[Check]:
     """How far quadrature would move the estimates: its gradient there, in standard errors."""
-    if fit.nodes > 1 or len(factors) > 1 or factors[0].q > 1:
+    q = factors[0].q
+    if fit.nodes > 1 or len(factors) > 1 or q > len(FINE):
         return []
+    nodes, u = FINE[q - 1], fit.point.mode.u.reshape(q, -1)
     psi = fit.point.psi
     levels = factors[0].levels
     chosen = np.linspace(0, levels - 1, min(levels, SAMPLE)).astype(np.intp)
     some = fit.problem.subset(chosen)
-    fine = glmm_quadrature.evaluate(some, psi, fit.point.mode.u[chosen], FINE).gradient
-    rough = glmm_laplace.evaluate(some, psi, fit.point.mode.u[chosen]).gradient
+    start = u[:, chosen].ravel()
+    fine = glmm_quadrature.evaluate(some, psi, start, nodes).gradient
+    rough = glmm_laplace.evaluate(some, psi, start).gradient
     shift = fit.joint @ (fine - rough) * (levels / chosen.size)
     se = np.sqrt(np.diag(fit.joint))
     moved = float(np.abs(shift[se > 0] / se[se > 0]).max(initial=0.0))
     matters = moved > MOVED
     words = (
-        " standard errors: too rough for groups this small; use quadrature=25."
+        f" standard errors: too rough for groups this small; use quadrature={nodes}."
         if matters
         else " standard errors: Laplace is close enough."
     )

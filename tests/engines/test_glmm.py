@@ -10,7 +10,7 @@ from scipy import stats
 from scipy.integrate import quad
 from scipy.special import expit
 
-from recovery_stats.engines import glmm, glmm_laplace, glmm_quadrature, glmm_search
+from recovery_stats.engines import glmm, glmm_hessian, glmm_laplace, glmm_quadrature, glmm_search
 from recovery_stats.engines.glm import Separation
 from recovery_stats.engines.glmm_family import (
     BetaBinomial,
@@ -202,12 +202,50 @@ def test_gradient_by_differences(kind: str, name: str) -> None:
     close(at_nodes(problem, psi, 1).gradient, differences(problem, psi, 1), HALF_DIGITS)
 
 
-@pytest.mark.parametrize(("nodes", "name"), list(product((2, 3, 9), FAMILIES)))
-def test_gradient_of_quadrature_by_differences(nodes: int, name: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "nodes", "name"),
+    [
+        *product(("intercept",), (2, 3, 9), FAMILIES),
+        *product(("slope",), (2, 5), FAMILIES),
+        ("three", 2, "binomial"),
+    ],
+)
+def test_gradient_of_quadrature_by_differences(kind: str, nodes: int, name: str) -> None:
     family, own = example_families()[name]
-    problem = example("intercept", family)
+    problem = example(kind, family)
     psi = somewhere(problem, own)
     close(at_nodes(problem, psi, nodes).gradient, differences(problem, psi, nodes), HALF_DIGITS)
+
+
+@pytest.mark.parametrize("name", ["binomial", "poisson"])
+@pytest.mark.parametrize("theta", [0.7, -0.4, 0.0])
+@pytest.mark.parametrize("even", [False, True])
+def test_exact_hessian_by_differences(name: str, theta: float, even: bool) -> None:
+    family = example_families()[name][0]
+    problem = example("intercept", family)
+    if even:
+        codes = np.repeat(np.arange(15), 8)
+        factors = [glmm.RandomFactor(codes, 15, np.ones((N, 1)), ((0,),), "person", ("1",))]
+        X = np.column_stack([np.ones(N), np.random.default_rng(3).normal(size=N)])
+        problem = glmm.prepare(X, family, factors)[0]
+    assert glmm_hessian.offered(problem)
+    psi = somewhere(problem, np.empty(0))
+    psi[0] = theta
+    exact, moved = glmm_hessian.hessian(problem, glmm_laplace.evaluate(problem, psi))
+    for j, d in enumerate(1e-5 * np.eye(psi.size)):
+        above, below = (glmm_laplace.evaluate(problem, psi + s * d) for s in (1, -1))
+        close(exact[j], (above.gradient - below.gradient) / 2e-5, HALF_DIGITS)
+        close(moved[j], (above.mode.u - below.mode.u) / 2e-5, HALF_DIGITS)
+
+
+def test_blocks_of_levels_cover_the_rows_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    family = example_families()["binomial"][0]
+    problem = example("intercept", family)
+    at = glmm_laplace.evaluate(problem, somewhere(problem, np.empty(0)))
+    whole = glmm_hessian.hessian(problem, at)
+    monkeypatch.setattr(glmm_hessian, "ROWS", 10)
+    for a, b in zip(whole, glmm_hessian.hessian(problem, at), strict=True):
+        close(a, b, CLOSED_FORM)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -241,6 +279,31 @@ def test_many_nodes_are_the_integral(name: str) -> None:
         area = quad(lambda u, f=height, t=top: np.exp(f(u) - t), mode - 9, mode + 9, epsabs=1e-13)
         total -= np.log(area[0]) + top
     assert at_nodes(problem, psi, 25).value == pytest.approx(total, rel=CONVERGED)
+
+
+@pytest.mark.parametrize("kind", ["slope", "slope apart"])
+def test_many_nodes_of_two_effects_are_the_integral(kind: str) -> None:
+    """Every group's double integral by the trapezoidal rule, exact to rounding for such curves."""
+    family, own = example_families()["binomial"]
+    problem = example(kind, family)
+    psi = somewhere(problem, own)
+    L, beta, _ = problem.parts(psi)
+    fixed, E = beta @ problem.Xt + problem.offset, L.T @ problem.Z
+    line = np.arange(-8.0, 8.0 + 1e-9, 0.1)
+    u, v = (a.ravel() for a in np.meshgrid(line, line))
+    total = 0.0
+    for g in range(15):
+        height = -0.5 * (u**2 + v**2) + np.log(0.01 / (2.0 * np.pi))
+        for row in np.flatnonzero(problem.layout.codes == g):  # type: ignore[union-attr]
+            eta = fixed[row] + E[0, row] * u + E[1, row] * v
+            height += family_row(problem.family, int(row), eta)
+        total -= np.log(np.exp(height - height.max()).sum()) + height.max()
+    assert at_nodes(problem, psi, 21).value == pytest.approx(total, rel=CONVERGED)
+
+
+def family_row(family: Family, row: int, eta: Array) -> Array:
+    """log f of one row at many predictors."""
+    return family.take(np.full(eta.size, row, dtype=np.intp)).log_f(eta, np.empty(0))
 
 
 # --- the fit -------------------------------------------------------------------------------------

@@ -401,7 +401,10 @@ def test_requests_that_make_no_sense() -> None:
     data = people()
     assert "binomial" in refused(UsageError, FITS["binomial"], data, family="binominal")
     assert "no random term" in refused(UsageError, "used ~ x", data)
-    assert "single random" in refused(UsageError, "used ~ x + (1 + x | person)", data, quadrature=5)
+    two = "used ~ x + (1 | person) + (1 | visits)"
+    assert "single grouping" in refused(UsageError, two, data, quadrature=5)
+    slope = "used ~ x + (1 + x | person)"
+    assert "at most" in refused(UsageError, slope, data, quadrature=60)
     assert "nodes" in refused(UsageError, FITS["binomial"], data, quadrature=0)
     assert "cbind" in refused(UsageError, FITS["binomial"], data, family="beta-binomial")
     assert "No column" in refused(DataError, "used ~ z + (1 | person)", data)
