@@ -1,0 +1,146 @@
+"""How long a meeting protects: exposure on each day from the meetings before it, for a half-life.
+
+With lag = day - day of the meeting (1 or more) and H the half-life,
+
+    last        2^(-lag/H) of the last meeting
+    sum         the sum of 2^(-lag/H) over all meetings before
+    saturating  1 - the product of 1 - 2^(-lag/H) over all meetings before
+
+and 0 before the first meeting. Each has its derivative in log H.
+Checked: a loop over days and meetings, finite differences (tests/engines/test_kernel.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+
+from recovery_stats.engines.linalg import Array, IntArray
+
+Shape = Literal["last", "sum", "saturating"]
+LN2 = float(np.log(2.0))
+FADED = 30.0  # half-lives after which less than 1e-9 of a meeting is left
+
+
+@dataclass(frozen=True, slots=True)
+class Exposed:
+    """Rows (days at risk) and the meetings before each.
+
+    day (n,): day at risk. last (n,): index of the last meeting strictly before it, -1 for none.
+    meeting_day (J,), count (J,): meetings sorted by person and day, one entry a day.
+    first (J,): index of the first meeting of the same person.
+    """
+
+    day: IntArray
+    last: IntArray
+    meeting_day: IntArray
+    count: Array
+    first: IntArray
+
+    @classmethod
+    def of(
+        cls, person: IntArray, day: IntArray, who: IntArray, when: IntArray, count: Array
+    ) -> Exposed:
+        """Match rows (person, day) to meetings (who, when, count), persons numbered from 0."""
+        span = int(max(day.max(initial=0), when.max(initial=0))) + 2
+        low = int(min(day.min(initial=0), when.min(initial=0)))
+        span -= low
+        keys, inverse = np.unique(who * span + (when - low), return_inverse=True)
+        total = np.bincount(inverse, count, len(keys)).astype(float)
+        met = total > 0
+        keys, total = keys[met], total[met]
+        owner, at = keys // span, keys % span + low
+        last = np.searchsorted(keys, person * span + (day - low)) - 1
+        mine = (last >= 0) & (owner[np.maximum(last, 0)] == person) if len(keys) else last >= 0
+        first = np.searchsorted(owner, owner)
+        return cls(day, np.where(mine, last, -1), at, total, first)
+
+    @property
+    def lag(self) -> Array:
+        """Days since the last meeting (n,), inf before the first."""
+        if not len(self.meeting_day):
+            return np.full(len(self.day), np.inf)
+        since = (self.day - self.meeting_day[np.maximum(self.last, 0)]).astype(float)
+        return np.where(self.last >= 0, since, np.inf)
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """One shape of protection on given rows; call `at` for its values at a half-life."""
+
+    shape: Shape
+    rows: Exposed
+    lag: Array
+
+    @classmethod
+    def of(cls, shape: Shape, rows: Exposed) -> Kernel:
+        return cls(shape, rows, rows.lag)
+
+    def at(self, half_life: float) -> Array:
+        """Exposure (n,) at a half-life in days."""
+        return self.with_slope(half_life)[0]
+
+    def with_slope(self, half_life: float) -> tuple[Array, Array]:
+        """Exposure (n,) and its derivative in log half-life (n,)."""
+        if self.shape == "last":
+            return last_meeting(self.lag, half_life)
+        if self.shape == "sum":
+            return self._sum(half_life)
+        return self._saturating(half_life)
+
+    def _sum(self, half_life: float) -> tuple[Array, Array]:
+        """A running sum from meeting to meeting, carried on to the day."""
+        at_meeting, slope = _running(self.rows, half_life)
+        have = self.rows.last >= 0
+        here = np.maximum(self.rows.last, 0)
+        lag = np.where(have, self.lag, 0.0)
+        fade = np.where(have, np.exp2(-lag / half_life), 0.0)
+        value, rise = at_meeting[here] * fade, slope[here] * fade
+        return value, rise + value * lag * (LN2 / half_life)
+
+    def _saturating(self, half_life: float) -> tuple[Array, Array]:
+        """Back from meeting to meeting, for the rows whose meetings have not faded yet."""
+        rows = self.rows
+        log_left, slope = np.zeros(len(rows.day)), np.zeros(len(rows.day))
+        active = np.flatnonzero((rows.last >= 0) & (self.lag < FADED * half_life))
+        at = rows.last[active]
+        while len(active):
+            lag = (rows.day[active] - rows.meeting_day[at]).astype(float)
+            near = lag < FADED * half_life
+            active, at, lag = active[near], at[near], lag[near]
+            fade = np.exp2(-lag / half_life)
+            log_left[active] += rows.count[at] * np.log1p(-fade)
+            slope[active] += rows.count[at] * (fade / (1.0 - fade)) * lag * (LN2 / half_life)
+            more = at > rows.first[at]
+            active, at = active[more], at[more] - 1
+        return -np.expm1(log_left), np.exp(log_left) * slope
+
+
+def last_meeting(lag: Array, half_life: float) -> tuple[Array, Array]:
+    """2^(-lag/H) and its derivative in log H, for lags in days (inf: no meeting yet)."""
+    value = np.exp2(-lag / half_life)
+    finite = np.where(np.isfinite(lag), lag, 0.0)
+    return value, value * finite * (LN2 / half_life)
+
+
+def _running(rows: Exposed, half_life: float) -> tuple[Array, Array]:
+    """Sum over meetings up to each meeting, discounted to its day, and its derivative in log H.
+
+    All first meetings together, then all second ones, and so on.
+    """
+    size = len(rows.meeting_day)
+    total, slope = rows.count.copy(), np.zeros(size)
+    rank = np.arange(size) - rows.first
+    order = np.argsort(rank, kind="stable")
+    ends = np.cumsum(np.bincount(rank)) if size else np.zeros(0, dtype=np.intp)
+    gap = np.diff(rows.meeting_day, prepend=0).astype(float)
+    fade = np.exp2(-np.where(rank > 0, gap, 0.0) / half_life)
+    for low, high in pairwise(ends):
+        now = order[low:high]
+        carried = total[now - 1] * fade[now]
+        total[now] += carried
+        slope[now] = slope[now - 1] * fade[now] + carried * gap[now] * (LN2 / half_life)
+    return total, slope
