@@ -51,6 +51,7 @@ COVERAGE = {
     "mediation": 1.0,
     "competing": 0.8,
     "logrank": 1.0,
+    "frailty": 1.0,
     "concordance": 1.0,
 }
 

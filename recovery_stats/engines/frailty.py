@@ -13,9 +13,15 @@ closed form: with nu = 1/theta and d_j the events of group j, add
 
 and the slope in nu is known, so theta is a root. For the gaussian (log-normal frailty) it is
 Laplace's approximation: subtract log det(1 + theta I) / 2 with I the information of the omegas.
+The gaussian's theta may also solve theta = (omega'omega + tr C) / J with C the omegas' part of
+the inverse information of (beta, omega), known as REML: it counts that beta is estimated, and
+takes the information as it stands. `sparse` leaves out what groups tell about each other, as
+R's coxph does to save time.
+
 Both start from the partial likelihood without frailty at theta = 0, so they compare with it.
 
-Source: Therneau, Grambsch & Pankratz 2003; Nielsen et al. 1992; Ripatti & Palmgren 2000.
+Source: Therneau, Grambsch & Pankratz 2003; Nielsen et al. 1992; Ripatti & Palmgren 2000;
+McGilchrist 1993 (REML).
 Checked: the marginal likelihood of the gamma written out; finite differences; recovery of truth;
 R survival 3.5 driven to convergence.
 """
@@ -108,23 +114,35 @@ def evaluate(shared: Shared, theta: float, at: Array) -> Point | None:
     """Penalised partial likelihood with its derivatives; None where it is not finite."""
     p = shared.p
     beta, omega = at[:p], at[p:]
-    moments = evaluate_moments(_with_frailty(shared, omega), beta)
+    found = curvature(shared, beta, omega)
     with np.errstate(over="ignore"):
         penalty, slope, curve = _penalty(shared.law, theta, omega)
-    if moments is None or not np.isfinite(penalty):
+    if found is None or not np.isfinite(penalty):
+        return None
+    moments, pull, own, mixed = found
+    information = np.block([[moments.information, mixed.T], [mixed, own + np.diag(curve)]])
+    score = np.concatenate([moments.score, pull + slope])
+    loglik = moments.hazard.loglik
+    return Point(loglik + penalty, score, information, loglik, own, moments)
+
+
+def curvature(
+    shared: Shared, beta: Array, omega: Array
+) -> tuple[Moments, Array, Array, Array] | None:
+    """The partial likelihood at (beta, omega), without any law of the frailties.
+
+    Returns the Cox evaluation, the score of omega (J,), its information (J, J), and that of
+    omega and beta together (J, p); None where they are not finite.
+    """
+    moments = evaluate_moments(_with_frailty(shared, omega), beta)
+    if moments is None:
         return None
     z = moments.hazard
     G, GD = _groups_at_risk(shared, z)
     v = np.bincount(shared.group, moments.v, shared.J)
     own = np.diag(v) - between(G, GD, z.A, z.B, z.C)
-    information = np.empty((p + shared.J, p + shared.J))
-    information[:p, :p] = moments.information
-    information[p:, p:] = own + np.diag(curve)
-    if p:
-        information[p:, :p] = _mixed(shared, moments, G, GD)
-        information[:p, p:] = information[p:, :p].T
-    score = np.concatenate([moments.score, shared.events - v + slope])
-    return Point(z.loglik + penalty, score, information, z.loglik, own, moments)
+    mixed = _mixed(shared, moments, G, GD) if shared.p else np.zeros((shared.J, 0))
+    return moments, np.asarray(shared.events - v), own, mixed
 
 
 def _with_frailty(shared: Shared, omega: Array) -> Problem:
@@ -301,6 +319,54 @@ def _top(profile: Profiler) -> float:
     return float(found.x)
 
 
+# --- REML -------------------------------------------------------------------------------------
+
+
+def best_restricted(profile: Profiler, plain: CoxFit, *, sparse: bool) -> Profile | None:
+    """Profile where theta is what the estimated frailties say it is; None where that is 0."""
+    profile.start[: profile.shared.p] = plain.scaled_beta
+
+    def excess(log_theta: float) -> float:
+        theta = float(np.exp(log_theta))
+        found = profile(theta)
+        omega = found.at[profile.shared.p :]
+        inverse = _of_omegas(profile.shared, found, sparse=sparse)
+        return float(omega @ omega + np.trace(inverse)) / (profile.shared.J * theta) - 1
+
+    low, high = np.log(SMALLEST), np.log(FIRST)
+    while excess(high) > 0:
+        low, high = high, high + 1.0
+        if high > np.log(LARGEST):
+            raise ConvergenceError("The variance of the frailty grows without bound.")
+    while low == np.log(SMALLEST) and excess(high - 1.0) < 0:
+        high -= 1.0
+        if high < low + 1.0:
+            return None
+    return profile(float(np.exp(brentq(excess, max(low, high - 1.0), high, xtol=DIGITS))))
+
+
+def _of_omegas(shared: Shared, found: Profile, *, sparse: bool) -> Array:
+    """The omegas' part of the inverse information of (beta, omega): (J, J)."""
+    p, information = shared.p, found.point.information
+    if sparse:
+        information = information.copy()
+        information[p:, p:] = np.diag(np.diag(information)[p:])
+    return np.asarray(cho_solve(cho_factor(information), np.eye(len(information)))[p:, p:])
+
+
+def _restricted(found: FrailtyFit, top: Profile, *, sparse: bool) -> FrailtyFit:
+    """The error of log theta as Ripatti & Palmgren 2000 have it, and what follows from it."""
+    C = _of_omegas(found.shared, top, sparse=sparse) / found.theta
+    lost = found.shared.J + float(np.sum(C * C.T)) - 2 * float(np.trace(C))
+    error = float(np.sqrt(2 / lost)) if lost > 0 else float("inf")
+    moved = top.drift[: found.shared.p] / found.shared.problem.scale
+    covariance = found.covariance_fixed + error**2 * np.outer(moved, moved)
+    beta = found.cox.beta
+    wald = float(beta @ np.linalg.solve(covariance, beta))
+    fitted = replace(found.cox, covariance=covariance, wald=wald)
+    return replace(found, cox=fitted, log_theta_se=error, reml=True)
+
+
 # --- the fit ---------------------------------------------------------------------------------
 
 
@@ -324,6 +390,7 @@ class FrailtyFit:
     covariance_fixed: Array
     loglik_without: float
     shared: Shared
+    reml: bool = False
 
 
 def fit(
@@ -338,10 +405,13 @@ def fit(
     weights: Array | None = None,
     offset: Array | None = None,
     ties: Ties = "efron",
+    reml: bool = False,
+    sparse: bool = False,
 ) -> FrailtyFit:
     """Fit a Cox model in which the rows of each group (n,), 0 … J-1, share a frailty.
 
-    The rest as for cox.fit; weights count rows. Raises NotEstimable with one group, and as
+    reml, sparse: for the gaussian law, how theta is found. The rest as for cox.fit; weights
+    count rows. Raises NotEstimable with one group, and as
     cox.fit does.
     """
     plain = cox.fit(
@@ -354,13 +424,14 @@ def fit(
         raise NotEstimable("A frailty is not defined for exact ties; fit with ties='efron'.")
     shared = Shared.of(plain.problem, law, group)
     profile = Profiler(shared)
-    top = best(profile, plain)
+    top = best_restricted(profile, plain, sparse=sparse) if reml else best(profile, plain)
     if top is None:
         nothing = np.zeros(J)
         return FrailtyFit(
             plain, law, 0.0, np.nan, nothing, nothing, plain.covariance, plain.loglik, shared
         )
-    return _finish(shared, profile, plain, top)
+    found = _finish(shared, profile, plain, top)
+    return _restricted(found, top, sparse=sparse) if reml else found
 
 
 def _finish(shared: Shared, profile: Profiler, plain: CoxFit, top: Profile) -> FrailtyFit:
@@ -401,7 +472,13 @@ def _error_of_log_theta(profile: Profiler, top: Profile) -> float:
 
 
 def limits(fit: FrailtyFit, level: float = 0.95) -> tuple[float, float]:
-    """Profile-likelihood limits of theta; the lower one is 0 where 0 is not excluded."""
+    """Profile-likelihood limits of theta; the lower one is 0 where 0 is not excluded.
+
+    By its logarithm's error under REML, whose estimate is the top of no likelihood.
+    """
+    if fit.reml:
+        reach = float(np.sqrt(chi2.isf(1 - level, 1))) * fit.log_theta_se
+        return float(fit.theta * np.exp(-reach)), float(fit.theta * np.exp(reach))
     drop = float(chi2.isf(1 - level, 1)) / 2
     profile = Profiler(fit.shared)
     best = max(fit.cox.loglik, fit.loglik_without)

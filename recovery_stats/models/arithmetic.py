@@ -23,7 +23,7 @@ OPTIONS = {
     "ns": ("df",),
     "rcs": ("knots",),
     "pspline": ("df",),
-    "frailty": ("distribution",),
+    "frailty": ("distribution", "method"),
     "Surv": ("type",),
 }
 

@@ -96,6 +96,7 @@ class Design:
     random: tuple[RandomDesign, ...]
     strata: Grouping | None
     frailty: Grouping | None
+    frailty_outer: Grouping | None
     cluster: Grouping | None
     numbers: Mapping[str, Array]
     groups: Mapping[str, Grouping]
@@ -161,6 +162,7 @@ def build_design(
         recipe.offset(columns) if asked.offsets else None,
         tuple(random),
         columns.grouping(asked.strata) if asked.strata else None,
+        columns.grouping(asked.frailty.columns) if asked.frailty else None,
         columns.grouping((asked.frailty.column,)) if asked.frailty else None,
         columns.grouping((asked.cluster,)) if asked.cluster else None,
         {n: columns.numbers(n) for n in numbers},

@@ -140,8 +140,19 @@ Response = Column | Surv | Cbind
 
 @dataclass(frozen=True, slots=True)
 class Frailty:
+    """Random effects on the hazard of the levels of a column, and of `inner` within them.
+
+    distribution None: gamma, or log-normal where there are two levels.
+    """
+
     column: str
-    distribution: str = "gamma"
+    distribution: str | None = None
+    inner: str | None = None
+    method: str = "ml"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (self.column,) if self.inner is None else (self.column, self.inner)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +218,7 @@ def _formula_columns(formula: Formula) -> Iterator[str]:
     for offset in formula.offsets:
         yield from columns_of(offset)
     yield from formula.strata
-    yield from (formula.frailty.column,) if formula.frailty else ()
+    yield from formula.frailty.columns if formula.frailty else ()
     yield from (formula.cluster,) if formula.cluster else ()
     for random in formula.random:
         yield from random.group

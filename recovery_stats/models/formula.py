@@ -12,7 +12,8 @@
     factor   := "(" sum ")" | column | call | 0 | 1
     random   := "(" sum ("|" | "||") group ")"              group: g, g:h, g/h = g + g:h
     call     := C(x, ref="b") | log(x) | sqrt(x) | exp(x) | I(x^2) | poly(x, 2) | ns(x, 3)
-              | rcs(x, 4) | pspline(x, 4) | offset(x) | strata(x, ...) | frailty(x) | cluster(x)
+              | rcs(x, 4) | pspline(x, 4) | offset(x) | strata(x, ...) | frailty(x)
+              | frailty(g/h) | cluster(x)
 
 A column may have any name: `quote` back-quotes those that the tokenizer would not read as one.
 Length, depth and the number of terms are bounded, so that no formula costs more than a moment.
@@ -97,14 +98,14 @@ class _Reader(ArithmeticReader):
             if call.function == "offset":
                 offsets.append(call.arguments[0])
                 continue
+            if call.function == "frailty":
+                frailty = self.frailty(call)
+                continue
             names = tuple(self.column_name(a, call.function) for a in call.arguments)
             if call.function == "strata":
                 strata += names
-            elif call.function == "cluster":
-                cluster = names[0]
             else:
-                law = call.option("distribution")
-                frailty = Frailty(names[0], law.value if isinstance(law, Text) else "gamma")
+                cluster = names[0]
         return Formula(
             plain.text,
             plain.response,
@@ -114,6 +115,22 @@ class _Reader(ArithmeticReader):
             tuple(dict.fromkeys(strata)),
             frailty,
             cluster,
+        )
+
+    def frailty(self, call: Call) -> Frailty:
+        """frailty(site), or frailty(site/house): houses within sites."""
+        inner: str | None = None
+        match call.arguments[0]:
+            case Arithmetic("/", Variable(outer), Variable(within)):
+                column, inner = outer, within
+            case argument:
+                column = self.column_name(argument, "frailty")
+        law, method = (call.option(k) for k in ("distribution", "method"))
+        return Frailty(
+            column,
+            law.value if isinstance(law, Text) else None,
+            inner,
+            method.value if isinstance(method, Text) else "ml",
         )
 
     def response(self) -> Response:

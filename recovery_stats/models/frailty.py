@@ -15,6 +15,7 @@ from recovery_stats.engines import frailty as engine
 from recovery_stats.engines.cox_likelihood import Ties
 from recovery_stats.errors import UsageError, unknown
 from recovery_stats.models.columns import Grouping
+from recovery_stats.models.formula import Frailty
 from recovery_stats.models.hazard import CoxFit
 from recovery_stats.models.observation import Observation, naming_columns
 
@@ -25,23 +26,40 @@ LAWS: dict[str, engine.Law] = {
     "lognormal": "gaussian",
     "log-normal": "gaussian",
 }
+METHODS = ("ml", "reml")
 LAW_NAMES = {"gamma": "gamma", "gaussian": "log-normal"}
 FEW_GROUPS = 10  # the variance of fewer is known to an order of magnitude at best
 MOST_GROUPS = 3000  # matrices of groups by groups; beyond this they ask for gigabytes
 
 
-def fit_frailty(seen: Observation, distribution: str, ties: Ties) -> FrailtyFit:
-    """Fit the model with the frailty groups of `seen`."""
+def fit_frailty(seen: Observation, asked: Frailty, ties: Ties) -> CoxFit:
+    """Fit the model with the frailty groups of `seen`, or with groups within groups."""
+    distribution = asked.distribution or ("gamma" if asked.inner is None else "lognormal")
     if distribution not in LAWS:
         raise UsageError(unknown("frailty distribution", distribution, LAWS))
+    if asked.method not in METHODS:
+        raise UsageError(unknown("way to estimate a frailty's variance", asked.method, METHODS))
+    law, reml = LAWS[distribution], asked.method == "reml"
+    if law == "gamma" and (reml or asked.inner is not None):
+        raise UsageError(
+            'Nested frailties, and method="reml", are of the log-normal kind: '
+            'frailty(x, distribution="lognormal").'
+        )
     grouping = seen.frailty
     assert grouping is not None
-    _refuse_what_has_no_theory(seen, grouping)
-    fit = _maximise(seen, grouping, LAWS[distribution], ties)
+    refuse_what_has_no_theory(seen, grouping)
+    if asked.inner is not None:
+        from recovery_stats.models.frailty_nested import fit_nested  # it shares these refusals
+
+        if reml:
+            raise UsageError("Nested frailties are estimated by maximum likelihood only.")
+        return fit_nested(seen, ties)
+    fit = _maximise(seen, grouping, law, ties, reml=reml)
     return FrailtyFit(seen, fit.cox, None, None, grouping, fit)
 
 
-def _refuse_what_has_no_theory(seen: Observation, grouping: Grouping) -> None:
+def refuse_what_has_no_theory(seen: Observation, grouping: Grouping) -> None:
+    """No cluster-robust errors, no sampling weights, no more groups than fit into memory."""
     if seen.cluster is not None:
         raise UsageError("frailty(x) models the dependence that cluster= corrects for; choose one.")
     if seen.weights is not None and np.any(seen.weights % 1):
@@ -56,7 +74,7 @@ def _refuse_what_has_no_theory(seen: Observation, grouping: Grouping) -> None:
 
 
 def _maximise(
-    seen: Observation, grouping: Grouping, law: engine.Law, ties: Ties
+    seen: Observation, grouping: Grouping, law: engine.Law, ties: Ties, *, reml: bool = False
 ) -> engine.FrailtyFit:
     with naming_columns(seen):
         return engine.fit(
@@ -70,6 +88,7 @@ def _maximise(
             weights=seen.weights,
             offset=seen.offset,
             ties=ties,
+            reml=reml,
         )
 
 
@@ -93,7 +112,8 @@ class FrailtyFit(CoxFit):
     def method(self) -> str:
         """How it was estimated, for tables."""
         law = LAW_NAMES[self.frailty.law]
-        return f"{super().method}, shared {law} frailty of {self.grouping.name}"
+        reml = " (REML)" if self.frailty.reml else ""
+        return f"{super().method}, shared {law} frailty of {self.grouping.name}{reml}"
 
     def glance(self) -> pd.DataFrame:
         """The whole model in one row; frailties are integrated out of the log-likelihood.
@@ -122,10 +142,14 @@ class FrailtyFit(CoxFit):
     def _loglik(self, terms: list[int]) -> float:
         columns = [j for j, a in enumerate(self.observation.design.assign) if a in terms]
         seen = replace(self.observation, X=self.observation.X[:, columns])
-        return _maximise(seen, self.grouping, self.frailty.law, self.engine.ties).cox.loglik
+        law, reml = self.frailty.law, self.frailty.reml
+        return _maximise(seen, self.grouping, law, self.engine.ties, reml=reml).cox.loglik
 
     def variance_components(self, level: float = 0.95) -> pd.DataFrame:
-        """group, variance and its profile-likelihood limits, log_std_error (of its logarithm)."""
+        """group, variance and its limits, log_std_error (of its logarithm).
+
+        Limits by the profile likelihood; under REML by the error of the logarithm.
+        """
         low, high = engine.limits(self.frailty, level)
         row = (self.grouping.name, self.theta, self.frailty.log_theta_se, low, high)
         columns = ["group", "variance", "log_std_error", "conf_low", "conf_high"]

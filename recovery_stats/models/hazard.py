@@ -56,7 +56,8 @@ def cox(
     """Fit a proportional hazards model.
 
     formula: `Surv(time, event) ~ x` or `Surv(start, stop, event) ~ x`, with strata(x), offset(x),
-    frailty(site) (gamma) or frailty(site, distribution="lognormal"), which gives a FrailtyFit, and
+    frailty(site) (gamma) or frailty(site, distribution="lognormal"), which gives a FrailtyFit,
+    frailty(site/house) (log-normal, houses within sites), which gives a NestedFrailtyFit, and
     smooth terms pspline(x, df) (df 0: chosen by Akaike's criterion), which give a SmoothFit.
     cluster: column whose rows are not independent: robust errors. weights: case or sampling
     weights; weights that are not whole numbers bring robust errors. person: column that tells
@@ -87,7 +88,7 @@ def cox(
             raise UsageError("frailty(x) and pspline(x) are two penalties; use rcs(x, 4).")
         from recovery_stats.models.frailty import fit_frailty  # it extends CoxFit
 
-        return fit_frailty(seen, asked.frailty.distribution, ties)
+        return fit_frailty(seen, asked.frailty, ties)
     return fit_rows(seen, ties)
 
 

@@ -29,7 +29,8 @@ class Observation:
     event, or 1 … J for competing events. X (n, p) with `design.names`. strata, cluster, person
     (n,): whole numbers from 0, None where not asked for. index (n,): labels of the rows.
     weightless: rows left out because their weight is 0. frailty: groups of the formula's
-    frailty term. surv: the formula's left side, for rows not yet seen. source: all the data.
+    frailty term, frailty_outer: those they lie within. surv: the formula's left side, for rows
+    not yet seen. source: all the data.
     """
 
     start: Array | None
@@ -46,6 +47,7 @@ class Observation:
     cluster_name: str = ""
     weightless: int = 0
     frailty: Grouping | None = None
+    frailty_outer: Grouping | None = None
     surv: Surv | None = None
     source: pd.DataFrame | Dataset | None = field(default=None, repr=False)
 
@@ -110,6 +112,7 @@ def observe(
         design,
         grouping.name if grouping else "",
         frailty=design.frailty,
+        frailty_outer=design.frailty_outer,
         surv=asked.response,
         source=data,
     )
@@ -153,6 +156,7 @@ def _with_weight(seen: Observation, kept: Mask) -> Observation:
         index=of(seen.index),
         weightless=int((~kept).sum()),
         frailty=groups(seen.frailty),
+        frailty_outer=groups(seen.frailty_outer),
     )
 
 

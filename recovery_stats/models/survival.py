@@ -6,6 +6,7 @@ from recovery_stats.models.curve import Curves, kaplan_meier
 from recovery_stats.models.event_history import recurrent_rows
 from recovery_stats.models.firth import FirthFit
 from recovery_stats.models.frailty import FrailtyFit
+from recovery_stats.models.frailty_nested import NestedFrailtyFit
 from recovery_stats.models.gray_test import gray_test
 from recovery_stats.models.group_test import LogRankTest, logrank
 from recovery_stats.models.hazard import CoxFit, cox
@@ -25,6 +26,7 @@ __all__ = [
     "IncidenceCurves",
     "LogRankTest",
     "MeanCurves",
+    "NestedFrailtyFit",
     "RecurrentFit",
     "SmoothFit",
     "concordance",

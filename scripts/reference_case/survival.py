@@ -24,6 +24,7 @@ from .naming import Names, number
 TRANSFORMS = get_args(Transform)
 QUARTILES = (0.25, 0.5, 0.75)
 NUMBERS = {"two": 2, "three": 3, "four": 4, "five": 5}
+SPARSE_IN_R = 5  # groups from which coxph leaves out what they tell about each other
 PAIRS = ("concordant", "discordant", "tied_x", "tied_y", "tied_xy")
 FINEST = 4_000  # whole units of time at which a curve is read; more are thinned to event times
 # What the cases call a cause that their models name in another word.
@@ -55,15 +56,26 @@ def cox(case: Case) -> Values:
 
 
 def frailty(case: Case, group: str) -> Values:
-    """Gamma frailty as coxph gives it; its gaussian one has another criterion (REML) than ours."""
+    """Gamma and gaussian frailty as coxph gives them: the first by ML, the second by REML."""
     formula = f"{case.formula} + frailty({quote(group)})"
-    fit, names = rs.cox(formula, case.frame), Names(case.formula, case.wrapped)
+    names = Names(case.formula, case.wrapped)
+    ties = case.option("ties", "method", default="efron")
+    fit = rs.cox(formula, case.frame, ties=ties)
     assert isinstance(fit, FrailtyFit)
     row = fit.glance().iloc[0]
     values: Values = {"gamma.theta": fit.theta, "gamma.loglik": row["log_likelihood"]}
     for term, beta, se in zip(fit.terms, fit.beta, _sparse_errors(fit), strict=True):
         values[f"gamma.beta[{names.term(term)}]"] = beta
         values[f"gamma.se[{names.term(term)}]"] = se
+    seen, size = fit.observation, fit.grouping.size
+    more = {"start": seen.start, "strata": seen.strata, "offset": seen.offset, "ties": ties}
+    normal = engine.fit(
+        seen.X, seen.stop, seen.cause, fit.grouping.codes, law="gaussian", reml=True,
+        sparse=size > SPARSE_IN_R, **more,
+    )  # fmt: skip
+    values["gauss.theta"] = normal.theta
+    for term, beta in zip(fit.terms, normal.cox.beta, strict=True):
+        values[f"gauss.beta[{names.term(term)}]"] = beta
     return values
 
 

@@ -241,3 +241,31 @@ def test_what_has_no_frailty() -> None:
     with pytest.raises(NotEstimable, match="exact ties"):
         frailty.fit(**data | {"weights": None, "event": data["event"] * (data["stop"] > 9)},
                     ties="exact")  # fmt: skip
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+def test_reml_solves_its_equation(sparse: bool) -> None:
+    data = draw(14)
+    fit = frailty.fit(**data, law="gaussian", reml=True, sparse=sparse)
+    at = np.concatenate([fit.cox.scaled_beta, fit.omega])
+    point = frailty.evaluate(fit.shared, fit.theta, at)
+    assert point is not None
+    information = point.information.copy()
+    if sparse:
+        information[2:, 2:] = np.diag(np.diag(information)[2:])
+    inverse = np.linalg.inv(information)
+    right = (fit.omega @ fit.omega + np.trace(inverse[2:, 2:])) / len(fit.omega)
+    assert fit.theta == pytest.approx(right, rel=1e-6)
+    low, high = frailty.limits(fit)
+    assert np.sqrt(low * high) == pytest.approx(fit.theta)
+
+
+def test_reml_of_r() -> None:
+    """coxph(Surv(time, status) ~ age + sex + frailty(id, distribution = "gauss", sparse = FALSE,
+    eps = 1e-9), kidney, control = coxph.control(eps = 1e-11, outer.max = 300, iter.max = 200))"""
+    rows = [[row[c] for c in ("time", "status", "age", "sex")] for row in STORED["kidney"]["data"]]
+    time, status, *X = np.array(rows, float).T
+    group = np.unique(STORED["kidney"]["group"], return_inverse=True)[1]
+    fit = frailty.fit(np.stack(X, 1), time, status, group, law="gaussian", reml=True)
+    assert fit.theta == pytest.approx(0.592640530255, rel=1e-7)
+    assert fit.cox.beta.tolist() == pytest.approx([0.0047950318101, -1.4212323876718], rel=1e-7)

@@ -103,3 +103,48 @@ def test_rows_of_weight_0_leave_their_group() -> None:
 def test_what_is_refused(formula: str, options: dict[str, str], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         rs.cox(formula, kidney().assign(half=0.5), **options)  # type: ignore[arg-type]
+
+
+def houses() -> pd.DataFrame:
+    rng = np.random.default_rng(3)
+    n = 480
+    site, house = np.arange(n) // 60, np.arange(n) // 15 % 4
+    omega = rng.normal(0, 0.6, 8)[site] + rng.normal(0, 0.5, 32)[np.arange(n) // 15]
+    x = rng.normal(size=n)
+    days = np.ceil(100 * rng.exponential(np.exp(-0.5 * x - omega)))
+    return pd.DataFrame({"days": days, "relapse": 1, "x": x, "site": site, "house": house})
+
+
+def test_houses_within_sites() -> None:
+    d = houses()
+    fit = rs.cox("Surv(days, relapse) ~ x + frailty(site/house)", d)
+    parts = fit.variance_components()  # type: ignore[attr-defined]
+    assert parts["group"].tolist() == ["site", "site:house"]
+    assert (parts["conf_low"] < parts["variance"]).all()
+    effects = fit.random_effects()  # type: ignore[attr-defined]
+    assert effects.groupby("group").size().to_dict() == {"site": 8, "site:house": 32}
+    row = fit.glance().iloc[0]
+    alone = rs.cox('Surv(days, relapse) ~ x + frailty(site, distribution="lognormal")', d)
+    gain = 2 * (row["log_likelihood"] - alone.glance()["log_likelihood"][0])
+    assert row["inner_lr"] == pytest.approx(gain, rel=1e-6)
+    assert row["n_groups"] == 32
+    assert "log-normal frailties of site and site:house" in fit.method
+    assert sum(c.name == "frailty" for c in fit.checks()) == 2
+    assert "variances: site" in repr(fit)
+    assert fit.anova(2)["statistic"][0] == pytest.approx(row["lr_statistic"], rel=1e-6)
+
+
+def test_reml_by_name() -> None:
+    d = houses()
+    text = 'Surv(days, relapse) ~ x + frailty(site, distribution="lognormal", method="{}")'
+    ml, reml = (rs.cox(text.format(m), d) for m in ("ml", "reml"))
+    assert reml.theta != ml.theta  # type: ignore[attr-defined]
+    assert "(REML)" in reml.method
+    for wrong, words in (
+        ('frailty(site, method="reml")', "log-normal kind"),
+        ('frailty(site/house, distribution="gamma")', "log-normal kind"),
+        ('frailty(site/house, method="reml")', "log-normal kind|maximum likelihood"),
+        ('frailty(site, distribution="lognormal", method="em")', "way to estimate"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            rs.cox(f"Surv(days, relapse) ~ x + {wrong}", d)
