@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from recovery_stats.models.gee import gee
     from recovery_stats.models.generalised import glmm
     from recovery_stats.models.mixed import lmm
+    from recovery_stats.models.split import within_between
     from recovery_stats.models.survival import (
         concordance,
         cox,
@@ -63,6 +64,7 @@ _HOME = {
     "read_spss": "recovery_stats.data.sav",
     "read_study": "recovery_stats.study.table",
     "synthetic_study": "recovery_stats.data.synthetic",
+    "within_between": "recovery_stats.models.split",
     "write_spss": "recovery_stats.data.sav_write",
 }
 __all__ = [
@@ -87,6 +89,7 @@ __all__ = [
     "recurrent",
     "recurrent_rows",
     "synthetic_study",
+    "within_between",
     "write_spss",
 ]
 

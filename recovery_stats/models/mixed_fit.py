@@ -22,6 +22,7 @@ from recovery_stats.errors import UsageError, unknown
 from recovery_stats.models import (
     margins,
     mixed_bootstrap,
+    mixed_icc,
     mixed_influence,
     mixed_interval,
     mixed_prediction,
@@ -454,24 +455,18 @@ class MixedFit:
 
     # --- summaries of variance --------------------------------------------------------------------
 
-    def _random_variance(self) -> list[float]:
-        """Mean over rows of z'Psi z for each factor (Johnson 2014)."""
-        return [
-            float(np.einsum("nq,qr,nr->n", f.Z, psi, f.Z).mean())
-            for f, psi in zip(self.factors, self.engine.psi, strict=True)
-        ]
-
     def icc(self, group: str | None = None) -> float:
         """Share of the variance around the fixed effects that lies between groups (or one factor).
 
         Source: Nakagawa, Johnson & Schielzeth 2017.
         """
-        parts = self._random_variance()
-        names = [f.name for f in self.factors]
-        if group is not None and group not in names:
-            raise UsageError(unknown("random factor", group, names))
-        wanted = sum(v for v, n in zip(parts, names, strict=True) if group in (None, n))
-        return wanted / (sum(parts) + self.engine.sigma2)
+        return mixed_icc.icc(self, group)
+
+    def icc_interval(
+        self, group: str | None = None, level: float = 0.95, replicates: int = 1000, seed: int = 1
+    ) -> pd.DataFrame:
+        """The correlation with its interval: exact with one random intercept, else bootstrap."""
+        return mixed_icc.icc_interval(self, group, level, replicates, seed)
 
     def r2(self) -> pd.Series[Any]:
         """Marginal R² (fixed effects) and conditional R² (fixed and random effects).
@@ -479,7 +474,7 @@ class MixedFit:
         Source: Nakagawa & Schielzeth 2013; Johnson 2014 for slopes.
         """
         fixed = float(np.var(self.X @ self.engine.beta, ddof=1))
-        random = sum(self._random_variance())
+        random = sum(mixed_icc.random_variance(self))
         total = fixed + random + self.engine.sigma2
         return pd.Series({"marginal": fixed / total, "conditional": (fixed + random) / total})
 
