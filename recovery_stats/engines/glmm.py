@@ -51,10 +51,11 @@ class GlmmFit:
 
     beta (p,), covariance (p, p); psi: covariance (q_k, q_k) of each factor's effects, in the
     order given; effects: modes (levels, q_k), effect_variance: (levels, q_k, q_k) of their error,
-    parameters unknown. own, own_covariance: the family's own parameters. joint: covariance of
-    (theta, beta, own) in the problem's units, zero for what stands at its boundary. rank: of
-    each psi; singular when any is short. eta: predictor with effects, rows as given;
-    effective: degrees of freedom that the effects take up.
+    parameters unknown; conditional: the same with parameters known; shifts (levels, q_k, P): how
+    the effects move with (theta, beta, own). own, own_covariance: the family's own parameters.
+    joint: covariance of (theta, beta, own) in the problem's units, zero for what stands at its
+    boundary. rank: of each psi; singular when any is short. eta: predictor with effects, rows as
+    given; effective: degrees of freedom that the effects take up.
     """
 
     beta: Array
@@ -62,6 +63,8 @@ class GlmmFit:
     psi: tuple[Array, ...]
     effects: tuple[Array, ...]
     effect_variance: tuple[Array, ...]
+    conditional: tuple[Array, ...]
+    shifts: tuple[Array, ...]
     own: Array
     own_covariance: Array
     log_likelihood: float
@@ -206,6 +209,8 @@ def _finish(search: Search, units: Units, constant: float) -> GlmmFit:
         tuple(b.psi for b in back),
         tuple(b.effects for b in back),
         tuple(b.variance for b in back),
+        tuple(b.conditional for b in back),
+        tuple(b.shifts for b in back),
         own,
         joint[k + p :, k + p :],
         constant - at.value,
@@ -231,6 +236,8 @@ class _Part:
     psi: Array
     effects: Array
     variance: Array
+    conditional: Array
+    shifts: Array
     rank: int
 
 
@@ -246,8 +253,9 @@ def _by_factor(search: Search, units: Units, L: Array, joint: Array) -> list[_Pa
         for j, (i, c) in enumerate(problem.entries):
             if inside.start <= c < inside.stop:
                 shifts[:, :, j] += np.outer(u[:, c - start], T[:, i - start])
-        variance = TL @ block @ TL.T + shifts @ joint @ shifts.transpose(0, 2, 1)
+        conditional = TL @ block @ TL.T
+        variance = conditional + shifts @ joint @ shifts.transpose(0, 2, 1)
         rank = int((np.diag(L)[inside] != 0).sum())
-        found.append(_Part(TL @ TL.T, u @ TL.T, variance, rank))
+        found.append(_Part(TL @ TL.T, u @ TL.T, variance, conditional, shifts, rank))
         start = inside.stop
     return found

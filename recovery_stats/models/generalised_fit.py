@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.stats import chi2, norm
 
 from recovery_stats.core.check import Check
@@ -17,9 +18,15 @@ from recovery_stats.core.estimate import Estimate, Level, Scale
 from recovery_stats.engines import glmm as engine
 from recovery_stats.engines.glmm_family import BetaBinomial, Family, Ordinal
 from recovery_stats.engines.glmm_population import Average, integrated, inverse_link
-from recovery_stats.engines.linalg import Array
+from recovery_stats.engines.glmm_profile import limits
+from recovery_stats.engines.linalg import Array, IntArray
 from recovery_stats.errors import UsageError, unknown
-from recovery_stats.models import margins
+from recovery_stats.models import (
+    generalised_prediction,
+    generalised_residual,
+    generalised_variance,
+    margins,
+)
 from recovery_stats.models.coding import Recipe
 from recovery_stats.models.columns import Columns, Grouping
 from recovery_stats.models.design import Design, RandomDesign
@@ -30,7 +37,6 @@ from recovery_stats.models.margins import Combination, Grid
 from recovery_stats.models.mixed_fit import component, group_columns
 
 Kind = Literal["response", "link"]
-LATENT = np.pi**2 / 3.0  # variance of the standard logistic distribution
 
 
 @dataclass(frozen=True)
@@ -105,10 +111,21 @@ class GlmmFit:
         return pd.DataFrame(self.engine.covariance, list(self.terms), list(self.terms))
 
     def confint(self, method: str = "wald", level: float = 0.95) -> pd.DataFrame:
-        """Intervals of the coefficients."""
-        if method != "wald":
-            raise UsageError(unknown("interval method", method, ("wald",)))
-        return self.tidy(level)[["term", "estimate", "conf_low", "conf_high"]]
+        """Intervals of the coefficients: "wald", or "profile" of the likelihood.
+
+        A profile is fitted anew for every limit; it is infinite where the likelihood has none.
+        """
+        if method not in ("wald", "profile"):
+            raise UsageError(unknown("interval method", method, ("wald", "profile")))
+        table = self.tidy(level)[["term", "estimate", "conf_low", "conf_high"]]
+        if method == "profile":
+            z = float(norm.isf((1.0 - level) / 2.0))
+            found = [
+                limits(self.X, self.law, self.factors, self.engine, j, z, offset=self.offset)
+                for j in range(len(self.terms))
+            ]
+            table["conf_low"], table["conf_high"] = zip(*found, strict=True)
+        return table
 
     def estimate(
         self,
@@ -278,7 +295,7 @@ class GlmmFit:
         for value in self.grid.levels[by]:
             moved = Columns.of(self._with(frame.assign(**{key: _like(frame[key], value)})))
             X = self.recipe.matrix(moved)[:, self.kept]
-            Z = [np.hstack([p.recipe.matrix(moved) for p in ps]) for ps in self._by_factor()]
+            Z = self.effect_columns(moved)
             found.append(integrated(self.engine, self.link, X, Z, shift).mean(weights))
         return list(self.grid.names[by]), found
 
@@ -295,6 +312,16 @@ class GlmmFit:
             )
 
     # --- the fit as a whole -----------------------------------------------------------------------
+
+    @property
+    def log_likelihood(self) -> float:
+        """The maximised log-likelihood, constants included."""
+        return self.engine.log_likelihood
+
+    @property
+    def n_parameters(self) -> int:
+        """Coefficients, variances and covariances, and the family's own parameters."""
+        return self.engine.n_parameters
 
     @property
     def n_obs(self) -> int:
@@ -421,23 +448,16 @@ class GlmmFit:
             return self.data.with_frame(self.data.frame[self.design.kept])
         return self.data[self.design.kept]
 
-    def icc(self, group: str | None = None) -> float:
-        """Share of the latent variance that lies between groups (or between those of one factor).
+    def icc(self, group: str | None = None, method: str | None = None) -> float:
+        """Share of the link's variance that lies between groups (or between those of one factor).
 
-        Log odds only: the residual of the latent scale has variance pi²/3.
-        Source: Nakagawa, Johnson & Schielzeth 2017.
+        method: the outcome's own variance there, see `generalised_variance`.
         """
-        if self.family not in ("binomial", "ordinal"):
-            raise UsageError("The latent ICC is for binomial and ordinal models.")
-        names = [f.name for f in self.factors]
-        if group is not None and group not in names:
-            raise UsageError(unknown("random factor", group, names))
-        parts = [
-            float(np.einsum("nq,qr,nr->n", f.Z, psi, f.Z).mean())
-            for f, psi in zip(self.factors, self.engine.psi, strict=True)
-        ]
-        wanted = sum(v for v, n in zip(parts, names, strict=True) if group in (None, n))
-        return wanted / (sum(parts) + LATENT)
+        return generalised_variance.icc(self, group, method)
+
+    def r2(self, method: str | None = None) -> pd.Series[float]:
+        """Marginal and conditional R² on the scale of the link, see `generalised_variance`."""
+        return generalised_variance.r2(self, method)
 
     # --- rows ---------------------------------------------------------------------------------
 
@@ -445,29 +465,48 @@ class GlmmFit:
         """Fitted values of the rows analysed: `predict` without new data."""
         return self.predict(None, random, type)
 
+    @overload
     def predict(
         self,
         new_data: pd.DataFrame | Dataset | None = None,
         random: bool | Literal["average"] = True,
         type: Kind = "response",
+        interval: None = None,
+        level: float = 0.95,
+    ) -> Any: ...
+
+    @overload
+    def predict(
+        self,
+        new_data: pd.DataFrame | Dataset | None = None,
+        random: bool | Literal["average"] = True,
+        type: Kind = "response",
+        *,
+        interval: Literal["confidence"],
+        level: float = 0.95,
+    ) -> pd.DataFrame: ...
+
+    def predict(
+        self,
+        new_data: pd.DataFrame | Dataset | None = None,
+        random: bool | Literal["average"] = True,
+        type: Kind = "response",
+        interval: Literal["confidence"] | None = None,
+        level: float = 0.95,
     ) -> Any:
         """Predictions: chances, rates, or (type "link") the linear predictor.
 
         random=True adds the predicted effects (an unseen level has 0); False predicts for an
         average group; "average" integrates over the random effects, for the population. A missing
-        value gives NaN. An ordinal outcome gives a column of chances for every category.
+        value gives NaN. An ordinal outcome gives a column of chances for every category. interval
+        "confidence": a table with std_error and limits (see `generalised_prediction`).
         """
-        if _checked(type) == "link" and random == "average":
-            raise UsageError("random='average' averages chances or rates; use type='response'.")
-        if new_data is None:
-            index, X, Z = self.design.rows, self.X, self._Z()
-            shift = np.zeros(self.n_obs) if self.offset is None else self.offset
-        else:
-            columns = Columns.of(new_data)
-            index, X = columns.frame.index.to_numpy(), self.recipe.matrix(columns)[:, self.kept]
-            Z = [np.hstack([p.recipe.matrix(columns) for p in ps]) for ps in self._by_factor()]
-            shift = self.recipe.offset(columns)
-        eta = X @ self.engine.beta + shift
+        _check_prediction(type, random, interval)
+        if interval is not None:
+            return generalised_prediction.intervals(
+                self, new_data, random=random, type=type, level=level
+            )
+        eta, Z, index = self._predictor(new_data)
         if random is True:
             eta = eta + self._effects(new_data, Z)
         if type == "link":
@@ -477,6 +516,18 @@ class GlmmFit:
             for z, psi in zip(Z, self.engine.psi, strict=True):
                 spread += np.einsum("nq,qr,nr->n", z, psi, z)
         return self._responses(eta, np.sqrt(spread), index)
+
+    def _predictor(
+        self, new_data: pd.DataFrame | Dataset | None
+    ) -> tuple[Array, list[Array], pd.Index | NDArray[Any]]:
+        """The predictor of an average group, the columns of the effects, the rows' labels."""
+        if new_data is None:
+            shift = np.zeros(self.n_obs) if self.offset is None else self.offset
+            return self.X @ self.engine.beta + shift, self._Z(), self.design.rows
+        columns = Columns.of(new_data)
+        eta = self.recipe.matrix(columns)[:, self.kept] @ self.engine.beta
+        eta = eta + self.recipe.offset(columns)
+        return eta, self.effect_columns(columns), columns.frame.index
 
     def _responses(self, eta: Array, sd: Array, index: Any) -> Any:
         from recovery_stats.engines.glmm_population import mean_over
@@ -490,18 +541,41 @@ class GlmmFit:
     def _effects(self, new_data: pd.DataFrame | Dataset | None, Z: list[Array]) -> Array:
         total = np.zeros(len(Z[0]))
         for k, (factor, z) in enumerate(zip(self.factors, Z, strict=True)):
-            if new_data is None:
-                codes = factor.codes
-            else:
-                levels = self._groupings[k].levels
-                known = {level: j for j, level in enumerate(levels)}
-                columns = Columns.of(new_data)
-                found = columns.grouping(tuple(group_columns(self.formula, factor.name)))
-                places = [*(known.get(v, len(levels)) for v in found.levels), len(levels)]
-                codes = np.array(places, dtype=np.intp)[found.codes]
-            effects = np.vstack([self.engine.effects[k], np.zeros(factor.q)])
-            total = total + np.einsum("nq,nq->n", z, effects[codes])
+            known = new_data is None
+            codes = factor.codes if known else self.level_codes(k, Columns.of(new_data))
+            total = total + np.einsum("nq,nq->n", z, self.effects_at(k, codes))
         return total
+
+    def effects_at(self, which: int, codes: IntArray) -> Array:
+        """The predicted effects of a factor's levels (n, q); 0 for an unseen one."""
+        return np.asarray(self.engine.effects[which][codes] * (codes >= 0)[:, None])
+
+    def level_codes(self, which: int, columns: Columns) -> IntArray:
+        """The levels of a factor in other rows; -1 where the fit has not seen it."""
+        grouping = self._groupings[which]
+        known = {level: j for j, level in enumerate(grouping.levels)}
+        found = columns.grouping(tuple(group_columns(self.formula, grouping.name)))
+        places = np.array([*(known.get(v, -1) for v in found.levels), -1], dtype=np.intp)
+        return places[found.codes]
+
+    def effect_columns(self, columns: Columns) -> list[Array]:
+        """What each factor's effects multiply in other rows, (n, q) by factor."""
+        return [np.hstack([p.recipe.matrix(columns) for p in ps]) for ps in self._by_factor()]
+
+    def residuals(self, kind: str = "quantile", seed: int = 1) -> pd.Series[float]:
+        """Residuals around the predictions with random effects, by the rows analysed.
+
+        kind: "quantile" (randomised; standard normal where the model is right, of any family),
+        "pearson", "response".
+        """
+        return generalised_residual.residuals(self, kind, seed)
+
+    def simulate(self, n: int = 1, seed: int = 1, effects: str = "new") -> pd.DataFrame:
+        """New outcomes for the rows analysed: columns `sim_1` to `sim_n`.
+
+        effects: "new" draws random effects anew; "predicted" keeps those of these groups.
+        """
+        return generalised_residual.simulate(self, n, seed, effects)
 
     # --- checks -------------------------------------------------------------------------------
 
@@ -527,6 +601,13 @@ def _tidied(
         for name in ("estimate", "conf_low", "conf_high"):
             table[name] = np.exp(table[name])
     return pd.DataFrame(table)
+
+
+def _check_prediction(kind: str, random: bool | str, interval: str | None) -> None:
+    if interval not in (None, "confidence"):
+        raise UsageError(unknown("kind of interval", str(interval), ("confidence",)))
+    if _checked(kind) == "link" and random == "average":
+        raise UsageError("random='average' averages chances or rates; use type='response'.")
 
 
 def _checked(kind: str) -> str:

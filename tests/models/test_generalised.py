@@ -419,7 +419,6 @@ def test_requests_that_make_no_sense() -> None:
         lambda: fit.predict(type="odds"),  # type: ignore[arg-type]
         lambda: fit.predict(random="average", type="link"),
         lambda: fitted("ordinal").population_means("arm"),
-        lambda: fitted("poisson").icc(),
     ):
         with pytest.raises(UsageError):
             call()
