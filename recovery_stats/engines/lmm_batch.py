@@ -23,6 +23,7 @@ from recovery_stats.engines.linalg import (
 from recovery_stats.engines.lmm_groups import Problem
 
 SETTLED = 1e-9  # Newton decrement: the estimate is within 3e-5 of its standard error
+NEAR_SADDLE = 1e-3  # decrement below which a negative curvature is left instead of approached
 MAX_STEPS = 100
 
 
@@ -88,14 +89,14 @@ class Shared:
 
 
 def minimise(shared: Shared, outcomes: Outcomes, start: Array) -> tuple[Batch, NDArray[np.bool_]]:
-    """The solutions, all started at theta `start` (k,), and which of them converged."""
-    count = outcomes.within_yy.size
-    at = evaluate(shared, outcomes, np.repeat(start[:, None], count, 1))
+    """The solutions, all started near theta `start` (k,), and which of them converged."""
+    count, first = outcomes.within_yy.size, _off_the_boundary(shared.problem, start)
+    at = evaluate(shared, outcomes, np.repeat(first[:, None], count, 1))
     done = np.zeros(count, dtype=bool)
     share = np.ones(count)
     for _ in range(MAX_STEPS):
-        step, decrement = _steps(at)
-        done |= decrement < SETTLED
+        step, decrement, saddle = _steps(at)
+        done |= (decrement < SETTLED) & ~saddle
         left = np.flatnonzero(~done & (share > 1e-8))
         if not left.size:
             break
@@ -108,8 +109,21 @@ def minimise(shared: Shared, outcomes: Outcomes, start: Array) -> tuple[Batch, N
     return at, done
 
 
-def _steps(at: Batch) -> tuple[Array, Array]:
-    """Newton steps on |curvature| (k, B), shortened where they are wild, and their decrements."""
+def _off_the_boundary(problem: Problem, theta: Array) -> Array:
+    """A start whose diagonal entries are worth at least a third of a residual in a group: zero
+    variances and perfect correlations are stationary for every outcome, and the best for few."""
+    out = theta.copy()
+    for at, (k, i, j) in enumerate(problem.entries()):
+        least = 0.3 / max(float(np.sqrt((problem.R[i, i] ** 2).mean())), 1e-6) if k == 0 else 0.0
+        if i == j and abs(out[at]) < least:
+            out[at] = least
+    return out
+
+
+def _steps(at: Batch) -> tuple[Array, Array, NDArray[np.bool_]]:
+    """Newton steps on |curvature| (k, B), shortened where they are wild, their decrements, and
+    where an outcome stands on a saddle: a variance of zero that is not the best. Its step leaves
+    along the descent, and promises nothing."""
     values, vectors = np.linalg.eigh(at.hessian.transpose(2, 0, 1))
     sizes = np.abs(values)
     sizes = np.maximum(sizes, 1e-10 * np.maximum(sizes[:, -1:], sizes[:, :1]))
@@ -118,7 +132,12 @@ def _steps(at: Batch) -> tuple[Array, Array]:
     longest = np.abs(step).max(0)
     reach = 0.5 + 3.0 * np.abs(at.theta).max(0)
     step *= np.minimum(1.0, reach / np.maximum(longest, 1e-300))
-    return step, -(at.gradient * step).sum(0)
+    decrement = -(at.gradient * step).sum(0)
+    bent = values[:, 0] < -1e-5 * np.maximum(sizes[:, -1], sizes[:, 0])
+    saddle = (decrement < NEAR_SADDLE) & bent
+    down = np.where(along[:, 0] > 0, -0.1, 0.1)[:, None] * vectors[:, :, 0]
+    step[:, saddle] = down[saddle].T
+    return step, np.where(saddle, 0.0, decrement), saddle
 
 
 def evaluate(shared: Shared, outcomes: Outcomes, theta: Array) -> Batch:

@@ -67,8 +67,7 @@ def refits(
 ) -> Refits:
     """Simulate outcomes from a truth on the problem's design and fit the model to each."""
     start = _theta(problem, frame, truth)
-    m = problem.R.shape[2]
-    size = max(1, min(replicates, CHUNK // m)) if problem.second is None else 1
+    size = chunk(problem, replicates)
     found = []
     with single_thread():
         simulator = Simulator.of(problem, problem.unpack(start), rng)
@@ -76,10 +75,17 @@ def refits(
         for first, last in pairwise([*range(0, replicates, size), replicates]):
             outcomes, lifted = simulator.draw(last - first)
             if shared is not None:
-                found.append(_together(shared, outcomes, start))
+                found.append(together(shared, outcomes, start))
             else:
-                found.append(_alone(problem, outcomes, lifted, start))
+                found.append(alone(problem, outcomes, lifted, start))
     return _in_users_units(problem, frame, truth, found)
+
+
+def chunk(problem: Problem, replicates: int) -> int:
+    """How many outcomes are worked on together."""
+    if problem.second is not None:
+        return 1
+    return max(1, min(replicates, CHUNK // int(problem.R.shape[2])))
 
 
 def _theta(problem: Problem, frame: Frame, truth: Truth) -> Array:
@@ -178,13 +184,19 @@ class Part:
     failed: NDArray[np.bool_]
 
 
-def _together(shared: lmm_batch.Shared, outcomes: Outcomes, start: Array) -> Part:
+def together(shared: lmm_batch.Shared, outcomes: Outcomes, start: Array) -> Part:
+    """Many outcomes of a model with one factor; what does not settle so is fitted alone."""
     at, done = lmm_batch.minimise(shared, outcomes, start)
-    return Part(at.theta.T, at.r2, at.beta.T, at.S_inverse, at.criterion, ~done)
+    found = Part(at.theta.T, at.r2, at.beta.T, at.S_inverse, at.criterion, ~done)
+    for r in np.flatnonzero(~done):
+        one = alone(shared.problem, outcomes.only(np.array([r])), np.empty((0, 1)), start)
+        for name in Part.__slots__:
+            getattr(found, name)[r] = getattr(one, name)[0]
+    return found
 
 
-def _alone(problem: Problem, outcomes: Outcomes, lifted: Array, start: Array) -> Part:
-    """One outcome of a model with several factors."""
+def alone(problem: Problem, outcomes: Outcomes, lifted: Array, start: Array) -> Part:
+    """One outcome, with any factors."""
     try:
         at, _ = minimise(_with_outcome(problem, outcomes, lifted), start)
     except RecoveryError:

@@ -1,6 +1,7 @@
-# Values of lme4, clubSandwich, cAIC4 and RLRsim for tests/models/test_mixed_inference.py.
+# Values of lme4, clubSandwich, cAIC4, RLRsim and pbkrtest for tests/models/test_mixed_inference.py.
 # Run with Rscript from this folder; the data are those of mixed.json.
-suppressPackageStartupMessages({library(lme4); library(jsonlite); library(clubSandwich); library(cAIC4)})
+suppressPackageStartupMessages({library(lme4); library(jsonlite); library(clubSandwich); library(cAIC4)
+  library(RLRsim); library(pbkrtest)})
 d <- as.data.frame(fromJSON("mixed.json")$data)
 d$arm <- factor(d$arm)
 tight <- lmerControl(optimizer = "nloptwrap", calc.derivs = FALSE,
@@ -26,9 +27,23 @@ conditional <- function(formula, reml) {
   a <- cAIC(m, method = "steinian")
   list(formula = deparse1(formula), reml = reml, loglik = a$loglikelihood, df = a$df, caic = a$caic)
 }
+# A house effect made small enough to doubt, by half of what each house is above the others.
+d$z <- d$y - 0.5 * ave(d$y, d$house)
+person <- lmer(z ~ wave + (1 | person), d, control = tight)
+both <- lmer(z ~ wave + (1 | person) + (1 | house), d, control = tight)
+exact <- exactRLRT(lmer(z ~ wave + (1 | house), d, control = tight), both, person,
+  nsim = 1e5, seed = 1)
+large <- lmer(y ~ wave + arm + x + (1 | person), d, REML = FALSE, control = tight)
+small <- lmer(y ~ wave + x + (1 | person), d, REML = FALSE, control = tight)
+simulated <- PBmodcomp(large, small, nsim = 1000, seed = 1)$test
 write_json(list(
+  boundary = list(statistic = exact$statistic[[1]], p_value = exact$p.value[[1]],
+    reml = 2 * as.numeric(logLik(both) - logLik(person))),
+  fixed = list(statistic = simulated$stat[1], naive = simulated$p.value[1],
+    p_value = simulated$p.value[2], simulations = 1000),
   version = paste(R.version.string, "lme4", packageVersion("lme4"), "clubSandwich",
-    packageVersion("clubSandwich"), "cAIC4", packageVersion("cAIC4")),
+    packageVersion("clubSandwich"), "cAIC4", packageVersion("cAIC4"),
+    "RLRsim", packageVersion("RLRsim"), "pbkrtest", packageVersion("pbkrtest")),
   profile = list(limits(y ~ wave + x + (1 + wave | person)),
                  limits(y ~ wave + x + (1 | person) + (1 | house)),
                  limits(y ~ wave + (1 + wave || person))),

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import chi2
 
 from recovery_stats.errors import NotEstimable, UsageError
-from recovery_stats.models.mixed import lmm
+from recovery_stats.models.likelihood_ratio import compare, mixture_sf
+from recovery_stats.models.mixed import MixedFit, lmm
 from recovery_stats.models.mixed_bootstrap import LIMITS
-from tests.tolerance import CLOSED_FORM, CONVERGED, MONTE_CARLO_SES, SPLINE
+from tests.tolerance import (
+    CLOSED_FORM,
+    CONVERGED,
+    MONTE_CARLO_SES,
+    PRINTED_4,
+    PRINTED_6,
+    R_DIGITS,
+    SPLINE,
+)
 
 HERE = Path(__file__).parent
 R = json.loads((HERE / "mixed_inference.json").read_text())
@@ -149,3 +160,86 @@ def test_simulated_rows_have_the_models_moments() -> None:
     shared = np.cov(new.to_numpy())[0, 1] - Z[0] @ fit.engine.psi[0] @ Z[1]
     assert same[0, 1]
     assert abs(shared) < MONTE_CARLO_SES * np.sqrt(2 * spread[0] * spread[1] / 2000)
+
+
+# --- likelihood ratios ----------------------------------------------------------------------------
+
+
+def fits(*formulas: str, **options: Any) -> list[MixedFit]:
+    return [lmm(formula, DATA, **options) for formula in formulas]
+
+
+def test_references_of_every_kind_of_step() -> None:
+    a, b, c, d = fits(
+        "y ~ wave + (1 | person)", "y ~ wave + (1 + wave || person)",
+        "y ~ wave + (1 + wave | person)", "y ~ wave + arm + (1 + wave | person) + (1 | house)",
+    )  # fmt: skip
+    table = compare(d, a, c, b)  # any order
+    assert list(table.n_parameters) == [4, 5, 6, 9]
+    assert list(table.df[1:]) == [1, 1, 3]
+    half, chi = "0.5 chi-squared", "chi-squared"
+    expected = [f"{half} 0 + {half} 1", f"{chi} 1", f"{half} 2 + {half} 3"]
+    assert list(table.reference[1:]) == expected
+    assert set(table.method) == {"ML (refitted; REML before)"}
+    ml = fits(*table.model, reml=False)
+    both = [2 * (q.engine.log_likelihood - p.engine.log_likelihood) for p, q in pairwise(ml)]
+    assert table.statistic[1:].to_numpy() == pytest.approx(both, abs=CONVERGED * 100)
+    p = 0.5 * chi2.sf(table.statistic[1], 1)
+    assert table.p_value[1] == pytest.approx(p, rel=CLOSED_FORM)
+    assert compare(a, c).method[1] == "REML"
+    assert compare(a, c).reference[1] == f"{half} 1 + {half} 2"
+
+
+def test_mixtures_on_paper() -> None:
+    assert mixture_sf(2.705543454, {0: 0.5, 1: 0.5}) == pytest.approx(0.05, abs=PRINTED_6)
+    assert mixture_sf(0.0, {0: 0.5, 1: 0.5}) == 1.0
+    assert mixture_sf(5.138, {1: 0.5, 2: 0.5}) == pytest.approx(0.05, abs=PRINTED_4)  # Stram & Lee
+    assert mixture_sf(4.0, {3: 1.0}) == pytest.approx(chi2.sf(4.0, 3))
+
+
+def test_a_mixture_that_is_not_known_is_left_to_simulation() -> None:
+    a, b = fits("y ~ wave + (1 | person)", "y ~ wave + (1 + wave | person) + (1 | house)")
+    asked = compare(a, b)
+    assert np.isnan(asked.p_value[1])
+    assert "bootstrap" in asked.reference[1]
+    found = compare(a, b, method="bootstrap", replicates=50)
+    assert 1 / 51 <= found.p_value[1] <= 1
+
+
+def test_a_variance_against_zero_is_that_of_rlrsim() -> None:
+    data, theirs = DATA.copy(), R["boundary"]
+    data["z"] = data.y - 0.5 * data.groupby("house").y.transform("mean")
+    pair = [lmm(f"z ~ wave + (1 | person){more}", data) for more in ("", " + (1 | house)")]
+    found = compare(*pair, method="bootstrap", replicates=150, seed=4)
+    assert found.statistic[1] == pytest.approx(theirs["reml"], abs=1e-6)
+    p = theirs["p_value"]
+    assert abs(found.p_value[1] - p) < MONTE_CARLO_SES * np.sqrt(p * (1 - p) / 150) + 1 / 151
+
+
+def test_fixed_effects_are_those_of_pbkrtest() -> None:
+    pair = fits("y ~ wave + x + (1 | person)", "y ~ wave + arm + x + (1 | person)", reml=False)
+    found, theirs = compare(*pair, method="bootstrap", replicates=4000), R["fixed"]
+    assert found.statistic[1] == pytest.approx(theirs["statistic"], rel=R_DIGITS)
+    assert found.p_value_naive[1] == pytest.approx(theirs["naive"], rel=R_DIGITS)
+    p = found.p_value[1]
+    error = np.sqrt(p * (1 - p) * (1 / 4000 + 1 / theirs["simulations"]))
+    assert abs(p - theirs["p_value"]) < MONTE_CARLO_SES * error
+    assert p > found.p_value_naive[1]
+
+
+def test_what_cannot_be_compared_is_refused() -> None:
+    a, b = fits("y ~ wave + (1 | person)", "y ~ x + (1 + wave | person)")
+    with pytest.raises(UsageError, match="Not nested: fixed"):
+        compare(a, b)
+    correlated, not_so = fits("y ~ wave + (1 + wave | person)",
+                              "y ~ wave + x + arm + (1 + wave || person)")  # fmt: skip
+    with pytest.raises(UsageError, match="correlated there"):
+        compare(correlated, not_so)
+    with pytest.raises(UsageError, match="same model"):
+        compare(a, lmm("y ~ 1 + wave + (1 | person)", DATA))
+    with pytest.raises(UsageError, match="other rows"):
+        compare(a, lmm("y ~ wave + x + (1 | person)", DATA[5:]))
+    with pytest.raises(UsageError, match="different weights"):
+        compare(a, lmm("y ~ wave + x + (1 | person)", DATA, weights=np.full(len(DATA), 2.0)))
+    with pytest.raises(UsageError, match="at least two"):
+        compare(a)

@@ -1,0 +1,225 @@
+"""Compare nested linear mixed models by their likelihoods: `compare(smaller, larger)`.
+
+A variance can only be zero or more, so that testing one against zero has its null on the boundary:
+half of the time the statistic is that of the smaller model. Adding one random effect to q that it
+may be correlated with, the reference is half chi-squared with q and half with q + 1 df. Where no
+such mixture is known, and with few groups, method="bootstrap" simulates the reference.
+Sources: Self & Liang 1987; Stram & Lee 1994; Halekoh & Højsgaard 2014 (bootstrap).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+from scipy.stats import chi2
+
+from recovery_stats.engines.linalg import Array
+from recovery_stats.engines.lmm import LmmFit, RandomFactor
+from recovery_stats.engines.lmm_ratio import Design, ratios
+from recovery_stats.errors import UsageError, unknown
+from recovery_stats.models.mixed_fit import MixedFit
+from recovery_stats.models.mixed_interval import by_ml, refuse_robust
+
+METHODS = ("asymptotic", "bootstrap")
+SPANNED = 1e-8  # share of a column's length outside the larger model's span that is rounding
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """From a model to the next: coefficients added, and what happens to the random part.
+
+    grown: (effects before, effects after, blocks before) of every block that changes. df: free
+    parameters added.
+    """
+
+    coefficients: int
+    grown: tuple[tuple[int, int, int], ...]
+    df: int
+
+    @property
+    def weights(self) -> dict[int, float] | None:
+        """The reference distribution as df: weight; None where it is not known in closed form."""
+        gains = [(before, after) for before, after, _ in self.grown if after > before]
+        if not gains:
+            return {self.df: 1.0}
+        (before, after), merged = gains[0], max(blocks for _, _, blocks in self.grown)
+        if len(self.grown) > 1 or after > before + 1 or merged > 1:
+            return None
+        return {before + self.coefficients: 0.5, before + self.coefficients + 1: 0.5}
+
+
+def compare(
+    *fits: MixedFit, method: str = "asymptotic", replicates: int = 1000, seed: int = 1
+) -> pd.DataFrame:
+    """Likelihood-ratio tests of nested fits to the same rows, each against the one before.
+
+    Columns `model, n_parameters, log_likelihood, aic, bic, statistic, df, p_value,
+    p_value_naive, reference, method`; fits are put in order of their parameters. p_value takes
+    the boundary into account (NaN where that needs method="bootstrap"), p_value_naive is
+    chi-squared as if there were none. Fixed effects that differ are compared by ML, and fits by
+    REML are fitted again for it; method says so. REML serves where only random parts differ.
+    Raises UsageError for fits that are not nested or not of the same rows.
+    """
+    if method not in METHODS:
+        raise UsageError(unknown("kind of comparison", method, METHODS))
+    _check_fits(fits)
+    ordered = sorted(fits, key=lambda f: f.engine.n_parameters)
+    reml = all(f.engine.reml and _same_columns(f, ordered[0]) for f in ordered)
+    engines = [f.engine if reml else by_ml(f) for f in ordered]
+    refitted = not reml and any(f.engine.reml for f in ordered)
+    words = "REML" if reml else "ML (refitted; REML before)" if refitted else "ML"
+    rows = [_row(f, e, words) for f, e in zip(ordered, engines, strict=True)]
+    for number, (a, b) in enumerate(pairwise(zip(ordered, engines, strict=True)), 1):
+        step = nested(a[0], b[0])
+        rows[number] |= _test(step, a, b)
+        if method == "bootstrap":
+            rows[number] |= _simulated(a, b, rows[number]["statistic"], replicates, seed)
+    return pd.DataFrame(rows)
+
+
+def _check_fits(fits: Sequence[MixedFit]) -> None:
+    if len(fits) < 2:
+        raise UsageError("compare() needs at least two fits.")
+    for fit in fits:
+        if not isinstance(fit, MixedFit):
+            raise UsageError(
+                f"compare() takes fits of rs.lmm; one of these is a {type(fit).__name__}."
+            )
+        refuse_robust(fit, "Likelihood-ratio")
+    first = fits[0]
+    for fit in fits[1:]:
+        same = fit.n_obs == first.n_obs and np.array_equal(fit.design.rows, first.design.rows)
+        if not same or not np.array_equal(fit.outcome, first.outcome):
+            raise UsageError(
+                f"The fits have other rows or outcomes ({first.n_obs} and {fit.n_obs} rows); a "
+                "missing value in a column of one leaves its row out there. Fit both to the rows "
+                "that are complete in both."
+            )
+        for name in ("weights", "offset"):
+            mine, other = getattr(fit, name), getattr(first, name)
+            if (mine is None) != (other is None) or not np.array_equal(mine, other):
+                raise UsageError(f"The fits have different {name}; compare likes with likes.")
+
+
+def _same_columns(a: MixedFit, b: MixedFit) -> bool:
+    return set(a.terms) == set(b.terms) and np.array_equal(
+        a.X[:, np.argsort(a.terms)], b.X[:, np.argsort(b.terms)]
+    )
+
+
+Row = dict[str, object]
+
+
+def _row(fit: MixedFit, engine: LmmFit, method: str) -> Row:
+    k, value = engine.n_parameters, engine.log_likelihood
+    return {
+        "model": fit.formula.text,
+        "n_parameters": k,
+        "log_likelihood": value,
+        "aic": 2.0 * k - 2.0 * value,
+        "bic": k * float(np.log(engine.n)) - 2.0 * value,
+        "statistic": np.nan,
+        "df": np.nan,
+        "p_value": np.nan,
+        "p_value_naive": np.nan,
+        "reference": "",
+        "method": method,
+    }
+
+
+Pair = tuple[MixedFit, LmmFit]
+
+
+def _test(step: Step, smaller: Pair, larger: Pair) -> Row:
+    statistic = max(2.0 * (larger[1].log_likelihood - smaller[1].log_likelihood), 0.0)
+    weights = step.weights
+    words = "no mixture in closed form; method='bootstrap' simulates it"
+    if weights is not None:
+        words = " + ".join(
+            f"chi-squared {df}" if w == 1.0 else f"{w:g} chi-squared {df}"
+            for df, w in weights.items()
+        )
+    if smaller[1].singular:
+        words += "; the smaller model is singular"
+    return {
+        "statistic": statistic,
+        "df": float(step.df),
+        "p_value": np.nan if weights is None else mixture_sf(statistic, weights),
+        "p_value_naive": float(chi2.sf(statistic, step.df)),
+        "reference": words,
+    }
+
+
+def mixture_sf(statistic: float, weights: dict[int, float]) -> float:
+    """P(at least this much) for a mixture of chi-squared; 0 df is a point at zero."""
+    if statistic <= 0:
+        return 1.0
+    return float(sum(w * chi2.sf(statistic, df) for df, w in weights.items() if df > 0))
+
+
+def _simulated(smaller: Pair, larger: Pair, seen: object, replicates: int, seed: int) -> Row:
+    """p = (1 + as large as seen) / (1 + replicates)."""
+    if replicates < 1:
+        raise UsageError(f"replicates= must be at least 1, not {replicates}.")
+    under, over = (Design(e, f.X, f.factors) for f, e in (smaller, larger))
+    rng = np.random.default_rng(seed)
+    found = ratios(under, over, replicates, rng, weights=smaller[0].weights)
+    found = found[np.isfinite(found)]
+    extreme = int((found >= float(seen) - 1e-7).sum())  # type: ignore[arg-type]
+    words = f"parametric bootstrap, {found.size} of {replicates} replicates"
+    return {"p_value": (1.0 + extreme) / (1.0 + found.size), "reference": words}
+
+
+# --- nesting -------------------------------------------------------------------------------------
+
+
+def nested(smaller: MixedFit, larger: MixedFit) -> Step:
+    """What the larger model adds; UsageError where the smaller is not a special case of it."""
+    if not _spans(larger.X, smaller.X):
+        raise UsageError(
+            f"Not nested: fixed effects of {smaller.formula.text!r} are not among those of "
+            f"{larger.formula.text!r}."
+        )
+    grown: list[tuple[int, int, int]] = []
+    placed = 0
+    for factor in larger.factors:
+        twin = next((f for f in smaller.factors if _same_groups(f, factor)), None)
+        mine = [] if twin is None else [twin.Z[:, list(b)] for b in twin.blocks]
+        for block in factor.blocks:
+            Z = factor.Z[:, list(block)]
+            inside = [part for part in mine if _spans(Z, part)]
+            mine = [part for part in mine if not any(part is i for i in inside)]
+            placed += len(inside)
+            before = sum(part.shape[1] for part in inside)
+            if before < len(block) or len(inside) > 1:
+                grown.append((before, len(block), len(inside)))
+    if placed < sum(len(f.blocks) for f in smaller.factors):
+        raise UsageError(
+            f"Not nested: random effects of {smaller.formula.text!r} are not among those of "
+            f"{larger.formula.text!r}, or are correlated there and not here."
+        )
+    df = larger.engine.n_parameters - smaller.engine.n_parameters
+    if df == 0:
+        raise UsageError("The fits are the same model; there is nothing to test.")
+    return Step(larger.X.shape[1] - smaller.X.shape[1], tuple(grown), df)
+
+
+def _spans(outer: Array, inner: Array) -> bool:
+    """Whether every column of `inner` is a combination of those of `outer`."""
+    if not inner.shape[1]:
+        return True
+    length = np.sqrt((outer**2).sum(0))
+    Q = np.linalg.qr(outer / np.where(length > 0, length, 1.0)).Q
+    left = inner - Q @ (Q.T @ inner)
+    left -= Q @ (Q.T @ left)
+    return bool(((left**2).sum(0) <= SPANNED**2 * (inner**2).sum(0)).all())
+
+
+def _same_groups(a: RandomFactor, b: RandomFactor) -> bool:
+    """The same partition of the rows, whatever its names."""
+    pairs = np.unique(a.codes.astype(np.int64) * (int(b.codes.max()) + 1) + b.codes).size
+    return a.levels == b.levels == pairs
