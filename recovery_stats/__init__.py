@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from recovery_stats.models.aft import aft
     from recovery_stats.models.gee import gee
     from recovery_stats.models.generalised import glmm
+    from recovery_stats.models.likelihood_ratio import compare
     from recovery_stats.models.mixed import lmm
     from recovery_stats.models.split import within_between
     from recovery_stats.models.survival import (
@@ -48,6 +49,7 @@ _HOME = {
     "Study": "recovery_stats.core.study",
     "aft": "recovery_stats.models.aft",
     "answer": "recovery_stats.study.workflow",
+    "compare": "recovery_stats.models.likelihood_ratio",
     "concordance": "recovery_stats.models.survival",
     "cox": "recovery_stats.models.survival",
     "cumulative_incidence": "recovery_stats.models.survival",
@@ -73,6 +75,7 @@ __all__ = [
     "Study",
     "aft",
     "answer",
+    "compare",
     "concordance",
     "cox",
     "cumulative_incidence",
