@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from recovery_stats.data.sav_write import write_spss
     from recovery_stats.data.synthetic import synthetic_study
     from recovery_stats.models.aft import aft
+    from recovery_stats.models.discrete import discrete_time
     from recovery_stats.models.gee import gee
     from recovery_stats.models.generalised import glmm
     from recovery_stats.models.likelihood_ratio import compare
@@ -53,6 +54,7 @@ _HOME = {
     "concordance": "recovery_stats.models.survival",
     "cox": "recovery_stats.models.survival",
     "cumulative_incidence": "recovery_stats.models.survival",
+    "discrete_time": "recovery_stats.models.discrete",
     "fine_gray": "recovery_stats.models.survival",
     "gee": "recovery_stats.models.gee",
     "glmm": "recovery_stats.models.generalised",
@@ -79,6 +81,7 @@ __all__ = [
     "concordance",
     "cox",
     "cumulative_incidence",
+    "discrete_time",
     "fine_gray",
     "gee",
     "glmm",

@@ -34,6 +34,7 @@ BY_KIND: dict[str, Callable[[Case], Values]] = {
     "evalue": effect.e_values,
     "tests": effect.tests,
     "aft": parametric.accelerated,
+    "discrete": parametric.discrete,
     "survreg": parametric.accelerated,
 }
 

@@ -51,6 +51,52 @@ def accelerated(case: Case) -> Values:
     )
 
 
+def discrete(case: Case) -> Values:
+    """Everything that summary(glm) says of person-period rows.
+
+    The period is a factor where it is called one or stands for the intercept.
+    """
+    link = str(case.option("link", default="cloglog"))
+    right = case.formula.partition("~")[2]
+    period = str(case.option("period", default=_period_of(right, case)))
+    takes_part = re.search(rf"(?<![\w.]){re.escape(period)}(?![\w.])", right) is not None
+    free = re.search(r"(?<![\w.])0(?![\w.])|-\s*1(?![\w.])", right) is not None
+    as_factor = period in case.wrapped or free or not takes_part
+    as_factor |= isinstance(case.frame[period].dtype, pd.CategoricalDtype)
+    fit = rs.discrete_time(
+        case.formula,
+        case.frame,
+        period=period,
+        link=link,  # type: ignore[arg-type]
+        baseline="factor" if as_factor else "linear",
+        weights=case.option("weights"),
+        cluster=case.option("cluster"),
+        offset=case.option("offset"),
+    )
+    row = fit.glance().iloc[0]
+    values: Values = {"loglik": row["log_likelihood"], "nrow": row["n_obs"], "nobs": row["n_obs"]}
+    values |= {"aic": row["aic"], "bic": row["bic"], "nevent": row["n_events"]}
+    values["deviance"] = -2 * row["log_likelihood"]
+    names = Names(case.formula, {k: v for k, v in case.wrapped.items() if k != period})
+    for found in fit.tidy().to_dict("records"):
+        term = names.term(str(found["term"]))
+        se = found["std_error_model" if case.option("weights") and fit.robust is not None else
+                   "std_error"]  # fmt: skip
+        values |= {f"beta[{term}]": found["estimate"], f"se[{term}]": se}
+        values |= {f"z[{term}]": found["estimate"] / se, f"hr[{term}]": np.exp(found["estimate"])}
+    return values
+
+
+def _period_of(right: str, case: Case) -> str:
+    """The column of periods: the one called so, else the first that the formula names."""
+    named = [n for n in re.findall(r"[A-Za-z.][\w.]*", right) if n in case.frame.columns]
+    called = [n for n in case.frame.columns if str(n).casefold() in ("period", "interval", "month")]
+    chosen = [n for n in called if n in named] or named or called
+    if not chosen:
+        raise CannotAnswer("the case names no column of periods")
+    return str(chosen[0])
+
+
 def _summary(fit: AftFit, names: Names, case: Case) -> Values:
     row = fit.glance().iloc[0]
     values: Values = {"loglik": row["log_likelihood"], "loglik_null": row["log_likelihood_null"]}
