@@ -36,8 +36,10 @@ if TYPE_CHECKING:
         kaplan_meier,
         logrank,
         mean_cumulative,
+        multistate,
         recurrent,
         recurrent_rows,
+        transition_models,
     )
     from recovery_stats.study.table import read_study
     from recovery_stats.study.workflow import Result, answer
@@ -63,8 +65,10 @@ _HOME = {
     "lmm": "recovery_stats.models.mixed",
     "logrank": "recovery_stats.models.survival",
     "mean_cumulative": "recovery_stats.models.survival",
+    "multistate": "recovery_stats.models.survival",
     "recurrent": "recovery_stats.models.survival",
     "recurrent_rows": "recovery_stats.models.survival",
+    "transition_models": "recovery_stats.models.survival",
     "read_spss": "recovery_stats.data.sav",
     "read_study": "recovery_stats.study.table",
     "synthetic_study": "recovery_stats.data.synthetic",
@@ -90,11 +94,13 @@ __all__ = [
     "lmm",
     "logrank",
     "mean_cumulative",
+    "multistate",
     "read_spss",
     "read_study",
     "recurrent",
     "recurrent_rows",
     "synthetic_study",
+    "transition_models",
     "within_between",
     "write_spss",
 ]

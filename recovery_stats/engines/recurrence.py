@@ -12,7 +12,6 @@ Checked: by hand; rows of survival::bladder, bladder2.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from recovery_stats.engines.risk_set import Array, Ints
 
@@ -42,12 +41,6 @@ def copy_marginally(number: Ints, event: Ints, K: int) -> tuple[Ints, Ints, Ints
     copied = np.concatenate(rows)
     k = np.repeat(np.arange(1, K + 1), [len(r) for r in rows])
     return copied, event[copied] * (number[copied] == k), k
-
-
-def spread_by_number(X: Array, number: Ints, K: int) -> Array:
-    """A coefficient for each event: X (n, p) to (n, pK), column j of event k at jK + k - 1."""
-    here: NDArray[np.bool_] = number[:, None] == np.arange(1, K + 1)
-    return np.asarray((X[:, :, None] * here[:, None, :]).reshape(len(X), -1))
 
 
 def _by_person(person: Ints, start: Array) -> tuple[Ints, Ints]:

@@ -79,6 +79,25 @@ def _estimate(table: LifeTable, errors: Errors) -> Incidence:
     return replace(found, std_error=np.sqrt(np.maximum(martingale_variance(table), 0.0)))
 
 
+def probability_limits(
+    estimate: Array, std_error: Array, level: float, kind: Interval
+) -> tuple[Array, Array]:
+    """Pointwise limits of a probability; those of 0 and 1 are the estimate itself."""
+    z = norm.isf((1 - level) / 2)
+    with np.errstate(all="ignore"):
+        if kind == "plain":
+            low, high = estimate - z * std_error, estimate + z * std_error
+        elif kind == "log":
+            turn = np.exp(z * std_error / estimate)
+            low, high = estimate / turn, estimate * turn
+        else:
+            turn = np.exp(z * std_error / (estimate * -np.log(estimate)))
+            low, high = estimate**turn, estimate ** (1 / turn)
+    none = (estimate == 0) | (estimate == 1)
+    low, high = (np.where(none, estimate, np.clip(x, 0, 1)) for x in (low, high))
+    return low, high
+
+
 @dataclass(frozen=True)
 class IncidenceCurves:
     """Aalen-Johansen curves for each level of `group` and each cause."""
@@ -92,19 +111,7 @@ class IncidenceCurves:
 
     def limits(self, estimate: Array, std_error: Array) -> tuple[Array, Array]:
         """Pointwise limits of a probability that starts at 0."""
-        z = norm.isf((1 - self.level) / 2)
-        with np.errstate(all="ignore"):
-            if self.conf_type == "plain":
-                low, high = estimate - z * std_error, estimate + z * std_error
-            elif self.conf_type == "log":
-                turn = np.exp(z * std_error / estimate)
-                low, high = estimate / turn, estimate * turn
-            else:
-                turn = np.exp(z * std_error / (estimate * -np.log(estimate)))
-                low, high = estimate**turn, estimate ** (1 / turn)
-        none = (estimate == 0) | (estimate == 1)
-        low, high = (np.where(none, estimate, np.clip(x, 0, 1)) for x in (low, high))
-        return low, high
+        return probability_limits(estimate, std_error, self.level, self.conf_type)
 
     def tidy(self) -> pd.DataFrame:
         """One row per group, cause and distinct time; n_event counts the events of the cause."""

@@ -13,11 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy.stats import chi2
 
 from recovery_stats.core.check import Check
@@ -27,10 +26,11 @@ from recovery_stats.engines import recurrence
 from recovery_stats.engines.cox_likelihood import Ties
 from recovery_stats.errors import DataError, NotEstimable, UsageError, unknown
 from recovery_stats.models.coefficient import tabulate_coefficients
-from recovery_stats.models.columns import Array, Columns, Grouping, IntArray
+from recovery_stats.models.columns import Array, Columns, IntArray
 from recovery_stats.models.formula import Formula
 from recovery_stats.models.hazard import TIE_NAMES, CoxFit, fit_rows
 from recovery_stats.models.observation import Observation, observe, read_survival
+from recovery_stats.models.stacked import spread, spread_columns, stratify, take
 
 Method = Literal["andersen-gill", "lwyy", "pwp-total", "pwp-gap", "wlw"]
 Effects = Literal["common", "by_event"]
@@ -151,63 +151,20 @@ def _lay_out(
     K = min(K, at_most or K) if at_most or method in BY_NUMBER else int(number.max())
     if method == "wlw":
         rows, event, number = recurrence.copy_marginally(number, seen.cause, K)
-        seen = replace(_take(seen, rows), cause=event)
+        seen = replace(take(seen, rows), cause=event)
     else:
         rows = np.flatnonzero(number <= K)
-        seen, number = _take(seen, rows), number[rows]
+        seen, number = take(seen, rows), number[rows]
     if method == "pwp-gap":
         assert seen.person is not None
         assert seen.start is not None
         origin = recurrence.gap_origin(seen.person, seen.start, number)
         seen = replace(seen, start=seen.start - origin, stop=seen.stop - origin)
     if method in BY_NUMBER:
-        seen = _stratify(seen, number, K)
-    return _Layout(_spread(seen, number, K) if effects == "by_event" else seen, number)
-
-
-def _take(seen: Observation, rows: IntArray) -> Observation:
-    """Rows by position, some of them perhaps more than once."""
-
-    def of(values: NDArray[Any] | None) -> Any:
-        return None if values is None else values[rows]
-
-    return replace(
-        seen,
-        start=of(seen.start),
-        stop=of(seen.stop),
-        cause=of(seen.cause),
-        X=of(seen.X),
-        weights=of(seen.weights),
-        offset=of(seen.offset),
-        strata=of(seen.strata),
-        cluster=of(seen.cluster),
-        person=of(seen.person),
-        index=of(seen.index),
-    )
-
-
-def _stratify(seen: Observation, number: IntArray, K: int) -> Observation:
-    """A stratum for each event number, within the strata of the formula."""
-    within = seen.design.strata
-    if within is None:
-        grouping = Grouping(NUMBER, number - 1, tuple(str(k) for k in range(1, K + 1)))
-    else:
-        assert seen.strata is not None
-        both = seen.strata * K + number - 1
-        used, codes = np.unique(both, return_inverse=True)
-        levels = tuple(f"{within.levels[u // K]}:{u % K + 1}" for u in used.tolist())
-        grouping = Grouping(f"{within.name}:{NUMBER}", codes.reshape(-1), levels)
-    return replace(seen, strata=grouping.codes, design=replace(seen.design, strata=grouping))
-
-
-def _spread(seen: Observation, number: IntArray, K: int) -> Observation:
-    """Effects of each event number: a column for each term and number."""
-    design = seen.design
-    names = tuple(f"{n}:event[{k}]" for n in design.names for k in range(1, K + 1))
-    labels = tuple(f"{n}, event {k}" for n in design.labels for k in range(1, K + 1))
-    X = recurrence.spread_by_number(seen.X, number, K)
-    assign = tuple(a for a in design.assign for _ in range(K))
-    return replace(seen, X=X, design=replace(design, names=names, labels=labels, assign=assign))
+        seen = stratify(seen, NUMBER, number - 1, [str(k) for k in range(1, K + 1)])
+    if effects == "by_event":
+        seen = spread(seen, number - 1, [f"event[{k}]" for k in range(1, K + 1)])
+    return _Layout(seen, number)
 
 
 @dataclass(frozen=True)
@@ -271,7 +228,7 @@ class RecurrentFit(CoxFit):
         if self.effects == "common":
             return X
         number = Columns.of(new_data).numbers(NUMBER).astype(np.intp)
-        return recurrence.spread_by_number(X, number, len(self.events))
+        return spread_columns(X, number - 1, len(self.events), [False] * X.shape[1])
 
     def checks(self) -> tuple[Check, ...]:
         """Those of a Cox model, what the method assumes, and events by number."""

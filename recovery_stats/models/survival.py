@@ -12,8 +12,10 @@ from recovery_stats.models.group_test import LogRankTest, logrank
 from recovery_stats.models.hazard import CoxFit, cox
 from recovery_stats.models.incidence import GrayTest, IncidenceCurves, cumulative_incidence
 from recovery_stats.models.mean_cumulative import MeanCurves, mean_cumulative
+from recovery_stats.models.multistate import StateCurves, multistate
 from recovery_stats.models.recurrent import RecurrentFit, recurrent
 from recovery_stats.models.smooth import SmoothFit
+from recovery_stats.models.transition import TransitionFit, transition_models
 
 __all__ = [
     "ConcordanceTable",
@@ -29,6 +31,8 @@ __all__ = [
     "NestedFrailtyFit",
     "RecurrentFit",
     "SmoothFit",
+    "StateCurves",
+    "TransitionFit",
     "concordance",
     "cox",
     "cumulative_incidence",
@@ -37,6 +41,8 @@ __all__ = [
     "kaplan_meier",
     "logrank",
     "mean_cumulative",
+    "multistate",
     "recurrent",
     "recurrent_rows",
+    "transition_models",
 ]
