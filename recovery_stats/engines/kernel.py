@@ -126,6 +126,21 @@ def last_meeting(lag: Array, half_life: float) -> tuple[Array, Array]:
     return value, value * finite * (LN2 / half_life)
 
 
+def meetings_by_lag(rows: Exposed, longest: int) -> Array:
+    """Meetings 1, 2, … `longest` days before each row (n, longest)."""
+    found = np.zeros((len(rows.day), longest))
+    active = np.flatnonzero(rows.last >= 0)
+    at = rows.last[active]
+    while len(active):
+        lag = rows.day[active] - rows.meeting_day[at]
+        near = lag <= longest
+        active, at, lag = active[near], at[near], lag[near]
+        found[active, lag - 1] = rows.count[at]
+        more = at > rows.first[at]
+        active, at = active[more], at[more] - 1
+    return found
+
+
 def _running(rows: Exposed, half_life: float) -> tuple[Array, Array]:
     """Sum over meetings up to each meeting, discounted to its day, and its derivative in log H.
 

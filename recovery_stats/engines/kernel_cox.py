@@ -116,7 +116,7 @@ def evaluate(days: Days, columns: Array, theta: Array) -> Point:
     residual = -v
     residual[e] += days.weight[e]
     S1 = np.add.reduceat(Z * r, days.first, axis=1)
-    S1D = np.stack([np.bincount(sets, z, K) for z in Z[:, e] * r[e]])
+    S1D = np.array([np.bincount(sets, z, K) for z in Z[:, e] * r[e]]).reshape(len(Z), K)
     A, B, C = _sums(sets, tuple(wbar * days.share ** float(k) * a**2 for k in range(3)), K)
     information = (Z * v) @ Z.T - (S1 * A) @ S1.T - (S1D * C) @ S1D.T
     cross = (S1 * B) @ S1D.T
@@ -147,20 +147,28 @@ class AtHalfLife:
         return float(np.sqrt(np.linalg.inv(self.point.information)[-1, -1]))
 
 
-def fit_at(days: Days, column: Array, half_life: float, start: Array | None = None) -> AtHalfLife:
-    """Maximise over (beta, theta) with the exposure of one half-life.
+def maximise(days: Days, columns: Array, start: Array | None = None) -> tuple[Array, Point]:
+    """Maximise over the coefficients (p + c,) of X and of `columns` (c, n).
 
-    Raises ConvergenceError where no finite maximum is found.
+    Raises ConvergenceError where no finite maximum is found, NotEstimable for columns without
+    variation of their own.
     """
-    columns = column[None]
-    here = np.zeros(days.p + 1) if start is None else start
+    here = np.zeros(days.p + len(columns)) if start is None else start
     point = evaluate(days, columns, here)
     for _ in range(MAX_STEPS):
+        if not len(here):
+            return here, point
         step, decrement = _step(point)
         if decrement <= DECREMENT:
-            return AtHalfLife(half_life, here[:-1], float(here[-1]), point)
+            return here, point
         here, point = _advance(days, columns, here, point, step)
-    raise ConvergenceError("The model with an exposure that fades did not converge.")
+    raise ConvergenceError("The model of the days at risk did not converge.")
+
+
+def fit_at(days: Days, column: Array, half_life: float, start: Array | None = None) -> AtHalfLife:
+    """Maximise over (beta, theta) with the exposure of one half-life."""
+    here, point = maximise(days, column[None], start)
+    return AtHalfLife(half_life, here[:-1], float(here[-1]), point)
 
 
 def _step(point: Point) -> tuple[Array, float]:
@@ -310,7 +318,7 @@ def test_no_effect(days: Days, exposure: Exposure, half_lives: Sequence[float]) 
     """
     with single_thread():
         columns = np.stack([exposure(h) for h in half_lives])
-        beta = _without(days)
+        beta, _ = maximise(days, np.empty((0, len(days.weight))))
         G = len(half_lives)
         point = evaluate(days, columns, np.append(beta, np.zeros(G)))
     p, info = days.p, point.information
@@ -326,20 +334,6 @@ def test_no_effect(days: Days, exposure: Exposure, half_lives: Sequence[float]) 
     correlation = inside / np.outer(spread, spread)
     largest = float(np.abs(z).max())
     return MaximumTest(tuple(half_lives), z, correlation, _beyond(largest, correlation))
-
-
-def _without(days: Days) -> Array:
-    """Coefficients of the model without the exposure."""
-    here, empty = np.zeros(days.p), np.empty((0, len(days.weight)))
-    point = evaluate(days, empty, here)
-    for _ in range(MAX_STEPS):
-        if not days.p:
-            return here
-        step, decrement = _step(point)
-        if decrement <= DECREMENT:
-            return here
-        here, point = _advance(days, empty, here, point, step)
-    raise ConvergenceError("The model of the covariates alone did not converge.")
 
 
 def _beyond(largest: float, correlation: Array) -> float:

@@ -31,6 +31,7 @@ from recovery_stats.engines.kernel_risk import Spacing
 from recovery_stats.errors import DataError, UsageError, unknown
 from recovery_stats.models.coefficient import tabulate_coefficients
 from recovery_stats.models.columns import Array, IntArray
+from recovery_stats.models.follow_up import read_days
 from recovery_stats.models.formula import Formula
 from recovery_stats.models.observation import Observation, observe, read_survival
 
@@ -71,25 +72,15 @@ def kernel_cox(
     if len(grid) < 3 or grid[0] <= 0 or any(a >= b for a, b in pairwise(grid)):
         raise UsageError("half_lives are three or more increasing numbers of days above 0.")
     known = _known(rows)
-    seen = observe(
-        read_survival(formula, "kernel_cox"), known, what="kernel_cox", person=person,
-        weights=weights,
-    )  # fmt: skip
-    who, when, count = _diary(
-        known, seen, meetings, person, meeting_person, meeting_day, meeting_count
+    read = read_person_days(formula, known, person, weights)
+    who, when, count = match_diary(
+        read, known, meetings, person, meeting_person, meeting_day, meeting_count
     )
-    day = _days(seen)
-    strata = np.zeros(len(seen), dtype=np.intp) if seen.strata is None else seen.strata
-    span = int(day.max()) + 1
-    days, kept = engine.Days.of(seen.X, strata * span + day, seen.cause, seen.weights)
-    assert seen.person is not None
-    kernel = Kernel.of(shape, Exposed.of(seen.person[kept], day[kept], who, when, count))
-    test = engine.test_no_effect(days, kernel.at, tested)
-    found = engine.profile(days, kernel.at, grid, level=level)
-    sets = np.unique((strata * span + day)[kept])
-    return KernelFit(
-        seen, days, kernel, found, test, sets // span, sets % span, len(rows) - len(known), level
-    )
+    kept = read.kept
+    kernel = Kernel.of(shape, Exposed.of(read.person[kept], read.day[kept], who, when, count))
+    test = engine.test_no_effect(read.days, kernel.at, tested)
+    found = engine.profile(read.days, kernel.at, grid, level=level)
+    return KernelFit(read, kernel, found, test, len(rows) - len(known), level)
 
 
 def _known(rows: Dataset) -> Dataset:
@@ -101,42 +92,71 @@ def _known(rows: Dataset) -> Dataset:
     return rows if kept.all() else rows.with_frame(rows.frame[kept])
 
 
-def _days(seen: Observation) -> IntArray:
+@dataclass(frozen=True)
+class PersonDays:
+    """Rows of a person-day each, and those of days with an event as the engine takes them.
+
+    person, day, strata (n,) of every row; kept: the rows in `days`, in its order.
+    """
+
+    seen: Observation
+    person: IntArray
+    day: IntArray
+    strata: IntArray
+    days: engine.Days
+    kept: IntArray
+
+    @property
+    def set_codes(self) -> tuple[IntArray, IntArray]:
+        """Stratum and day of each set of `days`."""
+        first = self.kept[self.days.first]
+        return self.strata[first], self.day[first]
+
+
+def read_person_days(
+    formula: Formula | str, rows: Dataset, person: str, weights: str | None
+) -> PersonDays:
+    """Read Surv(start, stop, event) ~ covariates on person-days; DataError for longer rows."""
+    seen = observe(
+        read_survival(formula, "this model"), rows, what="this model", person=person,
+        weights=weights,
+    )  # fmt: skip
+    assert seen.person is not None
     if seen.start is None or (seen.stop - seen.start > 1.0 + 1e-9).any():
         raise DataError(
-            "kernel_cox needs one row a person-day, Surv(start, stop, event) with rows of a day "
+            "This model needs one row a person-day, Surv(start, stop, event) with rows of a day "
             "at most; reshape.person_days(..., daily=True) makes them."
         )
-    return np.ceil(seen.stop).astype(np.intp)
+    day = np.ceil(seen.stop).astype(np.intp)
+    strata = np.zeros(len(seen), dtype=np.intp) if seen.strata is None else seen.strata
+    days, kept = engine.Days.of(
+        seen.X, strata * (int(day.max()) + 1) + day, seen.cause, seen.weights
+    )
+    return PersonDays(seen, seen.person, day, strata, days, kept)
 
 
-def _diary(
+def match_diary(
+    read: PersonDays,
     rows: Dataset,
-    seen: Observation,
     meetings: Dataset,
     person: str,
     meeting_person: str,
     meeting_day: str,
     meeting_count: str | None,
 ) -> tuple[IntArray, IntArray, Array]:
-    """Whose meeting (code of `seen.person`), on which day, how many."""
+    """Whose meeting (code of `read.person`), on which day, how many."""
     columns = [c for c in (meeting_person, meeting_day, meeting_count) if c]
     meetings.require(*columns, table="meetings")
-    assert seen.person is not None
-    _, first = np.unique(seen.person, return_index=True)
-    key = pd.Index(rows.frame[person].loc[seen.index[first]])
+    _, first = np.unique(read.person, return_index=True)
+    key = pd.Index(rows.frame[person].loc[read.seen.index[first]])
     who = key.get_indexer(pd.Index(meetings.frame[meeting_person]))
     if not (who >= 0).any():
         raise DataError(
             f"No row of table 'meetings' belongs to a person at risk: column {meeting_person!r} "
             f"shares no value with column {person!r} of the rows. Are both numbers, or both text?"
         )
-    when = meetings.frame[meeting_day].to_numpy(dtype=float, na_value=np.nan)
-    many = (
-        meetings.frame[meeting_count].to_numpy(dtype=float, na_value=np.nan)
-        if meeting_count
-        else np.ones(len(meetings))
-    )
+    when = read_days(meetings, meeting_day)
+    many = read_days(meetings, meeting_count) if meeting_count else np.ones(len(meetings))
     ours = (who >= 0) & ~np.isnan(when) & (many > 0)
     return who[ours], np.floor(when[ours]).astype(np.intp), many[ours]
 
@@ -163,15 +183,20 @@ class KernelFit:
     meeting for shape "last", against never. unknown: rows left out for an unknown last meeting.
     """
 
-    observation: Observation
-    days: engine.Days = field(repr=False)
+    rows: PersonDays = field(repr=False)
     kernel: Kernel = field(repr=False)
     likelihood: engine.Profile = field(repr=False)
     no_effect: engine.MaximumTest
-    set_stratum: IntArray = field(repr=False)
-    set_day: IntArray = field(repr=False)
     unknown: int
     level: float
+
+    @property
+    def observation(self) -> Observation:
+        return self.rows.seen
+
+    @property
+    def days(self) -> engine.Days:
+        return self.rows.days
 
     @property
     def shape(self) -> Shape:
@@ -338,18 +363,16 @@ class KernelFit:
     @cached_property
     def _population(self) -> kernel_risk.Population:
         """Each person by their first row; columns that change within anyone are `varying`."""
-        seen = self.observation
-        assert seen.person is not None
-        order = np.lexsort((seen.stop, seen.person))
-        first = np.flatnonzero(np.diff(seen.person[order], prepend=-1))
+        read, seen = self.rows, self.observation
+        order = np.lexsort((read.day, read.person))
+        first = np.flatnonzero(np.diff(read.person[order], prepend=-1))
         X = seen.X[order]
         spread = np.maximum.reduceat(X, first, axis=0) - np.minimum.reduceat(X, first, axis=0)
         varying = np.asarray((spread > 0).any(0))
-        strata = np.zeros(len(seen), dtype=np.intp) if seen.strata is None else seen.strata
         weight = np.ones(len(first)) if seen.weights is None else seen.weights[order][first]
         return kernel_risk.Population(
-            np.where(varying, 0.0, X[first]), varying, strata[order][first],
-            self.set_stratum, self.set_day, weight,
+            np.where(varying, 0.0, X[first]), varying, read.strata[order][first], *read.set_codes,
+            weight,
         )  # fmt: skip
 
     def _table(self, weekly: Sequence[int], value: Array, se: Array, turn: Any) -> pd.DataFrame:

@@ -36,14 +36,15 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Courses:
-    """People with their blocks; see `courses`. uncovered: people without a first block covered.
-
-    cut: people whose follow-up ends where the diary does.
+    """People with their blocks; see `courses`. names, fixed: of the history's columns, and which
+    of them are known at time zero. uncovered: people without a first block covered. cut: people
+    whose follow-up ends where the diary does.
     """
 
     course: Course
     horizon: int
     names: tuple[str, ...]
+    fixed: tuple[bool, ...]
     uncovered: int
     cut: int
 
@@ -111,7 +112,7 @@ def courses(
     ends = width * (1 + np.arange(blocks))
     completed = (time[:, None] > ends) | ((time[:, None] == ends) & (what[:, None] == 0))
     count = np.where(completed, count, np.nan)
-    history, names = _history(
+    history, names, fixed = _history(
         persons, people, count if past_attendance else None, zero, (blocks, width), homes, baseline,
         _changing(people, changing, changing_person, changing_day, changing_columns),
     )  # fmt: skip
@@ -121,7 +122,7 @@ def courses(
         else np.arange(int(kept.sum()))
     )
     course = Course(time[kept], what[kept], gone[kept], count[kept], history[kept], groups, width)
-    return Courses(course, horizon, names, int((~kept).sum()), int((short & kept).sum()))
+    return Courses(course, horizon, names, fixed, int((~kept).sum()), int((short & kept).sum()))
 
 
 def _endings(
@@ -174,8 +175,8 @@ def _history(
     homes: Records | None,
     baseline: Sequence[str],
     changing: dict[str, tuple[IntArray, Array, Array]],
-) -> tuple[Array, tuple[str, ...]]:
-    """Layers (n, B) of history, `blocks` their number and width, and their names."""
+) -> tuple[Array, tuple[str, ...], tuple[bool, ...]]:
+    """History (n, B, h), the names of its columns, and which are fixed; blocks: (B, width)."""
     n, (B, width) = len(people), blocks
     starts = zero[:, None] + width * np.arange(B)
     layers = {} if count is None else _attended(count)
@@ -183,11 +184,11 @@ def _history(
         layers["resident in a house"] = _resident(homes, starts)
     for name, (who, day, value) in changing.items():
         layers[name] = _last_known(who, day, value, starts)
+    moving = len(layers)
     for name, values in _baseline(persons, baseline).items():
         layers[name] = np.broadcast_to(values[:, None], (n, B))
-    if not layers:
-        return np.zeros((n, B, 0)), ()
-    return np.stack(list(layers.values()), axis=2), tuple(layers)
+    stacked = np.stack(list(layers.values()), axis=2) if layers else np.zeros((n, B, 0))
+    return stacked, tuple(layers), tuple(j >= moving for j in range(len(layers)))
 
 
 def _attended(count: Array) -> dict[str, Array]:

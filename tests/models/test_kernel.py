@@ -11,6 +11,7 @@ from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.errors import DataError, NotEstimable, UsageError
 from recovery_stats.models.kernel import kernel_cox
+from recovery_stats.models.policy import lag_cox, marginal_structural, one_more_meeting
 from recovery_stats.models.reshape import person_days
 from recovery_stats.models.strategy import Strategy, courses, sustained
 
@@ -210,3 +211,36 @@ def test_the_horizon_too_far_is_not_estimable(study):
 def test_one_strategy_is_no_comparison(study):
     with pytest.raises(UsageError, match="Two strategies"):
         sustained(cut(study), ASKED[:1])
+
+
+# --- beside them ---------------------------------------------------------------------------------
+
+
+def test_windows_of_lags_are_the_cox_model_of_their_counts(rows, study):
+    """Days 1 to 7 as one window is the column that `reshape` made by another route."""
+    known = rows.with_frame(rows.frame[rows.frame["meetings_last7"].notna()])
+    ours = lag_cox(FORMULA, known, meetings=study["meetings"], steps=(7,), **DIARY)
+    other = rs.cox(FORMULA.replace("in_house", "in_house + meetings_last7"), known).tidy()
+    row = other.set_index("term").loc["meetings_last7"]
+    assert np.log(ours.curve()["estimate"][0]) == pytest.approx(row["estimate"], rel=1e-7)
+    assert ours.curve()["std_error"][6] == pytest.approx(row["std_error"], rel=1e-6)
+
+
+def test_the_curve_over_lags_falls_to_nothing(rows, study):
+    curve = lag_cox(FORMULA, rows, meetings=study["meetings"], steps=None, **DIARY).curve()
+    assert curve["estimate"][0] < 0.85
+    assert curve["estimate"].iloc[-1] == pytest.approx(1.0, abs=0.01)
+
+
+def test_one_more_meeting_lowers_the_risk(rows):
+    found = one_more_meeting(FORMULA, rows, replicates=10)
+    assert 0.5 < found.policy < found.natural < 0.8
+    fixed = one_more_meeting(FORMULA, rows, replicates=10)
+    np.testing.assert_array_equal(found.draws, fixed.draws)
+
+
+def test_the_marginal_structural_model_has_robust_errors(study):
+    fit = marginal_structural(cut(study))
+    table = fit.tidy().set_index("term")
+    assert table.loc["weekly", "estimate"] < 0
+    assert "std_error_model" in table
