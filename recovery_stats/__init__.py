@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from recovery_stats.models.discrete import discrete_time
     from recovery_stats.models.gee import gee
     from recovery_stats.models.generalised import glmm
+    from recovery_stats.models.glm import glm
     from recovery_stats.models.likelihood_ratio import compare
     from recovery_stats.models.mixed import lmm
     from recovery_stats.models.split import within_between
@@ -59,6 +60,7 @@ _HOME = {
     "discrete_time": "recovery_stats.models.discrete",
     "fine_gray": "recovery_stats.models.survival",
     "gee": "recovery_stats.models.gee",
+    "glm": "recovery_stats.models.glm",
     "glmm": "recovery_stats.models.generalised",
     "gray_test": "recovery_stats.models.survival",
     "kaplan_meier": "recovery_stats.models.survival",
@@ -88,6 +90,7 @@ __all__ = [
     "discrete_time",
     "fine_gray",
     "gee",
+    "glm",
     "glmm",
     "gray_test",
     "kaplan_meier",

@@ -42,6 +42,8 @@ COVERAGE = {
     "lmm": 0.97,
     "glmm": 1.0,
     "gee": 1.0,
+    "glm": 1.0,
+    "rates": 1.0,
     "cox": 0.92,
     "km": 1.0,
     "mmrm": 1.0,

@@ -15,8 +15,8 @@ from recovery_stats.core.estimate import Estimate
 from recovery_stats.engines import gee as engine
 from recovery_stats.engines.gee_correlation import Structure
 from recovery_stats.engines.glmm_family import Binomial, Poisson
-from recovery_stats.engines.linalg import Array
-from recovery_stats.engines.mean_law import LAWS, LINKS, Law
+from recovery_stats.engines.linalg import Array, IntArray
+from recovery_stats.engines.mean_law import LAWS, LINKS, Law, Link
 from recovery_stats.engines.robust import Kind
 from recovery_stats.errors import (
     ConvergenceError,
@@ -29,6 +29,7 @@ from recovery_stats.models.columns import Columns
 from recovery_stats.models.design import Design, Outcome, Trials, build_design
 from recovery_stats.models.formula import Formula, parse
 from recovery_stats.models.gee_fit import GeeFit
+from recovery_stats.models.grid import Grid
 from recovery_stats.models.mixed import (
     check_weights,
     estimable,
@@ -77,60 +78,118 @@ def gee(
     phi, where known. weights: the variance is phi V(mu) / weight. required, reference: as in `lmm`.
     Raises UsageError, DataError, NotEstimable.
     """
+    _check_choices(small_sample, df, scale)
+    asked = prepare(
+        formula, data, groups=groups, family=family, link=link, correlation=correlation, time=time,
+        weights=weights, offset=offset, required=required, reference=reference,
+    )  # fmt: skip
+    return GeeFit(
+        asked.formula, asked.design, asked.kept, asked.dropped, groups,
+        asked.solve(KINDS[small_sample], scale), asked.law, asked.link, correlation, small_sample,
+        df, asked.shift, asked.weights, asked.codes, asked.grid, asked.table,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request read: the rows kept as arrays, with names and what comes back with the fit."""
+
+    formula: Formula
+    design: Design
+    kept: tuple[int, ...]
+    dropped: tuple[str, ...]
+    law: Law
+    link: Link
+    structure: Structure
+    X: Array
+    y: Array
+    weights: Array | None
+    shift: Array | None
+    codes: IntArray
+    time: Array | None
+    grid: Grid
+    table: pd.DataFrame | Dataset
+
+    def solve(self, kind: Kind, scale: float | None = None) -> engine.GeeFit:
+        """The equations solved; NotEstimable names the columns of a separation."""
+        names = [self.design.names[j] for j in self.kept]
+        try:
+            solved = engine.fit(
+                self.X, self.y, self.law, self.link, self.codes, structure=self.structure,
+                time=self.time, weights=self.weights, offset=self.shift, scale=scale, kind=kind,
+            )  # fmt: skip
+        except ConvergenceError:
+            _refuse_separation(self.X, self.y, self.law, names)
+            raise
+        moved = solved.eta - (0.0 if self.shift is None else self.shift)
+        if np.abs(moved).max() > EXTREME:
+            _refuse_separation(self.X, self.y, self.law, names)
+        return solved
+
+
+def prepare(
+    formula: Formula | str,
+    data: pd.DataFrame | Dataset,
+    *,
+    groups: str | None,
+    family: str,
+    link: str | None,
+    correlation: Structure,
+    time: str | None = None,
+    weights: str | Sequence[float] | None,
+    offset: str | Sequence[float] | None,
+    required: Sequence[str],
+    reference: Mapping[str, str] | None,
+) -> Request:
+    """Read a request; without groups every row is a cluster of its own."""
     asked = parse(formula) if isinstance(formula, str) else formula
-    _check_request(asked, family, link, correlation, small_sample, df, scale)
+    _check_request(asked, family, link, correlation)
     table, columns = with_arrays(data, weights=weights, offset=offset)
     numbers = (*columns.values(), *((time,) if time else ()))
-    design = build_design(asked, table, numbers=numbers, groups=(groups,), reference=reference)
-    law, chosen = LAWS[family], LINKS[link or LAWS[family].link]
+    design = build_design(
+        asked, table, numbers=numbers, groups=(groups,) if groups else (), reference=reference
+    )
+    law = LAWS[family]
     given = design.numbers.get(columns.get("weights", ""))
     check_weights(given, columns.get("weights", ""), Columns.of(table), design)
     y, w = _Reading(law, asked, design, Columns.of(table)).outcome(given)
     kept, dropped = estimable(design, asked, tuple(required)) if design.X.size else ([], [])
-    cluster = design.groups[groups]
-    _check_clusters(groups, cluster.size, len(kept))
+    codes = np.arange(len(y))
     when = design.numbers[time] if time else None
-    _check_time(time, when, cluster.codes, groups)
-    shift = total_offset(design, columns.get("offset"))
-    X = design.X[:, kept]
-    names = [design.names[j] for j in kept]
-    try:
-        solved = engine.fit(
-            X, y, law, chosen, cluster.codes, structure=correlation, time=when, weights=w,
-            offset=shift, scale=scale, kind=KINDS[small_sample],
-        )  # fmt: skip
-    except ConvergenceError:
-        _refuse_separation(X, y, law, names)
-        raise
-    if np.abs(solved.eta - (0.0 if shift is None else shift)).max() > EXTREME:
-        _refuse_separation(X, y, law, names)
-    return GeeFit(
-        asked, design, tuple(kept), tuple(dropped), groups, solved, law, chosen, correlation,
-        small_sample, df, shift, w, cluster.codes, means_of(design, table), table,
+    if groups:
+        codes = design.groups[groups].codes
+        _check_clusters(groups, design.groups[groups].size, len(kept))
+        _check_time(time, when, codes, groups)
+    return Request(
+        asked, design, tuple(kept), tuple(dropped), law, LINKS[link or law.link], correlation,
+        design.X[:, kept], y, w, total_offset(design, columns.get("offset")), codes, when,
+        means_of(design, table), table,
     )  # fmt: skip
 
 
-def _check_request(
-    asked: Formula, family: str, link: str | None, correlation: str, small_sample: str, df: str,
-    scale: float | None,
-) -> None:  # fmt: skip
+def _check_choices(small_sample: str, df: str, scale: float | None) -> None:
+    if small_sample not in get_args(Correction):
+        raise UsageError(unknown("small-sample correction", small_sample, get_args(Correction)))
+    if df not in get_args(Reference):
+        raise UsageError(unknown("kind of degrees of freedom", df, get_args(Reference)))
+    if scale is not None and not scale > 0:
+        raise UsageError(f"scale={scale}: the known scale must be above 0.")
+
+
+def _check_request(asked: Formula, family: str, link: str | None, correlation: str) -> None:
     for what, value, known in (
         ("family", family, get_args(FamilyName)),
         ("link", link or LAWS["gaussian"].link, LINKS),
         ("correlation", correlation, get_args(Structure)),
-        ("small-sample correction", small_sample, get_args(Correction)),
-        ("kind of degrees of freedom", df, get_args(Reference)),
     ):
         if value not in known:
             raise UsageError(unknown(what, str(value), known))
     if asked.random:
         raise UsageError(
-            "Estimating equations have no random terms; name the clusters in groups=, or use glmm."
+            "A model without random effects has no random terms; use glmm, or gee with groups=."
         )
     if asked.strata or asked.frailty or asked.cluster:
         raise UsageError("strata(), frailty() and cluster() belong to survival models.")
-    if scale is not None and not scale > 0:
-        raise UsageError(f"scale={scale}: the known scale must be above 0.")
 
 
 def _check_clusters(name: str, clusters: int, p: int) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from recovery_stats.errors import RecoveryError
 
-from . import effect, generalised, linear, marginal, mixed, parametric, survival
+from . import effect, generalised, linear, marginal, mixed, parametric, rate, survival
 from .case import CannotAnswer, Case, Values, read_case
 
 BY_KIND: dict[str, Callable[[Case], Values]] = {
@@ -28,7 +28,8 @@ BY_KIND: dict[str, Callable[[Case], Values]] = {
     "lm": linear.least_squares,
     "anova": linear.variance_table,
     "numerics": linear.numbered,
-    "glm": linear.binomial,
+    "glm": rate.linear,
+    "rates": rate.rates,
     "mediation": linear.mediation,
     "effectsize": effect.paired,
     "evalue": effect.e_values,

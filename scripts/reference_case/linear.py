@@ -1,15 +1,13 @@
-"""Least squares, logistic regression and mediation in the vocabulary of the reference cases."""
+"""Least squares and mediation in the vocabulary of the reference cases."""
 
 from __future__ import annotations
 
 import re
 
 import numpy as np
-from scipy.stats import norm
 
-from recovery_stats.engines.glm import Separation, logistic
 from recovery_stats.engines.robust import sandwich
-from recovery_stats.models.design import Design, Outcome, build_design
+from recovery_stats.models.design import Design, Outcome
 from recovery_stats.models.linear import OlsFit, ols
 from recovery_stats.models.token import quote
 
@@ -110,27 +108,6 @@ def spelled_out(formula: str, columns: list[str]) -> str:
     elif right == ".":
         right = " + ".join(quote(c) for c in columns if c != left.strip("`"))
     return f"{left} ~ {right}" if left else formula
-
-
-def binomial(case: Case) -> Values:
-    """Logistic regression; `estimate_exists` says whether the likelihood has a maximum."""
-    family, link = case.option("family", default="binomial"), case.option("link", default="logit")
-    if family != "binomial" or link != "logit":
-        raise CannotAnswer(f"family {family!r} with link {link!r} is not offered")
-    design = build_design(case.formula, case.frame)
-    y = _outcome(design)
-    try:
-        fit = logistic(design.X, y)
-    except Separation:
-        # Complete where the outcome is told apart in every row; then the deviance tends to 0.
-        return {"estimate_exists": 0}
-    names = [Names(case.formula, case.wrapped).term(t) for t in design.names]
-    se = np.sqrt(np.diag(fit.covariance))
-    values: Values = {"estimate_exists": 1, "loglik": fit.log_likelihood, "nobs": len(y)}
-    for name, b, s in zip(names, fit.beta.tolist(), se.tolist(), strict=True):
-        values |= {f"beta[{name}]": b, f"se[{name}]": s, f"z[{name}]": b / s}
-        values[f"p[{name}]"] = 2 * float(norm.sf(abs(b / s)))
-    return values
 
 
 def mediation(case: Case) -> Values:
