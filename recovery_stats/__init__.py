@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from recovery_stats.models.mixed import lmm
     from recovery_stats.models.split import within_between
     from recovery_stats.models.survival import (
+        censoring_weights,
         concordance,
         cox,
         cumulative_incidence,
@@ -54,6 +55,7 @@ _HOME = {
     "aft": "recovery_stats.models.aft",
     "answer": "recovery_stats.study.workflow",
     "compare": "recovery_stats.models.likelihood_ratio",
+    "censoring_weights": "recovery_stats.models.survival",
     "concordance": "recovery_stats.models.survival",
     "cox": "recovery_stats.models.survival",
     "cumulative_incidence": "recovery_stats.models.survival",
@@ -83,6 +85,7 @@ __all__ = [
     "Study",
     "aft",
     "answer",
+    "censoring_weights",
     "compare",
     "concordance",
     "cox",

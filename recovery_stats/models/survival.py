@@ -1,5 +1,6 @@
 """Time to relapse: hazard ratios, curves and tests from a formula."""
 
+from recovery_stats.models.censoring import CensoringWeights, censoring_weights
 from recovery_stats.models.competing import FineGrayFit, fine_gray
 from recovery_stats.models.concordance import ConcordanceTable, concordance
 from recovery_stats.models.curve import Curves, kaplan_meier
@@ -18,6 +19,7 @@ from recovery_stats.models.smooth import SmoothFit
 from recovery_stats.models.transition import TransitionFit, transition_models
 
 __all__ = [
+    "CensoringWeights",
     "ConcordanceTable",
     "CoxFit",
     "Curves",
@@ -33,6 +35,7 @@ __all__ = [
     "SmoothFit",
     "StateCurves",
     "TransitionFit",
+    "censoring_weights",
     "concordance",
     "cox",
     "cumulative_incidence",
