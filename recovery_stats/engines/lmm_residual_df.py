@@ -13,6 +13,7 @@ of `lmm_df` (tests/engines/test_lmm_residual.py).
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recovery_stats.engines.linalg import Array
 from recovery_stats.engines.lmm_df import Information, inverse_information
@@ -20,6 +21,8 @@ from recovery_stats.engines.lmm_pattern import Structured
 from recovery_stats.engines.lmm_residual import ResidualFit
 from recovery_stats.engines.lmm_structured import Point, directions, turn
 from recovery_stats.engines.residual import Separable
+
+BoolArray = NDArray[np.bool_]
 
 
 def information(fit: ResidualFit) -> Information:
@@ -50,7 +53,7 @@ def information(fit: ResidualFit) -> Information:
     )  # fmt: skip
 
 
-def _live(fit: ResidualFit) -> Array:
+def _live(fit: ResidualFit) -> BoolArray:
     """Parameters that can move: V changes with them, and they stand inside their range."""
     problem, at = fit.problem, fit.point
     inner, outer = problem.entries(problem.inner), problem.entries(problem.outer)
@@ -110,19 +113,14 @@ def _with_outer(problem: Structured, at: Point, N: Array, Q: Array) -> tuple[Arr
     return P, bigger
 
 
-def _curvature(fit: ResidualFit, W: Array, live: Array) -> Array:
+def _curvature(fit: ResidualFit, W: Array, live: BoolArray) -> Array:
     """sum W_cd X'V0⁻¹ (d²V0) V0⁻¹X over the natural parameters of the residual structure."""
     problem, at, residual = fit.problem, fit.point, fit.problem.residual
     out = np.zeros((problem.p, problem.p))
     if residual.linear or not isinstance(residual, Separable):
         return out
-    first = len(problem.entries(problem.inner))
-    whole = np.zeros((len(live) + 1,) * 2)
-    places = np.append(np.flatnonzero(live), len(live))
-    whole[np.ix_(places, places)] = W
-    mine = np.append(np.arange(first, first + residual.size), len(live))
     J = residual.natural_jacobian(at.eta)
-    natural = J @ whole[np.ix_(mine, mine)] @ J.T
+    natural = J @ _of_residual(fit, W, live) @ J.T
     for batch, white in zip(problem.batches, at.whitened, strict=True):
         bent = residual.natural_curvature(at.eta, natural, batch.cells)
         A = white.C_inverse @ bent @ white.C_inverse.transpose(0, 2, 1)
@@ -130,3 +128,18 @@ def _curvature(fit: ResidualFit, W: Array, live: Array) -> Array:
         flat = W_x.reshape(-1, problem.p)
         out += flat.T @ (A[batch.pattern] @ W_x).reshape(flat.shape)
     return out
+
+
+def residual_variance(fit: ResidualFit, info: Information) -> Array:
+    """Covariance (size + 1, size + 1) of the estimated eta and log s2; 0 for those at a limit."""
+    return _of_residual(fit, info.A, _live(fit))
+
+
+def _of_residual(fit: ResidualFit, variance: Array, live: BoolArray) -> Array:
+    """The part for (eta, log s2) of a matrix over the live parameters and log s2."""
+    first, size = len(fit.problem.entries(fit.problem.inner)), fit.problem.residual.size
+    whole = np.zeros((len(live) + 1, len(live) + 1))
+    places = np.append(np.flatnonzero(live), len(live))
+    whole[np.ix_(places, places)] = variance
+    mine = np.append(np.arange(first, first + size), len(live))
+    return np.asarray(whole[np.ix_(mine, mine)])

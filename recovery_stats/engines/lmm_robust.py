@@ -8,7 +8,7 @@ Checked: dense formulas, the ordinary regression case (tests/engines/test_lmm_ro
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ from recovery_stats.engines.linalg import Array, IntArray, single_thread
 from recovery_stats.engines.lmm import RandomFactor
 from recovery_stats.errors import NotEstimable
 
+Noise = Callable[[IntArray], Array]
 SMALL = 64  # clusters up to this size are worked on whole, larger ones in the span of [Z, X]
 NO_RESIDUAL = 1e-10
 
@@ -57,9 +58,11 @@ def cluster_robust(
     clusters: IntArray,
     *,
     weights: Array | None = None,
+    noise: Noise | None = None,
 ) -> Robust:
     """CR2 for clusters (n,) of independent rows; M is the model's covariance of beta.
 
+    noise: the residual covariance (c, s, s) of rows (c, s), where it is not sigma2 / weights.
     Raises NotEstimable when a level of a random factor lies in several clusters: rows of
     different clusters would then be dependent.
     """
@@ -70,7 +73,9 @@ def cluster_robust(
     p = X.shape[1]
     b, K, J = np.zeros((count, p)), np.zeros((count, p, p)), np.zeros((count, p, p))
     with single_thread():
-        for which, V, Xc, ec in _pieces(X, residual, factors, psi, sigma2, clusters, weights):
+        for which, V, Xc, ec in _pieces(
+            X, residual, factors, psi, sigma2, clusters, weights, noise
+        ):  # fmt: skip
             XtVA = _adjusted(V, Xc, M)
             b[which] = np.einsum("cpn,cn->cp", XtVA, ec)
             K[which] = XtVA @ Xc
@@ -98,6 +103,7 @@ def _pieces(
     sigma2: float,
     clusters: IntArray,
     weights: Array | None,
+    structured: Noise | None,
 ) -> Iterator[tuple[IntArray, Array, Array, Array]]:
     """Clusters of equal size together: their numbers, V (c, s, s), X (c, s, p), residual (c, s)."""
     order = np.argsort(clusters, kind="stable")
@@ -107,12 +113,15 @@ def _pieces(
     for size in np.unique(sizes[sizes > 0]).tolist():
         which = np.flatnonzero(sizes == size)
         rows = order[starts[which][:, None] + np.arange(size)]
-        if size > SMALL and weights is None:
+        if size > SMALL and weights is None and structured is None:
             for one, mine in zip(which, rows, strict=True):
                 yield _reduced(np.array([one]), mine, X, residual, factors, psi, sigma2)
             continue
-        V = np.zeros((which.size, size, size))
-        V[:, np.arange(size), np.arange(size)] = noise[rows]
+        if structured is None:
+            V = np.zeros((which.size, size, size))
+            V[:, np.arange(size), np.arange(size)] = noise[rows]
+        else:
+            V = structured(rows)
         for factor, Psi in zip(factors, psi, strict=True):
             Z, g = factor.Z[rows], factor.codes[rows]
             V += (Z @ Psi @ Z.transpose(0, 2, 1)) * (g[:, :, None] == g[:, None, :])

@@ -180,6 +180,9 @@ class Separable:
         if self.correlation.family == "car1":
             C, slope, curve = self.correlation.of_lag(float(rho[0]), cells.lag)
             return C, slope[None], curve[None, None]
+        if self.correlation.family == "independent":  # by row: a wave may occur twice
+            k = cells.wave.shape[1]
+            return np.eye(k)[None], np.zeros((0, 1, k, k)), np.zeros((0, 0, 1, k, k))
         C, slope, curve = self.correlation.table(rho)
         row, column = cells.wave[:, :, None], cells.wave[:, None, :]
         return C[row, column], slope[:, row, column], curve[:, :, row, column]

@@ -17,6 +17,8 @@ from recovery_stats.models.design import Design, Outcome, RandomDesign, build_de
 from recovery_stats.models.formula import Formula, parse
 from recovery_stats.models.margins import Grid, grid_of, numeric_columns
 from recovery_stats.models.mixed_fit import Method, MixedFit
+from recovery_stats.models.mixed_residual import fit_structured
+from recovery_stats.models.residual_request import read_request
 
 __all__ = ["MixedFit", "lmm"]
 
@@ -34,21 +36,32 @@ def lmm(
     cluster: str | None = None,
     required: Sequence[str] = (),
     reference: Mapping[str, str] | None = None,
+    residual: str | None = None,
+    residual_by: str | None = None,
+    residual_variance: str | None = None,
+    residual_groups: str | None = None,
 ) -> MixedFit:
     """Fit a linear mixed model.
 
     df: reference distribution of the coefficients. weights: residual variance is sigma² /
     weight. cluster: a column whose levels are independent; adds CR2 robust errors. required:
     columns whose coefficients must be estimable; others are dropped with a Check when they are
-    combinations of those before them. reference: column to reference level.
+    combinations of those before them. reference: column to reference level. residual: structure
+    of the residuals within people ("ar1", "car1", "compound-symmetry", "toeplitz",
+    "ante-dependence", "heterogeneous", "unstructured", and "heterogeneous-ar1" and so on), over
+    residual_by= "wave | person"; no random term is needed then. residual_variance: a column by
+    whose levels the residual variance differs. residual_groups: groups of people with a structure
+    each; see `recovery_stats.models.residual_request`.
     Raises UsageError (formula), DataError (values), NotEstimable (no answer on these data).
     """
     asked = parse(formula) if isinstance(formula, str) else formula
-    _check_request(asked, df, reml)
+    request = read_request(residual, residual_by, residual_variance, residual_groups, asked)
+    _check_request(asked, df, reml, structured=request is not None)
     table, columns = with_arrays(data, weights=weights, offset=offset)
     design = build_design(
-        asked, table, numbers=tuple(columns.values()), groups=(cluster,) if cluster else (),
-        reference=reference,
+        asked, table, numbers=tuple(columns.values()), groups=(
+            *((cluster,) if cluster else ()), *(request.columns if request else ())
+        ), reference=reference,
     )  # fmt: skip
     y = _outcome(design)
     kept, dropped = estimable(design, asked, tuple(required))
@@ -57,13 +70,18 @@ def lmm(
     given = design.numbers.get(columns.get("weights", ""))
     check_weights(given, columns.get("weights", ""), Columns.of(table), design)
     shift = total_offset(design, columns.get("offset"))
+    if request is not None:
+        return fit_structured(
+            request, asked, design, kept, dropped, factors, df, cluster, shift, given,
+            means_of(design, table), table, reml=reml,
+        )  # fmt: skip
     X = design.X[:, kept]
     fitted = engine.fit(X, y, factors, reml=reml, weights=given, offset=shift)
     robust = None
     if cluster:
-        residual = y - X @ fitted.beta - (0.0 if shift is None else shift)
+        left = y - X @ fitted.beta - (0.0 if shift is None else shift)
         robust = cluster_robust(
-            X, residual, factors, fitted.psi, fitted.sigma2, fitted.covariance,
+            X, left, factors, fitted.psi, fitted.sigma2, fitted.covariance,
             design.groups[cluster].codes, weights=given,
         )  # fmt: skip
     return MixedFit(
@@ -72,14 +90,15 @@ def lmm(
     )  # fmt: skip
 
 
-def _check_request(asked: Formula, df: str, reml: bool) -> None:
+def _check_request(asked: Formula, df: str, reml: bool, *, structured: bool) -> None:
     if df not in METHODS:
         raise UsageError(unknown("kind of degrees of freedom", df, METHODS))
     if df == "kenward-roger" and not reml:
         raise UsageError("Kenward–Roger needs reml=True; under ML use df='satterthwaite'.")
-    if not asked.random:
+    if not asked.random and not structured:
         raise UsageError(
-            f"The formula {asked.text!r} has no random term; write one, such as (1 | person)."
+            f"The formula {asked.text!r} has no random term; write one, such as (1 | person), or "
+            "ask for a residual structure, such as residual='unstructured'."
         )
     if asked.strata or asked.frailty or asked.cluster:
         raise UsageError("strata(), frailty() and cluster() belong to survival models.")

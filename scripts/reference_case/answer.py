@@ -9,15 +9,16 @@ from pathlib import Path
 
 from recovery_stats.errors import RecoveryError
 
-from . import effect, generalised, linear, marginal, mixed, parametric, rate, survival
+from . import effect, generalised, linear, marginal, parametric, rate, structured, survival
 from .case import CannotAnswer, Case, Values, read_case
 
 BY_KIND: dict[str, Callable[[Case], Values]] = {
-    "lmm": mixed.mixed,
+    "lmm": structured.normal,
+    "lme": structured.normal,
     "glmm": generalised.generalised,
     "gee": marginal.marginal,
-    "gls": mixed.compound_symmetry,
-    "mmrm": mixed.compound_symmetry,
+    "gls": structured.structured,
+    "mmrm": structured.structured,
     "cox": survival.cox,
     "frailty": survival.cox,
     "km": survival.curves,

@@ -5,13 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
 import recovery_stats as rs
 
-from .case import CannotAnswer, Case, Values, where_offered
+from .case import Case, Values, where_offered
 from .naming import Names
 
 LARGEST_KENWARD_ROGER = 5_000  # rows; beyond, its matrices of n by n take minutes
@@ -27,37 +26,22 @@ def mixed(case: Case) -> Values:
     values = _parts(fit, names) | _coefficients(fit, names)
     values |= where_offered(lambda: _profile(fit, names))
     for kind in (3, 2, 1):
-        values |= where_offered(partial(_tests, fit, names, kind, "satt"))
+        values |= where_offered(partial(terms_tested, fit, names, kind, "satt"))
     if reml and fit.n_obs <= LARGEST_KENWARD_ROGER:
-        values |= where_offered(lambda: _kenward_roger(case, names, asked))
+        values |= where_offered(lambda: kenward_roger(case.formula, case.frame, names, asked))
     return values
 
 
-def _kenward_roger(case: Case, names: Names, asked: dict[str, Any]) -> Values:
-    fit = rs.lmm(case.formula, case.frame, df="kenward-roger", **asked)
+def kenward_roger(formula: str, frame: pd.DataFrame, names: Names, asked: dict[str, Any]) -> Values:
+    """Errors, df and type III tests by Kenward and Roger."""
+    fit = rs.lmm(formula, frame, df="kenward-roger", **asked)
     values: Values = {}
     for row in fit.tidy().itertuples():
         term = names.term(row.term)
         values[f"se_kr[{term}]"] = row.std_error
         values[f"df_kr[{term}]"] = row.df
         values[f"p_kr[{term}]"] = row.p_value
-    return values | _tests(fit, names, 3, "kr")
-
-
-def compound_symmetry(case: Case) -> Values:
-    """gls with compound symmetry: a random intercept, where the correlation is not negative."""
-    words = str(case.option("covariance", "correlation", default="")).split()
-    if "compound" not in words or len(words) < 2 or words[-1] not in case.frame:
-        raise CannotAnswer(f"covariance {' '.join(words)!r} is not offered")
-    reml = bool(case.option("REML", "reml", default=True))
-    fit = rs.lmm(f"{case.formula} + (1 | {words[-1]})", case.frame, reml=reml)
-    if fit.engine.singular:
-        raise CannotAnswer("the correlation may be negative, which a random intercept is not")
-    parts = fit.variance_components()["covariance"]
-    all_values = _parts(fit, Names(case.formula)) | _coefficients(fit, Names(case.formula))
-    kept = ("beta", "se[", "loglik", "nobs", "aic", "bic")
-    values: Values = {k: v for k, v in all_values.items() if k.startswith(kept)}
-    return values | {"sigma": float(np.sqrt(parts.sum())), "rho": parts.iloc[0] / parts.sum()}
+    return values | terms_tested(fit, names, 3, "kr")
 
 
 def _coefficients(fit: Any, names: Names) -> Values:
@@ -122,7 +106,7 @@ def _ordered(fit: Any, names: Names, row: Any) -> str:
     return ",".join(names.term(p) for p in pair)
 
 
-def _tests(fit: Any, names: Names, kind: int, method: str) -> Values:
+def terms_tested(fit: Any, names: Names, kind: int, method: str) -> Values:
     values: Values = {}
     for row in fit.anova(type=kind).itertuples():
         term = names.term(row.term)
