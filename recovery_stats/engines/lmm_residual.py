@@ -341,13 +341,32 @@ def residual_covariance(fit: ResidualFit, which: IntArray) -> Array:
 
 def normalised(fit: ResidualFit, residual: Array) -> Array:
     """Residuals (n,) made uncorrelated with variance 1: C⁻¹e for each person, waves in order."""
-    rows = fit.problem.rows
-    order = np.lexsort((rows.time, rows.wave, rows.person))
-    _, sizes = np.unique(rows.person, return_counts=True)
-    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     out = np.empty_like(residual)
-    for k in np.unique(sizes).tolist():
-        own = order[starts[sizes == k][:, None] + np.arange(k)]
+    for own in _people(fit.problem.rows):
         C = np.linalg.cholesky(residual_covariance(fit, own))
         out[own] = np.linalg.solve(C, residual[own][:, :, None])[:, :, 0]
     return out
+
+
+def simulate(fit: ResidualFit, count: int, rng: np.random.Generator, *, new: bool) -> Array:
+    """Residuals (n, count) drawn from the fit, with new random effects where asked."""
+    problem = fit.problem
+    out = np.empty((problem.n, count))
+    for own in _people(problem.rows):
+        C = np.linalg.cholesky(residual_covariance(fit, own))
+        out[own] = C @ rng.normal(size=(*own.shape, count))
+    if new:
+        for factor, psi in zip(problem.factors, fit.psi, strict=True):
+            values, vectors = np.linalg.eigh(psi)
+            root = vectors * np.sqrt(np.maximum(values, 0.0))
+            effects = rng.normal(size=(factor.levels, count, factor.q)) @ root.T
+            out += np.einsum("nq,ncq->nc", factor.Z, effects[factor.codes])
+    return out
+
+
+def _people(rows: Rows) -> list[IntArray]:
+    """Rows (m, k) of all people with k rows, waves in order, for every k."""
+    order = np.lexsort((rows.time, rows.wave, rows.person))
+    _, sizes = np.unique(rows.person, return_counts=True)
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    return [order[starts[sizes == k][:, None] + np.arange(k)] for k in np.unique(sizes).tolist()]

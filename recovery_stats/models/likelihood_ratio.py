@@ -90,6 +90,7 @@ def _check_fits(fits: Sequence[MixedFit]) -> None:
                 f"compare() takes fits of rs.lmm; one of these is a {type(fit).__name__}."
             )
         refuse_robust(fit, "Likelihood-ratio")
+        _refuse_structure(fit)
     first = fits[0]
     for fit in fits[1:]:
         same = fit.n_obs == first.n_obs and np.array_equal(fit.design.rows, first.design.rows)
@@ -103,6 +104,14 @@ def _check_fits(fits: Sequence[MixedFit]) -> None:
             mine, other = getattr(fit, name), getattr(first, name)
             if (mine is None) != (other is None) or not np.array_equal(mine, other):
                 raise UsageError(f"The fits have different {name}; compare likes with likes.")
+
+
+def _refuse_structure(fit: MixedFit) -> None:
+    if fit.residual_structure != "independent":
+        raise UsageError(
+            "compare() does not take residual structures; fits with the same coefficients are "
+            "compared by the aic of glance()."
+        )
 
 
 def _same_columns(a: MixedFit, b: MixedFit) -> bool:

@@ -23,8 +23,8 @@ FEW_GROUPS = 10
 def examine(fit: MixedFit) -> tuple[Check, ...]:
     """Boundary, groups, collinear and missing columns, then what the rows say of the model."""
     return (
-        *_singular(fit.factors, fit.engine),
-        *_few(fit.factors),
+        *singular(fit.factors, fit.engine),
+        *few_groups(fit.factors),
         *left_out(fit.dropped),
         *rows_lost(fit.design.lost),
         *diagnose(fit),
@@ -49,7 +49,7 @@ def boundary(
         )
 
 
-def _singular(factors: Factors, fit: LmmFit) -> list[Check]:
+def singular(factors: Factors, fit: LmmFit) -> list[Check]:
     found = [
         Check(
             "singular",
@@ -65,7 +65,7 @@ def _singular(factors: Factors, fit: LmmFit) -> list[Check]:
     return found or [Check("singular", "ok", ("No variance is estimated at its boundary.",))]
 
 
-def _few(factors: Factors) -> list[Check]:
+def few_groups(factors: Factors) -> list[Check]:
     found = []
     for factor in factors:
         few = factor.levels < FEW_GROUPS

@@ -44,10 +44,10 @@ def diagnose(fit: MixedFit) -> Iterator[Check]:
     yield _enough_groups(fit)
     yield from _influential(fit)
     residuals = fit.residuals("pearson").to_numpy()
-    yield _shape("normal residuals", residuals, "residuals")
-    yield from _effects(fit)
-    yield _spread(residuals, fit.fitted().to_numpy())
-    yield from _spread_by_level(fit, residuals)
+    yield shape("normal residuals", residuals, "residuals")
+    yield from effects_shape(fit)
+    yield spread(residuals, fit.fitted().to_numpy())
+    yield from spread_by_level(fit, residuals)
 
 
 def _verdict(bad: bool) -> Verdict:
@@ -120,7 +120,7 @@ def _influential(fit: MixedFit) -> Iterator[Check]:
 # --- shape and spread ------------------------------------------------------------------------
 
 
-def _shape(name: str, values: Array, what: str) -> Check:
+def shape(name: str, values: Array, what: str) -> Check:
     """Skewness and excess kurtosis; tests of normality reject any large sample."""
     z, n = (values - values.mean()) / values.std(), len(values)
     skew, excess = float((z**3).mean()), float((z**4).mean() - 3.0)
@@ -143,7 +143,7 @@ def _shape(name: str, values: Array, what: str) -> Check:
     )
 
 
-def _effects(fit: MixedFit) -> Iterator[Check]:
+def effects_shape(fit: MixedFit) -> Iterator[Check]:
     """Predicted effects over their own spread, which differs with the rows of a level."""
     parts = zip(
         fit.factors, fit.engine.psi, fit.engine.effects, fit.engine.effect_variance, strict=True
@@ -154,10 +154,10 @@ def _effects(fit: MixedFit) -> Iterator[Check]:
             seen = own > 1e-8 * psi[j, j]
             if psi[j, j] > 0 and int(seen.sum()) >= ENOUGH_FOR_SHAPE:
                 z = effects[seen, j] / np.sqrt(own[seen])
-                yield _shape("normal random effects", z, f"{name} effects of {factor.name}")
+                yield shape("normal random effects", z, f"{name} effects of {factor.name}")
 
 
-def _spread(residuals: Array, fitted: Array) -> Check:
+def spread(residuals: Array, fitted: Array) -> Check:
     """Whether residuals grow with the fitted values: rank correlation of size with fitted."""
     r = float(spearmanr(np.abs(residuals), fitted).statistic) if np.ptp(fitted) > 0 else 0.0
     grows = abs(r) > max(0.3, BEYOND_CHANCE / np.sqrt(len(fitted)))
@@ -173,7 +173,7 @@ def _spread(residuals: Array, fitted: Array) -> Check:
     )
 
 
-def _spread_by_level(fit: MixedFit, residuals: Array) -> Iterator[Check]:
+def spread_by_level(fit: MixedFit, residuals: Array) -> Iterator[Check]:
     """Whether residuals spread more at some levels of a factor among the predictors."""
     columns = Columns.of(fit.analysed)
     for factor in {f.column: f for f in fit.recipe.factors.values()}.values():

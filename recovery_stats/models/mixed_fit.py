@@ -273,6 +273,11 @@ class MixedFit:
     # --- the fit as a whole -----------------------------------------------------------------------
 
     @property
+    def residual_structure(self) -> str:
+        """Residuals are independent; fits with `residual=` say their structure."""
+        return "independent"
+
+    @property
     def n_obs(self) -> int:
         return self.engine.n
 

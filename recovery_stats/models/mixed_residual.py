@@ -27,8 +27,11 @@ from recovery_stats.models.columns import Columns
 from recovery_stats.models.design import Design, Outcome
 from recovery_stats.models.formula import Formula
 from recovery_stats.models.margins import Grid
-from recovery_stats.models.mixed_check import examine
+from recovery_stats.models.mixed_bootstrap import EFFECTS, Bootstrap, Limits
+from recovery_stats.models.mixed_check import few_groups, left_out, rows_lost, singular
+from recovery_stats.models.mixed_diagnosis import effects_shape, shape, spread, spread_by_level
 from recovery_stats.models.mixed_fit import Method, MixedFit
+from recovery_stats.models.mixed_icc import random_variance
 from recovery_stats.models.mixed_residual_check import examine_structure
 from recovery_stats.models.residual_parameter import covariance_table, parameter_rows
 from recovery_stats.models.residual_request import Request
@@ -43,6 +46,11 @@ class ResidualMixedFit(MixedFit):
     """A fitted linear mixed model whose residuals are correlated or unequal within people."""
 
     structure: Structure = field(kw_only=True)
+
+    @property
+    def residual_structure(self) -> str:
+        """The name of the residual structure."""
+        return self.structure.request.kind
 
     @property
     def structured(self) -> engine.ResidualFit:
@@ -69,11 +77,41 @@ class ResidualMixedFit(MixedFit):
     def method(self) -> str:
         return f"{super().method}, residuals {self.structure.request.kind}"
 
-    def confint(self, method: str = "wald", level: float = 0.95) -> pd.DataFrame:
+    def confint(
+        self,
+        method: str = "wald",
+        level: float = 0.95,
+        *,
+        replicates: int = 1000,
+        seed: int = 1,
+        kind: Limits = "percentile",
+    ) -> pd.DataFrame:
         """Wald intervals of the coefficients."""
         if method != "wald":
             self._refuse(f"confint(method={method!r})", "method='wald'")
         return super().confint(method, level)
+
+    def bootstrap(self, replicates: int = 1000, seed: int = 1) -> Bootstrap:
+        self._refuse("bootstrap()", "df='kenward-roger'")
+
+    def icc_interval(
+        self, group: str | None = None, level: float = 0.95, replicates: int = 1000, seed: int = 1
+    ) -> pd.DataFrame:
+        self._refuse("icc_interval()", "icc()")
+
+    def simulate(self, n: int = 1, seed: int = 1, effects: str = "new") -> pd.DataFrame:
+        """New outcomes for the rows analysed: columns `sim_1` to `sim_n`.
+
+        effects: "new" draws random effects anew; "predicted" keeps those of these groups.
+        """
+        if effects not in EFFECTS:
+            raise UsageError(unknown("kind of effects", effects, EFFECTS))
+        draws = engine.simulate(
+            self.structured, n, np.random.default_rng(seed), new=effects == "new"
+        )
+        mean = self.fitted(random=effects == "predicted").to_numpy()[:, None]
+        names = [f"sim_{j + 1}" for j in range(n)]
+        return pd.DataFrame(mean + draws, index=self.design.rows, columns=names)
 
     # --- the covariance --------------------------------------------------------------------------
 
@@ -129,7 +167,7 @@ class ResidualMixedFit(MixedFit):
                 "The model has no random term, so there is no share of variance between groups; "
                 "residual_covariance(correlation=True) has the correlations within people."
             )
-        parts, names = self._random_variance(), [f.name for f in self.factors]
+        parts, names = random_variance(self), [f.name for f in self.factors]
         if group is not None and group not in names:
             raise UsageError(unknown("random factor", group, names))
         wanted = sum(v for v, n in zip(parts, names, strict=True) if group in (None, n))
@@ -138,7 +176,7 @@ class ResidualMixedFit(MixedFit):
     def r2(self) -> pd.Series[Any]:
         """Marginal and conditional R² over the mean residual variance of the rows."""
         fixed = float(np.var(self.X @ self.engine.beta, ddof=1))
-        random = sum(self._random_variance())
+        random = sum(random_variance(self))
         total = fixed + random + float(self._residual_variances.mean())
         return pd.Series({"marginal": fixed / total, "conditional": (fixed + random) / total})
 
@@ -193,11 +231,17 @@ class ResidualMixedFit(MixedFit):
     def checks(self) -> tuple[Check, ...]:
         """What was examined about this fit."""
         residuals = self.residuals("normalised").to_numpy()
-        whole = examine(
-            self.factors, self.engine, residuals, self.fitted().to_numpy(), self.dropped,
-            self.design.lost,
-        )  # fmt: skip
-        return (*whole, *examine_structure(self.structure, self.structured))
+        return (
+            *singular(self.factors, self.engine),
+            *few_groups(self.factors),
+            *left_out(self.dropped),
+            *rows_lost(self.design.lost),
+            *examine_structure(self.structure, self.structured),
+            shape("normal residuals", residuals, "residuals"),
+            *effects_shape(self),
+            spread(residuals, self.fitted().to_numpy()),
+            *spread_by_level(self, residuals),
+        )
 
     def __repr__(self) -> str:
         shown = super().__repr__()

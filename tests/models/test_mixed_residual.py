@@ -12,6 +12,7 @@ import pytest
 from scipy.linalg import block_diag
 
 from recovery_stats.errors import DataError, NotEstimable, RecoveryError, UsageError
+from recovery_stats.models.likelihood_ratio import compare
 from recovery_stats.models.mixed import lmm
 from recovery_stats.models.mixed_residual import ResidualMixedFit
 from tests.tolerance import CONVERGED, INVARIANCE, R_DIGITS
@@ -159,7 +160,8 @@ def test_everything_else_of_a_mixed_fit() -> None:
     assert 0 < fit.r2()["marginal"] < 1
     for refused in (
         lambda: fit.influence(), lambda: fit.leverage(), lambda: fit.confint("profile"),
-        lambda: fit.icc(), lambda: fit.predict(frame, interval="prediction"),
+        lambda: fit.icc(), lambda: fit.bootstrap(), lambda: compare(fit, fit),
+        lambda: fit.icc_interval(), lambda: fit.predict(frame, interval="prediction"),
     ):  # fmt: skip
         with pytest.raises(UsageError):
             refused()
@@ -187,6 +189,19 @@ def test_robust_errors_by_person_are_those_of_the_dense_formula() -> None:
         meat += np.outer(g, g)
     assert fit.covariance().to_numpy() == pytest.approx(M @ meat @ M, rel=INVARIANCE)
     assert "std_error_model" in fit.tidy()
+
+
+def test_simulated_outcomes_have_the_fits_covariance() -> None:
+    """4,000 draws of the first complete person, against V: 5 Monte Carlo standard errors."""
+    fit = fitted(FORMULA + " + (1 | person)", residual="ar1", residual_by="wave")
+    draws = fit.simulate(4000, seed=2).to_numpy()
+    rows = np.flatnonzero(data().person == "p02")
+    V = fit.residual_covariance().to_numpy() + fit.engine.psi[0][0, 0]
+    V = V[np.ix_(data().wave[rows], data().wave[rows])]
+    seen = np.cov(draws[rows])
+    error = np.sqrt((np.outer(np.diag(V), np.diag(V)) + V**2) / 4000)
+    assert (np.abs(seen - V) < 5 * error).all()
+    assert draws.mean(1) == pytest.approx(fit.fitted(random=False).to_numpy(), abs=0.2)
 
 
 def test_weights_are_variances() -> None:
