@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         recurrent_rows,
         transition_models,
     )
+    from recovery_stats.models.turnbull import interval_logrank, turnbull
     from recovery_stats.study.table import read_study
     from recovery_stats.study.workflow import Result, answer
 
@@ -65,6 +66,7 @@ _HOME = {
     "glm": "recovery_stats.models.glm",
     "glmm": "recovery_stats.models.generalised",
     "gray_test": "recovery_stats.models.survival",
+    "interval_logrank": "recovery_stats.models.turnbull",
     "kaplan_meier": "recovery_stats.models.survival",
     "lmm": "recovery_stats.models.mixed",
     "logrank": "recovery_stats.models.survival",
@@ -76,6 +78,7 @@ _HOME = {
     "read_spss": "recovery_stats.data.sav",
     "read_study": "recovery_stats.study.table",
     "synthetic_study": "recovery_stats.data.synthetic",
+    "turnbull": "recovery_stats.models.turnbull",
     "within_between": "recovery_stats.models.split",
     "write_spss": "recovery_stats.data.sav_write",
 }
@@ -96,6 +99,7 @@ __all__ = [
     "glm",
     "glmm",
     "gray_test",
+    "interval_logrank",
     "kaplan_meier",
     "lmm",
     "logrank",
@@ -107,6 +111,7 @@ __all__ = [
     "recurrent_rows",
     "synthetic_study",
     "transition_models",
+    "turnbull",
     "within_between",
     "write_spss",
 ]

@@ -6,6 +6,7 @@ CONVERGED = 1e-8  # Newton at 1e-10 in the criterion leaves about this in a coef
 DERIVATIVE = 1e-6  # central differences with a step of 1e-6 hold six digits
 INVARIANCE = 1e-6  # units and origins moved by up to 1e12: conditioning of the raw columns remains
 MONTE_CARLO_SES = 4.0  # fixed seeds: a right simulation is further out once in 16,000
+SURVFIT_STOPS = 5e-3  # survfit ends Turnbull's iteration with the third digit still moving
 R_CONVERGED = 1e-6  # survreg told to go on to 1e-13 in its likelihood: half of those digits
 SETTLED = 1e-6  # a batch of refits ends at a Newton decrement of 1e-9
 R_DIGITS = 2e-5  # lme4 stops at about 1e-6 of its parameters; df are ratios of their derivatives
