@@ -32,6 +32,10 @@ Ties = Literal["efron", "breslow", "exact"]
 LOST_DIGITS = 1e5  # a difference this much smaller than its parts goes to the tree
 
 
+class NoEvent(NotEstimable):
+    """Nobody had the event; the caller knows who they are and which column said so."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Problem:
     """What an evaluation needs, rows sorted as in `risk`.
@@ -108,7 +112,7 @@ def prepare(
     """Number the risk sets, sort the rows, centre and scale the covariates."""
     died = np.asarray(event) != 0
     if not died.any():
-        raise NotEstimable("No event was observed, so no hazard ratio can be estimated.")
+        raise NoEvent("No event was observed, so no hazard ratio can be estimated.")
     if ties == "exact" and weights is not None:
         raise NotEstimable("Exact ties have no likelihood with weights; use ties='efron'.")
     risk = risk_set.number(stop, died, start, strata)

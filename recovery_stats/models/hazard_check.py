@@ -10,6 +10,7 @@ import numpy as np
 from recovery_stats.core.check import Check
 from recovery_stats.core.document import Count, Quantity
 from recovery_stats.models.columns import Array
+from recovery_stats.models.spell_check import check_spells
 
 if TYPE_CHECKING:
     from recovery_stats.models.hazard import CoxFit
@@ -35,6 +36,7 @@ def check_hazards(fit: CoxFit) -> Iterator[Check]:
     yield from _proportionality_check(fit)
     yield from _tie_check(fit)
     yield from _row_checks(fit)
+    yield from check_spells(fit.observation)
 
 
 def check_clusters(

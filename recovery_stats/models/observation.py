@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.engines.cox import ColumnsNotEstimable
+from recovery_stats.engines.cox_likelihood import NoEvent
 from recovery_stats.errors import DataError, NotEstimable, UsageError
 from recovery_stats.models.columns import Array, Columns, Grouping, IntArray
 from recovery_stats.models.design import Design, Times, build_design
 from recovery_stats.models.formula import INTERCEPT, Formula, Surv, parse
+from recovery_stats.models.time_check import FollowUp
 
 Mask = NDArray[np.bool_]
 
@@ -93,19 +95,18 @@ def observe(
     assert isinstance(times, Times)
     assert isinstance(asked.response, Surv)
     name = RowNames(Columns.of(data), design)
-    _check_times(times, asked.response, name)
     who = design.groups[person].codes if person else None
-    if who is not None and times.start is not None:
-        _refuse_overlap(who, times.start, times.stop, name)
+    strata = design.strata.codes if design.strata else None
+    FollowUp(times, asked.response, who, strata, name, competing).refuse_faults()
     grouping = design.groups[cluster] if cluster else design.cluster
     whole = Observation(
         times.start,
         times.stop,
-        _causes(times.event, asked.response, name, competing=competing),
+        times.event.astype(np.intp),
         design.X,
         read_weights(design.numbers[weights], weights, name) if weights else None,
         add_offset(design, offset),
-        design.strata.codes if design.strata else None,
+        strata,
         grouping.codes if grouping else None,
         who,
         design.rows,
@@ -206,6 +207,22 @@ def naming_columns(seen: Designed) -> Iterator[None]:
         names = ", ".join(repr(seen.design.names[j]) for j in error.columns)
         word = "Terms" if len(error.columns) > 1 else "Term"
         raise NotEstimable(f"{word} {names}: {error.reason}.") from None
+    except NoEvent:
+        raise NotEstimable(_no_event(seen)) from None
+
+
+def _no_event(seen: Designed) -> str:
+    """Who was observed without an event, and what may be wrong."""
+    surv = seen.surv if isinstance(seen, Observation) else None
+    people = seen.people if isinstance(seen, Observation) else None
+    counted = f"{people} people" if people is not None else f"{len(seen.design.X)} rows"
+    column = f" by column {surv.event.column!r}" if surv is not None and surv.event else ""
+    lost = sum(seen.design.lost.values())
+    rest = f" {lost} further rows lack a value of the model's columns." if lost else ""
+    return (
+        f"None of the {counted} had the event{column}, so no hazard ratio can be estimated; check "
+        f"which code is the event, as in Surv(time, event == 2).{rest}"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,38 +238,6 @@ class RowNames:
         return self.columns.rows(everywhere)
 
 
-def _check_times(times: Times, surv: Surv, name: Callable[[Mask], str]) -> None:
-    for column, values in ((surv.start, times.start), (surv.stop, times.stop)):
-        if values is not None and (values < 0).any():
-            negative = values < 0
-            raise DataError(
-                f"{column} is negative in {int(negative.sum())} rows ({name(negative)}); "
-                "time runs from entry, which is 0."
-            )
-    if times.start is not None and (times.start >= times.stop).any():
-        empty = times.start >= times.stop
-        raise DataError(
-            f"{surv.start} is not before {surv.stop} in {int(empty.sum())} rows ({name(empty)}); "
-            "a row is observed on (start, stop] and must have a length."
-        )
-
-
-def _causes(event: Array, surv: Surv, name: Callable[[Mask], str], *, competing: bool) -> IntArray:
-    column = surv.event.column if surv.event else "event"
-    if competing:
-        wrong = (event < 0) | (event != np.rint(event))
-        rule = "0 for censored and 1, 2, … for the causes"
-    else:
-        wrong = (event != 0) & (event != 1)
-        rule = "0 for censored and 1 for the event"
-    if wrong.any():
-        raise DataError(
-            f"Column {column!r} must be {rule}; {int(wrong.sum())} rows are not ({name(wrong)}). "
-            f"Recode it, or name the event in the formula: {column} == 2."
-        )
-    return event.astype(np.intp)
-
-
 def read_weights(weight: Array, column: str, name: Callable[[Mask], str]) -> Array:
     wrong = ~(weight >= 0)
     if wrong.any():
@@ -262,20 +247,3 @@ def read_weights(weight: Array, column: str, name: Callable[[Mask], str]) -> Arr
     if not (weight > 0).any():
         raise DataError(f"Weight {column!r} is 0 in every row.")
     return weight
-
-
-def _refuse_overlap(
-    person: IntArray, start: Array, stop: Array, name: Callable[[Mask], str]
-) -> None:
-    """A person cannot be at risk twice at one time."""
-    order = np.lexsort((start, person))
-    who, begin, end = person[order], start[order], stop[order]
-    bad = (who[1:] == who[:-1]) & (begin[1:] < end[:-1])
-    if bad.any():
-        where = np.zeros(len(person), dtype=bool)
-        where[order[1:][bad]] = True
-        people = len(np.unique(who[1:][bad]))
-        raise DataError(
-            f"{int(bad.sum())} rows of {people} people start before the row before them has "
-            f"stopped ({name(where)}); the rows of one person must not overlap."
-        )
