@@ -24,11 +24,11 @@ def score_residuals(problem: Problem, at: Evaluation) -> Array:
     own = np.flatnonzero(problem.own)
     residual[:, own] += problem.X[own].T - at.mean[:, problem.exit[own] - 1]
     for group in problem.censoring:
-        residual[:, group.rows] += _through_censoring(problem, group, _pull(problem, at, group))
+        residual[:, group.rows] += through_censoring(problem, group, _pull(problem, at, group))
     return residual.T
 
 
-def _through_censoring(problem: Problem, group: CensoringGroup, pull: Array) -> Array:
+def through_censoring(problem: Problem, group: CensoringGroup, pull: Array) -> Array:
     """Σ_u pull(u) dM(u)/π(u) for each row of the group: (…, m)."""
     share = pull / group.at_risk
     paid = np.cumsum(share * group.left / group.at_risk, axis=-1)
@@ -117,5 +117,5 @@ def _hazard_residuals(problem: Problem, at: Evaluation, last: int) -> Array:
         pull = _gone_before(problem, group, at.r[group.rows]) * _from(
             step * problem.G[c], group.passed
         )
-        out[group.rows] += _through_censoring(problem, group, pull)
+        out[group.rows] += through_censoring(problem, group, pull)
     return np.asarray(out)

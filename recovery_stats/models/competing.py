@@ -37,6 +37,7 @@ def fine_gray(
     weights: str | None = None,
     offset: str | None = None,
     censoring: str | None = None,
+    varying: Mapping[str, str | Sequence[float]] | None = None,
 ) -> FineGrayFit:
     """Fit the subdistribution hazard of one cause: `Surv(time, cause) ~ x`.
 
@@ -44,7 +45,8 @@ def fine_gray(
     cause: code (0 is censored) or value label. Covariates are fixed at the start: after another
     cause there is no meeting, residence or other behaviour to follow. cluster: column whose
     rows are not independent. weights: sampling weights. censoring: column whose groups are each
-    censored in their own way. Errors count that the censoring curve is estimated.
+    censored in their own way. Errors count that the censoring curve is estimated. varying: terms
+    whose effect changes with time, {"x": "log"} ("linear", "sqrt"), or in steps, {"x": (28, 84)}.
     Raises UsageError, DataError, NotEstimable (no event of the cause; a term without estimate).
     """
     asked = read_survival(formula, "fine_gray")
@@ -62,6 +64,10 @@ def fine_gray(
     names = name_causes(asked, data, max(int(seen.cause.max()), _code(cause)))
     number = _number_of(cause, names)
     groups = _censoring_groups(seen, censoring, weights)
+    if varying:
+        from recovery_stats.models.competing_time import fit_varying  # it extends FineGrayFit
+
+        return fit_varying(seen, varying, number, names, groups)
     fit = _maximise(seen, number, groups)
     return FineGrayFit(seen, fit, names, number, groups)
 
@@ -265,7 +271,7 @@ class FineGrayFit:
         """
         X, offset, index = self._new_rows(new_data)
         at = self.engine.problem.time if times is None else np.asarray(times, float)
-        H, se = engine.cumulative_hazard(self.engine, X, at, offset)
+        H, se = self._cumulative(X, at, offset)
         z = norm.isf((1 - level) / 2)
         with np.errstate(divide="ignore", invalid="ignore"):
             turn = np.where(H > 0, np.exp(z * se / H), 1.0)
@@ -280,6 +286,10 @@ class FineGrayFit:
         frame.insert(0, "row", np.repeat(np.asarray(index), len(at)))
         frame.insert(1, "time", np.tile(at, len(X)))
         return frame
+
+    def _cumulative(self, X: Array, at: Array, offset: Array) -> tuple[Array, Array]:
+        """Cumulative hazards of new rows and their errors, (m, T)."""
+        return engine.cumulative_hazard(self.engine, X, at, offset)
 
     def _new_rows(self, new_data: pd.DataFrame | Dataset) -> tuple[Array, Array, pd.Index[int]]:
         recipe = self.observation.design.recipe
