@@ -198,7 +198,7 @@ def together(shared: lmm_batch.Shared, outcomes: Outcomes, start: Array) -> Part
 def alone(problem: Problem, outcomes: Outcomes, lifted: Array, start: Array) -> Part:
     """One outcome, with any factors."""
     try:
-        at, _ = minimise(_with_outcome(problem, outcomes, lifted), start)
+        at, _ = minimise(with_outcome(problem, outcomes, lifted), start)
     except RecoveryError:
         p, nothing = problem.p, np.array([np.nan])
         beta, inverse = np.full((1, p), np.nan), np.full((1, p, p), np.nan)
@@ -211,7 +211,7 @@ def alone(problem: Problem, outcomes: Outcomes, lifted: Array, start: Array) -> 
     )  # fmt: skip
 
 
-def _with_outcome(problem: Problem, outcomes: Outcomes, lifted: Array) -> Problem:
+def with_outcome(problem: Problem, outcomes: Outcomes, lifted: Array) -> Problem:
     """The problem with its outcome replaced by a simulated one."""
     p, c, within = problem.p, problem.c.copy(), problem.within.copy()
     c[:, p] = outcomes.c[..., 0]

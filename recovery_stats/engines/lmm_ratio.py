@@ -17,6 +17,7 @@ from recovery_stats.engines import lmm_batch, lmm_bootstrap
 from recovery_stats.engines.linalg import Array, IntArray, single_thread
 from recovery_stats.engines.lmm import LmmFit, RandomFactor
 from recovery_stats.engines.lmm_batch import Outcomes
+from recovery_stats.engines.lmm_moments import Moments, moments
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ def ratios(
     )
     found = []
     with single_thread():
-        lines = [_Sums.of(d, weights) for d in (smaller, larger)]
+        lines = [Sums.of(d, weights) for d in (smaller, larger)]
         for first, last in pairwise([*range(0, replicates, size), replicates]):
             Y = _rows(smaller, last - first, weights, rng)
             found.append(lines[0].criterion(Y) - lines[1].criterion(Y))
@@ -67,16 +68,21 @@ def _rows(design: Design, count: int, weights: Array | None, rng: np.random.Gene
 
 
 @dataclass(frozen=True, slots=True)
-class _Sums:
-    """The maps from root-weighted rows to a problem's sums: Q' (q m, n), X (n, p), Z2' (M2, n)."""
+class Sums:
+    """The maps from root-weighted rows to a problem's sums: Q' (q m, n), X (n, p), Z2' (M2, n).
+
+    Z, codes: of every factor in the engine's order and units.
+    """
 
     fit: LmmFit
     Qt: sparse.csr_array
     X: Array
     Z2t: sparse.csr_array | None
+    Z: tuple[Array, ...]
+    codes: tuple[IntArray, ...]
 
     @classmethod
-    def of(cls, design: Design, weights: Array | None) -> _Sums:
+    def of(cls, design: Design, weights: Array | None) -> Sums:
         frame, problem = design.fit.frame, design.fit.problem
         root = np.ones((len(design.X), 1)) if weights is None else np.sqrt(weights)[:, None]
         chosen = [design.factors[k] for k in frame.order]
@@ -91,26 +97,41 @@ class _Sums:
                 for o, f in zip(problem.second.offsets, chosen[1:], strict=True)
             ]
             Z2t = _transposed(np.hstack(Zs[1:]), np.hstack(columns), problem.second.size)
-        return cls(design.fit, Qt, root * design.X @ frame.A, Z2t)
+        codes = tuple(f.codes for f in chosen)
+        return cls(design.fit, Qt, root * design.X @ frame.A, Z2t, tuple(Zs), codes)
+
+    def outcomes(self, Y: Array) -> tuple[Outcomes, Array]:
+        """Sufficient statistics of root-weighted outcomes Y (n, B); Z2'Y of what Q leaves."""
+        problem = self.fit.problem
+        q, m = problem.q[0], problem.R.shape[2]
+        flat = self.Qt @ Y
+        c = flat.reshape(q, m, Y.shape[1])
+        within_xy = self.X.T @ Y - np.einsum("qsm,qmr->sr", problem.c[:, : problem.p], c)
+        found = Outcomes(c, within_xy, (Y**2).sum(0) - (flat**2).sum(0))
+        if problem.second is None or self.Z2t is None:
+            return found, np.empty((0, Y.shape[1]))
+        return found, self.Z2t @ Y - problem.second.Ct @ flat
 
     def criterion(self, Y: Array) -> Array:
         """The minimum of the deviance for each outcome, up to a constant of the outcome."""
-        problem = self.fit.problem
-        q, m, count = problem.q[0], problem.R.shape[2], Y.shape[1]
-        flat = self.Qt @ Y
-        c = flat.reshape(q, m, count)
-        within_xy = self.X.T @ Y - np.einsum("qsm,qmr->sr", problem.c[:, : problem.p], c)
-        outcomes = Outcomes(c, within_xy, (Y**2).sum(0) - (flat**2).sum(0))
-        if problem.second is None or self.Z2t is None:
+        problem, start = self.fit.problem, self.fit.solution.theta
+        outcomes, lifted = self.outcomes(Y)
+        if problem.second is None:
             shared = lmm_batch.Shared.of(problem)
-            found = lmm_bootstrap.together(shared, outcomes, self.fit.solution.theta).criterion
+            found = lmm_bootstrap.together(shared, outcomes, start).criterion
         else:
-            lifted = self.Z2t @ Y - problem.second.Ct @ flat
-            found = lmm_bootstrap.alone(
-                problem, outcomes, lifted, self.fit.solution.theta
-            ).criterion
+            found = lmm_bootstrap.alone(problem, outcomes, lifted, start).criterion
         units = 2.0 * float(np.linalg.slogdet(self.fit.frame.A)[1]) if problem.reml else 0.0
         return found - units
+
+    def moments(self, y: Array, at: Moments) -> Moments:
+        """Cross-products of another outcome (n,) at the same variances."""
+        problem = lmm_bootstrap.with_outcome(self.fit.problem, *self.outcomes(y[:, None]))
+        return moments(problem, at.L)
+
+    def spread(self, k: int, effects: Array) -> Array:
+        """Z_k effects (n,) of effects (q, levels)."""
+        return np.asarray(np.einsum("nq,qn->n", self.Z[k], effects[:, self.codes[k]]))
 
 
 def _orthonormal(Z: Array, R: Array, codes: IntArray) -> Array:

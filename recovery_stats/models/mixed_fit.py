@@ -323,6 +323,16 @@ class MixedFit:
             }
         )
 
+    def caic(self) -> pd.DataFrame:
+        """Conditional AIC in one row: `log_likelihood, effective_df, effective_df_known, caic`.
+
+        For prediction within these groups (`glance` has the AIC for new groups). The log-likelihood
+        is given the predicted effects; effective_df_known takes the variances for known (Vaida &
+        Blanchard 2005), effective_df and caic count their estimation (Greven & Kneib 2010) and one
+        for sigma.
+        """
+        return mixed_interval.conditional_aic(self)
+
     def variance_components(self) -> pd.DataFrame:
         """Variances and covariances of the random effects, and the residual variance."""
         rows: list[tuple[str, str, str, float, float]] = []

@@ -1,4 +1,4 @@
-"""Intervals for every part of a linear mixed model: coefficients, random part, residual.
+"""Intervals for every part of a linear mixed model, and its conditional AIC.
 
 Names: coefficients as in `tidy`, then `sd(Intercept|g)`, `cor(a,b|g)` and `sigma`.
 """
@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from recovery_stats.engines import lmm as engine
+from recovery_stats.engines.lmm_conditional import conditional
 from recovery_stats.engines.lmm_coordinate import Quantity, quantities
 from recovery_stats.engines.lmm_profile import profile
+from recovery_stats.engines.lmm_ratio import Design
 from recovery_stats.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,6 +42,20 @@ def profile_intervals(fit: MixedFit, level: float) -> pd.DataFrame:
             "estimate": [i.estimate for i in intervals],
             "conf_low": [i.low for i in intervals],
             "conf_high": [i.high for i in intervals],
+        }
+    )
+
+
+def conditional_aic(fit: MixedFit) -> pd.DataFrame:
+    """See `MixedFit.caic`."""
+    outcome = fit.outcome if fit.offset is None else fit.outcome - fit.offset
+    found = conditional(Design(fit.engine, fit.X, fit.factors), outcome, weights=fit.weights)
+    return pd.DataFrame(
+        {
+            "log_likelihood": [found.log_likelihood],
+            "effective_df": [found.df],
+            "effective_df_known": [found.known],
+            "caic": [found.caic],
         }
     )
 

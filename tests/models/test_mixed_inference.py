@@ -243,3 +243,14 @@ def test_what_cannot_be_compared_is_refused() -> None:
         compare(a, lmm("y ~ wave + x + (1 | person)", DATA, weights=np.full(len(DATA), 2.0)))
     with pytest.raises(UsageError, match="at least two"):
         compare(a)
+
+
+def test_conditional_aic_counts_predicted_effects() -> None:
+    fit = lmm("y ~ wave + x + (1 + wave | person)", DATA, offset=0.1 * DATA.x)
+    row = fit.caic().iloc[0]
+    assert row.caic == pytest.approx(2 * row.effective_df - 2 * row.log_likelihood)
+    assert 3 < row.effective_df_known < row.effective_df < 3 + 2 * 36
+    same = lmm("z ~ wave + x + (1 + wave | person)", DATA.assign(z=DATA.y - 0.1 * DATA.x))
+    assert same.caic().caic[0] == pytest.approx(row.caic, rel=CONVERGED)
+    less = lmm("y ~ wave + x + (1 | person)", DATA)
+    assert less.caic().caic[0] > row.caic
