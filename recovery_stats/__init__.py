@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from recovery_stats.data.synthetic import synthetic_study
     from recovery_stats.models.aft import aft
     from recovery_stats.models.discrete import discrete_time
+    from recovery_stats.models.flexible import flexible_survival
     from recovery_stats.models.gee import gee
     from recovery_stats.models.generalised import glmm
     from recovery_stats.models.glm import glm
@@ -62,6 +63,7 @@ _HOME = {
     "cumulative_incidence": "recovery_stats.models.survival",
     "discrete_time": "recovery_stats.models.discrete",
     "fine_gray": "recovery_stats.models.survival",
+    "flexible_survival": "recovery_stats.models.flexible",
     "gee": "recovery_stats.models.gee",
     "glm": "recovery_stats.models.glm",
     "glmm": "recovery_stats.models.generalised",
@@ -95,6 +97,7 @@ __all__ = [
     "cumulative_incidence",
     "discrete_time",
     "fine_gray",
+    "flexible_survival",
     "gee",
     "glm",
     "glmm",

@@ -284,12 +284,3 @@ def _refuse_one_sided(rows: Censored) -> None:
             f"All {len(rows)} rows are left-censored: nothing says how long anybody was without "
             "the event."
         )
-
-
-def robust_covariance(fit: AftFit, cluster: Ints, weights: Array | None = None) -> Array:
-    """Sandwich from sums of the weighted scores by cluster (codes from 0), without corrections."""
-    U = fit.scores if weights is None else fit.scores * weights[:, None]
-    sums = np.zeros((int(cluster.max()) + 1, U.shape[1]))
-    np.add.at(sums, cluster, U)
-    D = sums @ fit.covariance
-    return np.asarray(D.T @ D)

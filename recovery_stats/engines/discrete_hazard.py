@@ -156,14 +156,6 @@ def _start(model: _Model) -> Array:
     return np.asarray(np.linalg.lstsq(Z.T @ Z, target, rcond=None)[0])
 
 
-def robust_covariance(found: DiscreteFit, cluster: Ints) -> Array:
-    """Sandwich from sums of scores by cluster (codes from 0), without corrections."""
-    sums = np.zeros((int(cluster.max()) + 1, len(found.beta)))
-    np.add.at(sums, cluster, found.scores)
-    D = sums @ found.covariance
-    return np.asarray(D.T @ D)
-
-
 def survival(
     link: str, beta: Array, X: Array, offset: Array, periods: int
 ) -> tuple[Array, Array, Array, Array]:

@@ -17,6 +17,7 @@ from recovery_stats.engines import aft as engine
 from recovery_stats.engines import aft_curve, aft_residual
 from recovery_stats.engines.aft import DISTRIBUTIONS, Distribution
 from recovery_stats.engines.aft_likelihood import Spans as LogSpans
+from recovery_stats.engines.score_sandwich import sandwich
 from recovery_stats.errors import NotEstimable, UsageError, unknown
 from recovery_stats.models.columns import Array
 from recovery_stats.models.formula import Formula
@@ -65,8 +66,8 @@ def aft(
     robust = (
         None
         if clusters is None
-        else engine.robust_covariance(fit, clusters, seen.rows.weights)
-    )  # fmt: skip
+        else sandwich(fit.scores, fit.covariance, clusters, seen.rows.weights)
+    )
     return AftFit(seen, fit.covariance, clusters, robust, fit)
 
 

@@ -16,6 +16,7 @@ from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.document import Count
 from recovery_stats.engines import curves
 from recovery_stats.engines import discrete_hazard as engine
+from recovery_stats.engines.score_sandwich import sandwich
 from recovery_stats.errors import DataError, UsageError, unknown
 from recovery_stats.models.columns import Array, Columns, IntArray
 from recovery_stats.models.design import Design, Outcome, build_design
@@ -131,7 +132,7 @@ def discrete_time(
             )
         rows, clusters = _from_periods(asked, data, period, baseline, cluster, weights, offset)
     found = _maximise(rows, rows.design.X, link)
-    robust = None if clusters is None else engine.robust_covariance(found, clusters)
+    robust = None if clusters is None else sandwich(found.scores, found.covariance, clusters)
     return DiscreteFit(rows, found.covariance, clusters, robust, found, baseline)
 
 

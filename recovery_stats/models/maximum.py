@@ -160,7 +160,8 @@ class MaximumFit(ABC):
             columns = [i for i, a in enumerate(design.assign) if a == j]
             wald = type == 3 or self.robust is not None
             value = self._wald(columns) if wald else self._gain(j, type)
-            found.append((str(design.recipe.coded[j].term), len(columns), np.inf, value))
+            df = len(self._places_of(columns))
+            found.append((str(design.recipe.coded[j].term), df, np.inf, value))
         frame = pd.DataFrame(found, columns=["term", "num_df", "den_df", "statistic"])
         return frame.assign(p_value=chi2.sf(frame["statistic"], frame["num_df"]))
 

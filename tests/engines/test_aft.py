@@ -10,12 +10,13 @@ from scipy import stats
 from scipy.special import gamma as gamma_function
 from scipy.special import gammainc
 
-from recovery_stats.engines.aft import DISTRIBUTIONS, AftFit, fit, law_of, robust_covariance
+from recovery_stats.engines.aft import DISTRIBUTIONS, AftFit, fit, law_of
 from recovery_stats.engines.aft_curve import log_hazard, log_quantile, survival
 from recovery_stats.engines.aft_law import ExtremeValue, GeneralisedGamma, Normal
 from recovery_stats.engines.aft_likelihood import Spans, log_between, row_terms
 from recovery_stats.engines.aft_residual import cox_snell, martingale
 from recovery_stats.engines.censoring import Censored
+from recovery_stats.engines.score_sandwich import sandwich
 from recovery_stats.engines.surface import Surface
 from recovery_stats.errors import NotEstimable
 from tests.tolerance import CLOSED_FORM, CONVERGED, DERIVATIVE
@@ -251,7 +252,9 @@ def test_robust_covariance_is_the_sandwich_by_hand() -> None:
         u = (rows.w[:, None] * found.scores)[cluster == g].sum(0)
         by_hand += np.outer(u, u)
     V = found.covariance @ by_hand @ found.covariance
-    np.testing.assert_allclose(robust_covariance(found, cluster, rows.w), V, rtol=1e-10)
+    np.testing.assert_allclose(
+        sandwich(found.scores, found.covariance, cluster, rows.w), V, rtol=1e-10
+    )
 
 
 def test_nothing_but_censored_rows() -> None:
