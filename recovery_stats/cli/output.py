@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from recovery_stats.cli.screen import Screen
+from recovery_stats.errors import RecoveryError
 
 if TYPE_CHECKING:
     from recovery_stats.core.study import AnalysisSpec, Study
@@ -72,7 +73,7 @@ def write_reports(
     force: bool,
     strict: bool,
     dry_run: bool,
-    faults: Mapping[str, str] | None = None,
+    faults: Mapping[str, RecoveryError] | None = None,
 ) -> int:
     """Do the analyses and return the exit code: of the first failure, else of --strict, else 0."""
     from recovery_stats.study import batch, workflow

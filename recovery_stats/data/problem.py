@@ -18,7 +18,8 @@ class Problem:
     line: in the study file, 0 where none is to blame. where: the section or the table, as
     "[roles.persons] time". message: what is wrong, with names, row numbers and counts, never a
     person's identifier or value. cure: what to do about it. role, column: of the column whose
-    values are at fault. analysis: the number of the one analysis that has this fault.
+    values are at fault. analysis: the number of the one analysis that has this fault. exit_code: 4
+    where the data are sound but hold no answer (one group, a constant outcome).
     """
 
     line: int
@@ -28,6 +29,7 @@ class Problem:
     role: str = field(default="", compare=False)
     column: str = field(default="", compare=False)
     analysis: int | None = field(default=None, compare=False)
+    exit_code: int = field(default=DataError.exit_code, compare=False)
 
     def text(self, file: str = "study.toml") -> str:
         """The whole on one line: 'study.toml:12: [roles.persons] time: … cure'."""
@@ -58,11 +60,15 @@ class ProtocolError(UsageError):
 
 
 class StudyDataError(DataError):
-    """The data of a study are wrong; `problems` has every fault found in them."""
+    """The data of a study are wrong; `problems` has every fault found in them.
+
+    exit_code: as its problems say, that of wrong data where they disagree.
+    """
 
     def __init__(self, problems: Sequence[Problem], file: str = "") -> None:
         self.problems = tuple(problems)
         self.file = file
+        self.exit_code = min((p.exit_code for p in problems), default=DataError.exit_code)
         super().__init__(listed(problems, file))
 
 

@@ -110,7 +110,7 @@ class Columns:
             infinite = np.isinf(values)
             raise DataError(
                 f"Column {name!r} holds {int(infinite.sum())} infinite values, "
-                f"{self.rows(infinite)}."
+                f"{self.rows(infinite)}; correct them, or leave them empty."
             )
         return np.ascontiguousarray(values)
 

@@ -17,6 +17,7 @@ from recovery_stats.models.design import Design, Outcome, RandomDesign, build_de
 from recovery_stats.models.formula import Formula, parse
 from recovery_stats.models.margins import Grid, grid_of, numeric_columns
 from recovery_stats.models.mixed_fit import Method, MixedFit
+from recovery_stats.models.mixed_refusal import check_groups, check_outcome, naming
 from recovery_stats.models.mixed_residual import fit_structured
 from recovery_stats.models.residual_request import read_request
 
@@ -66,7 +67,7 @@ def lmm(
     y = _outcome(design)
     kept, dropped = estimable(design, asked, tuple(required))
     factors = random_factors(design)
-    _check_groups(factors, len(y))
+    check_groups(factors, len(y))
     given = design.numbers.get(columns.get("weights", ""))
     check_weights(given, columns.get("weights", ""), Columns.of(table), design)
     shift = total_offset(design, columns.get("offset"))
@@ -76,7 +77,8 @@ def lmm(
             means_of(design, table), table, reml=reml,
         )  # fmt: skip
     X = design.X[:, kept]
-    fitted = engine.fit(X, y, factors, reml=reml, weights=given, offset=shift)
+    with naming(asked.response_columns()[0], y, factors):
+        fitted = engine.fit(X, y, factors, reml=reml, weights=given, offset=shift)
     robust = None
     if cluster:
         left = y - X @ fitted.beta - (0.0 if shift is None else shift)
@@ -132,10 +134,7 @@ def _outcome(design: Design) -> Array:
     response = design.response
     if not isinstance(response, Outcome):
         raise UsageError("A linear mixed model needs one numeric column on the left of '~'.")
-    if response.y.size and np.ptp(response.y) == 0:
-        raise NotEstimable(
-            f"The outcome {response.name!r} has the same value in all {response.y.size} rows."
-        )
+    check_outcome(response.name, response.y)
     return response.y
 
 
@@ -194,27 +193,6 @@ def random_factors(design: Design) -> list[engine.RandomFactor]:
             engine.RandomFactor(first.codes, first.size, Z, tuple(blocks), name, effects)
         )
     return factors
-
-
-def _check_groups(factors: Sequence[engine.RandomFactor], n: int) -> None:
-    for factor in factors:
-        m = factor.levels
-        if m < 2:
-            raise NotEstimable(
-                f"Grouping column {factor.name!r} has one level in these {n} rows; a variance "
-                "between groups needs at least two. Take its random term out."
-            )
-        if m >= n:
-            raise NotEstimable(
-                f"Grouping column {factor.name!r} has as many levels as there are rows ({n}): "
-                "nothing is repeated, so its variance cannot be told from the residual."
-            )
-        widest = max(len(b) for b in factor.blocks)
-        if m * widest >= n:
-            raise NotEstimable(
-                f"The random term of {factor.name!r} has {m * widest} effects ({widest} for each "
-                f"of {m} levels) for {n} rows; keep fewer random slopes."
-            )
 
 
 def check_weights(weights: Array | None, name: str, table: Columns, design: Design) -> None:

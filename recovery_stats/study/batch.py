@@ -20,13 +20,13 @@ import recovery_stats
 from recovery_stats import analyses
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.study import AnalysisSpec, Study
-from recovery_stats.errors import DataError, OutputError, RecoveryError, UsageError, unknown
+from recovery_stats.errors import OutputError, RecoveryError, UsageError, unknown
 from recovery_stats.study import fault, workflow
 from recovery_stats.study.binding import bind
 from recovery_stats.study.folder import Entry, Folder, sha256
 
 NUMBER_MAKERS = ("numpy", "scipy", "pandas", "statsmodels", "pingouin", "matplotlib", "pyreadstat")
-NONE: Mapping[str, str] = MappingProxyType({})
+NONE: Mapping[str, RecoveryError] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ def plan(
     folder: Folder | None,
     *,
     force: bool = False,
-    faults: Mapping[str, str] = NONE,
+    faults: Mapping[str, RecoveryError] = NONE,
 ) -> Plan:
     """Bind every Question and compare with what stands in the folder.
 
@@ -106,7 +106,8 @@ def plan(
     data = digests(study)
     for spec in specs:
         if spec.name in faults:
-            settled.append(_failure(spec, faults[spec.name], DataError.exit_code))
+            found = faults[spec.name]
+            settled.append(_failure(spec, str(found), found.exit_code))
             continue
         try:
             task = _task(study, spec, data)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from recovery_stats.core.study import AnalysisSpec, Study
+from recovery_stats.errors import RecoveryError
 from recovery_stats.study import batch, workflow
 
 RELATIVE = 1e-9  # other processors move converged results by 3e-13 at most
@@ -59,7 +60,7 @@ def compare(
     folder: Path,
     formats: Sequence[str],
     jobs: int = 1,
-    faults: Mapping[str, str] = batch.NONE,
+    faults: Mapping[str, RecoveryError] = batch.NONE,
 ) -> tuple[Finding, ...]:
     """Run `specs` again, in memory, and compare with the files of `folder`."""
     made = batch.plan(study, specs, formats, None, faults=faults)

@@ -21,7 +21,8 @@ from recovery_stats.study.table import Reader, completed, prepared, protocol_of,
 class Examination:
     """What was found: problems in the order of the study file, and what is worth knowing.
 
-    exit_code: 2 where the study file is at fault, else 3 where the data are, else 0.
+    exit_code: 2 where the study file is at fault, else 3 where the data are, else 4 where they
+    hold no answer, else 0.
     """
 
     problems: tuple[Problem, ...]
@@ -56,7 +57,7 @@ def examine(path: Path, *, allow_outside: bool = False) -> Examination:
     study, found = _looked_at(protocol, tables)
     wrong = [*tables.problems, *(f for f in found if isinstance(f, Problem))]
     unasked = [*_unbound(study, doubtful, bool(wrong))] if _whole(protocol, tables) else []
-    codes = [UsageError.exit_code] * bool(written) + [DataError.exit_code] * bool(wrong)
+    codes = [UsageError.exit_code] * bool(written) + sorted({p.exit_code for p in wrong})
     problems = dict.fromkeys((*written, *wrong, *(problem for problem, _ in unasked)))
     return Examination(
         tuple(sorted(problems, key=lambda p: p.line)),

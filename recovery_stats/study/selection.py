@@ -11,6 +11,7 @@ from recovery_stats.core.check import Check
 from recovery_stats.core.study import AnalysisSpec, Study
 from recovery_stats.data.problem import Problem, StudyDataError
 from recovery_stats.data.rules import validate
+from recovery_stats.errors import RecoveryError
 from recovery_stats.study.batch import chosen
 from recovery_stats.study.binding import options_of
 from recovery_stats.study.table import load_study, uses_of
@@ -28,7 +29,7 @@ class Selection:
 
     study: Study
     specs: tuple[AnalysisSpec, ...]
-    faults: Mapping[str, str] = field(default_factory=dict)
+    faults: Mapping[str, RecoveryError] = field(default_factory=dict)
 
 
 def select(
@@ -52,9 +53,7 @@ def select(
     }
     if problems and (None in owners or all(own.values())):
         raise StudyDataError(problems, study.protocol.file)
-    faults = {
-        name: str(StudyDataError(mine, study.protocol.file)) for name, mine in own.items() if mine
-    }
+    faults = {name: StudyDataError(mine, study.protocol.file) for name, mine in own.items() if mine}
     checks = (f for f in found if isinstance(f, Check))
     return Selection(replace(study, checks=(*study.checks, *checks)), specs, faults)
 

@@ -149,6 +149,10 @@ def waves(people: int = 60, each: int = 5, seed: int = 1) -> pd.DataFrame:
     )
 
 
+HOUSE = [f"H{h}" for h in waves().house]
+PERSON, TWICE_T = waves().person.astype(float), 2.0 * waves().t + 1.0
+
+
 def assert_same(ours: pd.Series, theirs: pd.Series) -> None:  # type: ignore[type-arg]
     assert ours.to_numpy() == pytest.approx(theirs.to_numpy())
 
@@ -354,13 +358,39 @@ def test_columns_may_have_any_name(name: str) -> None:
         ("y ~ C(row) + (1 | person)", {}, NotEstimable, "'row' alone has 300 levels"),
         ("y ~ t + strata(site) + (1 | person)", {}, UsageError, "survival"),
         ("cbind(t, x) ~ t2 + (1 | person)", {"t2": 1.0}, UsageError, "one numeric column"),
-        ("y ~ x + (1 | person)", {"x": np.inf}, DataError, "infinite"),
+        (
+            "y ~ x + (1 | person)",
+            {"x": np.inf},
+            DataError,
+            "5 and 295 more; correct",
+        ),
+        ("y ~ t + (1 | row)", {}, NotEstimable, "Take its random term out, or group"),
+        ("y ~ t + (1 | site/row)", {}, NotEstimable, "'site:row' has as many levels"),
+        ("y ~ t + (1 | house) + (1 | cons)", {"cons": "x"}, NotEstimable, "'cons' has one level"),
+        (
+            "y ~ t + (1 | house) + (1 | h2)",
+            {"h2": HOUSE},
+            NotEstimable,
+            "'house' and 'h2' make",
+        ),
+        (
+            "y ~ t + (1 | person)",
+            {"y": PERSON},
+            NotEstimable,
+            "'y' has one value within",
+        ),
+        ("y ~ t + (1 | person)", {"y": TWICE_T}, NotEstimable, "'y' has no variation left"),
+        ("y ~ t + (1 | person)", {"y": TWICE_T * 1e299}, DataError, "larger units"),
+        ("y ~ t + (1 | person)", {"person": np.nan}, NotEstimable, "'person' is missing in 300"),
+        ("y ~ t + (1 + t + twice | person)", {}, NotEstimable, "'twice' of 'person' is a combin"),
     ],
 )
 def test_what_has_no_answer_is_refused(
     formula: str, change: dict[str, object], error: type[Exception], words: str
 ) -> None:
-    data = waves().assign(row=np.arange(300), cons=lambda d: (d.person % 5).astype(float))
+    data = waves().assign(
+        row=np.arange(300), cons=lambda d: (d.person % 5).astype(float), twice=TWICE_T
+    )
     with pytest.raises(error, match=re.escape(words)):
         lmm(formula, data.assign(**change))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -15,6 +15,7 @@ from recovery_stats.core.document import Cell
 from recovery_stats.core.study import Study
 from recovery_stats.data.problem import Problem
 from recovery_stats.data.role import TABLES, Nature, nature_of
+from recovery_stats.errors import NotEstimable
 
 Finding = Problem | Check
 Values = Any  # a pandas Series; its element type is not known here
@@ -97,6 +98,10 @@ class Bound:
     def _file(self, table: str) -> str:
         spec = self.study.protocol.tables.get(table)
         return (spec.file if spec else "") or self.study[table].source.sha256
+
+    def unanswerable(self, use: Use, message: str, cure: str) -> Problem:
+        """Sound values that hold no answer: one group, or no variation."""
+        return replace(self.problem(use, message, cure), exit_code=NotEstimable.exit_code)
 
     def problem(self, use: Use, message: str, cure: str = "") -> Problem:
         where = f"table {use.table!r}, column {use.column!r} ({use.role})"

@@ -27,7 +27,7 @@ def several_people(bound: Bound) -> Iterator[Finding]:
     for use in bound.playing("person"):
         if use.table in ("persons", "waves") and bound.values(use).nunique() == 1:
             cure = "A variance between people cannot be estimated from one."
-            yield bound.problem(use, "One person only.", cure)
+            yield bound.unanswerable(use, "One person only.", cure)
 
 
 def several_clusters(bound: Bound) -> Iterator[Finding]:
@@ -37,7 +37,7 @@ def several_clusters(bound: Bound) -> Iterator[Finding]:
             continue
         if use.role == "cluster":
             cure = "Leave the role out when everybody is in the same place."
-            yield bound.problem(use, "One cluster only.", cure)
+            yield bound.unanswerable(use, "One cluster only.", cure)
         else:
             about, words = f"{use.table}.{use.column}", f"One {use.role} only: {use.column}."
             yield caution("clusters", about, words)

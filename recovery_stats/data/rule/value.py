@@ -40,7 +40,9 @@ def columns_have_values(bound: Bound) -> Iterator[Finding]:
         elif levels == 1 and use.role in VARYING and use.role != "cluster":
             without = int(blank(values).sum())
             empty = f" ({without} of {len(values)} rows have none)" if without else ""
-            yield bound.problem(use, f"Constant: the same value in every row that has one{empty}.")
+            message = f"Constant: the same value in every row that has one{empty}."
+            cure = "Nothing can be compared with it: name another column, or leave it out."
+            yield bound.unanswerable(use, message, cure)
 
 
 def numbers_are_numbers(bound: Bound) -> Iterator[Finding]:
