@@ -15,6 +15,7 @@ from recovery_stats.errors import UsageError
 from recovery_stats.models.balance import Balance
 from recovery_stats.models.comparison import Clusters, Likeness, Primary
 from recovery_stats.models.level import Joined
+from recovery_stats.models.mixed import MixedFit
 from recovery_stats.models.outcome import Reading
 from recovery_stats.models.residence import TimeColumns, Times
 
@@ -122,7 +123,8 @@ class OutcomeAnswer:
 
     eligible: people to whom the outcome applies; data: those analysed. primary: the fit behind
     the effects, and why its errors are what they are. alike: the likeness within clusters.
-    joined: rare levels of covariates that count as another in the models.
+    joined: rare levels of covariates that count as another in the models. mixed: the mixed model,
+    where there are clusters.
     """
 
     reading: Reading
@@ -133,6 +135,7 @@ class OutcomeAnswer:
     alike: Likeness | None
     estimates: tuple[Estimate, ...]
     joined: tuple[Joined, ...] = ()
+    mixed: MixedFit | None = None
 
 
 @dataclass(frozen=True, slots=True)

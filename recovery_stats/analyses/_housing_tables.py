@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from recovery_stats.analyses._housing_case import ARM, OUTCOME, Case, OutcomeAnswer, had
+from recovery_stats.analyses._housing_mixed import mixed_table
 from recovery_stats.analyses._wording import phrase, short
 from recovery_stats.core.document import (
     CaterpillarFigure,
@@ -62,6 +63,8 @@ def tables(case: Case) -> Iterator[Table]:
             yield _estimates(case, "sensitivity", caption, case.outcome.estimates, rivals)
     if case.clusters.structure != "none":
         yield _clusters_table(case)
+    if case.outcome and case.outcome.mixed:
+        yield mixed_table(asked, case.outcome.mixed)
     if case.times:
         yield _estimates(case, "hazards", "Time to relapse", case.times.estimates, (
             *HAZARDS, "rmst_compared", "rmst_usual", "rmst_difference"))  # fmt: skip

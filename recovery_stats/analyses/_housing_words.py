@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from recovery_stats.analyses._housing_case import ARM, OUTCOME, Case, OutcomeAnswer, had
+from recovery_stats.analyses._housing_mixed import mixed_checks
 from recovery_stats.analyses._wording import opening, short
 from recovery_stats.core.check import Check
 from recovery_stats.core.document import Cell, Count, Quantity, Ref, Share
@@ -206,6 +207,9 @@ def checks(case: Case) -> Iterator[Check]:
     yield from _cluster_checks(case)
     if case.outcome:
         yield from _outcome_checks(case, case.outcome)
+        if case.outcome.mixed:
+            binary = case.outcome.reading.binary
+            yield from mixed_checks(case.asked, case.outcome.mixed, binary=binary)
     if case.times:
         p = case.times.proportional_p
         yield Check(

@@ -27,6 +27,7 @@ from recovery_stats.analyses._housing_case import (
     OutcomeAnswer,
     rank_of_times,
 )
+from recovery_stats.analyses._housing_mixed import fit_mixed, mixed_estimate
 from recovery_stats.analyses._question import Common, column, option
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset, Step
@@ -183,15 +184,18 @@ def _answer_outcome(asked: Asked, everyone: Dataset, arms: Reading, study: Study
         *_effects(asked, found.fit, reading, arms),
         *_standardised(asked, data, reading, sample, clusters),
     ]
+    mixed = fit_mixed(asked, data, clusters)
     if asked.sensitivity:
         estimates += [
             *Rivals(sample, clusters, family, asked.level, asked.word).all(),
             *_by_site(asked, data, sample, family),
-            *_mixed(asked, data, clusters),
+            *mixed_estimate(asked, data, mixed),
             *_missing_as(asked, join(eligible, joined), reading),
         ]
     alike = likeness(sample, clusters, level=asked.level)
-    return OutcomeAnswer(reading, eligible, data, clusters, found, alike, tuple(estimates), joined)
+    return OutcomeAnswer(
+        reading, eligible, data, clusters, found, alike, tuple(estimates), joined, mixed
+    )
 
 
 def _does_not_apply(asked: Asked, data: Dataset, study: Study) -> pd.Series[bool]:
@@ -291,29 +295,6 @@ def _by_site(asked: Asked, data: Dataset, sample: Sample, family: Family) -> Ite
             "difference", "by_site", "By site instead (CR2)", level=asked.level,
             rank="sensitivity", method="CR2",
         )  # fmt: skip
-
-
-def _mixed(asked: Asked, data: Dataset, clusters: Clusters) -> Iterator[Estimate]:
-    """A linear mixed model with a random intercept for each cluster; people alone have none."""
-    if clusters.structure == "none" or asked.weights:
-        return
-    from recovery_stats.models.formula import quote
-    from recovery_stats.models.mixed import lmm
-
-    frame = data.frame.assign(
-        **{"cluster|": np.where(clusters.real, clusters.codes, -1).astype(str),
-           "housed|": clusters.real.astype(float)}
-    )  # fmt: skip
-    predictors = " + ".join(map(quote, (ARM, *asked.adjust)))
-    random = f"(0 + {quote('housed|')} | {quote('cluster|')})"
-    try:
-        fit = lmm(f"{quote(OUTCOME)} ~ {predictors} + {random}", data.with_frame(frame))
-        yield fit.estimate(
-            {ARM: 1.0}, name="mixed", label=f"Mixed model, random {asked.word}",
-            level=asked.level, rank="sensitivity", n=len(data),
-        )  # fmt: skip
-    except NotEstimable:
-        return
 
 
 def _missing_as(asked: Asked, eligible: Dataset, reading: Reading) -> Iterator[Estimate]:
