@@ -14,6 +14,7 @@ from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.document import Count, Paragraph
 from recovery_stats.core.study import Protocol, Study, TableSpec
 from recovery_stats.errors import DataError, NotEstimable, UsageError
+from recovery_stats.models.mixed import lmm
 from recovery_stats.models.residence import (
     EVENT,
     IN_HOUSE,
@@ -24,7 +25,7 @@ from recovery_stats.models.residence import (
     residence_rows,
 )
 from recovery_stats.report.compose import compose
-from tests.tolerance import CLOSED_FORM
+from tests.tolerance import CLOSED_FORM, CONVERGED
 
 ARMS = {0.0: "Usual care", 1.0: "House"}
 
@@ -449,3 +450,33 @@ def test_table_one_describes_those_to_whom_the_outcome_applies():
     result = ask(replace(data, tables={"persons": persons}), outcome="used")
     assert result.tables["table_one"].rows[0].cells[0] == Count(233)
     assert result.tables["missing"].rows[0].cells[0] == Count(233, "rows")
+
+
+def test_the_mixed_model_of_a_clustered_number_is_told_whole():
+    """df, variances, likeness and R² are those of the model with Kenward and Roger's df."""
+    data = study(roles={"outcome": "income"})
+    result = ask(data, outcome="income")
+    fit = lmm("income ~ arm + sev + (1 | house)", data["persons"].frame, df="kenward-roger")
+    row = fit.tidy().set_index("term").loc["arm"]
+    mixed = result["mixed"]
+    assert [mixed.value, mixed.se, mixed.df, mixed.p] == pytest.approx(
+        [row.estimate, row.std_error, row.df, row.p_value], rel=CONVERGED
+    )
+    told = {r.key: r.cells[0].value for r in result.tables["mixed"].rows}
+    parts = fit.variance_components().covariance
+    assert told == pytest.approx(
+        {
+            "df": row.df, "between": parts[0] ** 0.5, "residual": parts[1] ** 0.5,
+            "icc": fit.icc(), "r2_marginal": fit.r2()["marginal"],
+            "r2_conditional": fit.r2()["conditional"],
+        },
+        rel=1e-6, abs=1e-9,
+    )  # fmt: skip
+    told_checks = {c.name for c in result.checks if "mixed model" in c.about}
+    assert {"singular", "groups for the method", "influential groups", "normal residuals"} <= (
+        told_checks
+    )
+    assert "|" not in " ".join(str(p) for c in result.checks for p in (*c.parts, c.about))
+    binary = {c.name for c in ask(study(), outcome="used").checks if "mixed model" in c.about}
+    assert "singular" in binary
+    assert "normal residuals" not in binary
