@@ -155,6 +155,26 @@ def read_meetings(
     return Records(who[known][order], when[known][order].astype(np.int64), many[known][order], True)
 
 
+def read_spells(stays: Dataset, person: str, start: str, stop: str) -> tuple[Array, Array]:
+    """First and last day of each stay; one that has not ended stays open (inf).
+
+    Raises DataError for a stay without a beginning or that ends before it begins.
+    """
+    stays.require(person, start, stop, table="stays")
+    first, last = read_days(stays, start), read_days(stays, stop, np.inf)
+    for wrong, says in (
+        (np.isnan(first), f"no {start!r}"),
+        (last < first, f"{stop!r} before {start!r}"),
+    ):
+        if wrong.any():
+            rows = stays.frame.index.to_numpy()[wrong]
+            raise DataError(
+                f"Table 'stays' has {int(wrong.sum())} stays with {says}: "
+                f"{rows_phrase(rows.tolist())}."
+            )
+    return first, last
+
+
 def read_stays(
     people: People, stays: Dataset | None, person: str, start: str | None, stop: str | None
 ) -> Records | None:
@@ -163,17 +183,9 @@ def read_stays(
         return None
     if start is None or stop is None:
         raise UsageError("Stays need the columns of their first and last day.")
-    stays.require(person, start, stop, table="stays")
+    first, last = read_spells(stays, person, start, stop)
     who = match_people(people, stays, person, "stays")
-    first, last = read_days(stays, start), read_days(stays, stop, np.inf)
-    wrong = first > last
-    if wrong.any():
-        rows = stays.frame.index.to_numpy()[wrong]
-        raise DataError(
-            f"Table 'stays' ends before it begins in {int(wrong.sum())} rows "
-            f"({rows_phrase(rows.tolist())}): {start!r} is after {stop!r}."
-        )
-    known = (who >= 0) & ~np.isnan(first)
+    known = who >= 0
     who, first, last = who[known], np.floor(first[known]) + 1, np.floor(last[known]) + 1
     last = np.minimum(last, 2.0**40)
     both = np.concatenate([who, who])

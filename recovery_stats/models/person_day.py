@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.signal import lfilter
 
 from recovery_stats.models.columns import Array, IntArray
 from recovery_stats.models.follow_up import People, Records
@@ -28,6 +29,9 @@ class Exposures:
     half_life: float | None
     daily: bool
     lag: int
+    total: bool = False
+    decayed: bool = False
+    house_windows: bool = False
 
     @property
     def reach(self) -> int:
@@ -114,6 +118,20 @@ def _attendance(
         values = total[upto] - total[upto - width]
         values[blind[upto] > blind[upto - width]] = np.nan
         out[f"meetings_last{width}"] = values
+    if asked.total:
+        entry = grid.base - grid.first  # day 0
+        out["meetings_total"] = np.where(
+            blind[upto] > blind[np.minimum(entry[who], upto)],
+            np.nan,
+            total[upto] - total[np.minimum(entry[who], upto)],
+        )
+    if asked.decayed and asked.half_life is not None:
+        decayed = _decayed(met, records, grid, asked.half_life)
+        values = np.exp2(-(1 + asked.lag) / asked.half_life) * decayed[upto - 1]
+        early_unknown = np.isnan(count) & (when < grid.first[person])
+        never_known = np.bincount(person[early_unknown], minlength=len(block)) > 0
+        unclear_now = (blind[upto] > blind[grid.base[who]]) | never_known[who]
+        out["meetings_decayed"] = np.where(unclear_now, np.nan, values)
     if not asked.daily:
         return out
     early = when < grid.first[person]
@@ -124,6 +142,25 @@ def _attendance(
     if asked.half_life is not None:
         out["recency"] = np.exp2(-since / asked.half_life)
     return out
+
+
+def _decayed(
+    met: Array, records: tuple[IntArray, IntArray, Array], grid: Grid, half_life: float
+) -> Array:
+    """Meetings up to and with each cell's day, each halved every `half_life` days since."""
+    person, when, count = records
+    before = (when < grid.first[person]) & ~np.isnan(count)
+    age = (grid.first[person] - when)[before]
+    earlier = count[before] * np.exp2(-age / half_life)
+    added = met.copy()
+    added[grid.base] += np.bincount(person[before], earlier, len(grid.base))
+    keep = 2.0 ** (-1 / half_life)
+    running = lfilter([1.0], [1.0, -keep], added)
+    # what the person before in the grid left behind is not this one's
+    left = np.concatenate(([0.0], running))[grid.base]
+    lengths = np.diff(np.append(grid.base, grid.size))
+    age = np.arange(grid.size) - np.repeat(grid.base, lengths) + 1
+    return np.asarray(running - np.repeat(left, lengths) * np.exp2(-age / half_life))
 
 
 def _uncovered(people: People, block: IntArray, grid: Grid) -> NDArray[np.bool_]:
@@ -188,6 +225,8 @@ def _residence(
         nights = np.concatenate(([0.0], np.cumsum(resident)))
         entry = nights[grid.base - grid.first + 1]  # day 1, the first day after entry
         out["house_days"] = nights[cell] - entry[who]
+        for width in asked.windows if asked.house_windows else ():
+            out[f"house_days_last{width}"] = nights[cell] - nights[cell - width]
     return out
 
 

@@ -9,6 +9,12 @@ before it:
     in_house            1 on days first < d <= last of a stay: resident when the day begins
     house_days          days resident before d, from day 1
 
+and on request (`also`)
+
+    meetings_total      meetings on days 0 … d-1
+    meetings_decayed    meetings before d, each counting 2 ** -(days since / half_life)
+    house_days_lastW    days resident on days d-W … d-1
+
 A stay that ends on the day of relapse thus counts on that day: a house that asks people to
 leave when they use must not make leaving look like the cause. With `lag`, meetings of the last
 `lag` days do not count yet. Days from entry on which the diary does not cover are unknown, and
@@ -20,7 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -28,7 +34,7 @@ from numpy.typing import NDArray
 
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset, Step
-from recovery_stats.errors import DataError, UsageError, rows_phrase
+from recovery_stats.errors import DataError, UsageError, rows_phrase, unknown
 from recovery_stats.models.follow_up import (
     People,
     check_events,
@@ -39,6 +45,7 @@ from recovery_stats.models.follow_up import (
 )
 from recovery_stats.models.person_day import Exposures, rows_of
 
+Exposure = Literal["total", "decayed", "house_windows"]
 PERSON = "person"  # the key of persons, under one name whatever the study calls it
 
 
@@ -63,6 +70,7 @@ def person_days(
     diary_from: str | None = None,
     diary_to: str | None = None,
     lag: int = 0,
+    also: Sequence[Exposure] = (),
     keep: Sequence[str] | None = None,
 ) -> Dataset:
     """Split each person's follow-up where an exposure changes.
@@ -71,7 +79,8 @@ def person_days(
     meetings: one row a meeting, or `meeting_count` a row. stays: first and last day; without a
     last day the person still lives there. diary_from, diary_to: days covered, columns of
     persons. daily: one row per person-day, with days_since_meeting, recency and house_days,
-    which change every day; it is the default with a half_life. keep: which columns of persons
+    which change every day; it is the default with a half_life. also: "total" and "decayed"
+    meetings, "house_windows" (daily). keep: which columns of persons
     come along (all). Returns person, start, stop, event, the exposures and the
     columns of persons.
     Raises DataError for repeated persons, times that do not run forward, events other than 0/1.
@@ -84,11 +93,26 @@ def person_days(
     diary = read_meetings(people, meetings, meeting_person or person, meeting_day, meeting_count)
     homes = read_stays(people, stays, stay_person or person, stay_start, stay_stop)
     asked = Exposures(
-        tuple(windows), half_life, half_life is not None if daily is None else daily, lag
+        tuple(windows),
+        half_life,
+        half_life is not None if daily is None else daily,
+        lag,
+        *(kind in also for kind in get_args(Exposure)),
     )
+    _refuse_what_cannot_be(also, asked)
     parts = [rows_of(people, block, diary, homes, asked) for block in people.blocks(asked.reach)]
     columns = {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
     return join_rows(persons, person, columns, keep)
+
+
+def _refuse_what_cannot_be(also: Sequence[str], asked: Exposures) -> None:
+    for kind in also:
+        if kind not in get_args(Exposure):
+            raise UsageError(unknown("further exposure", kind, get_args(Exposure)))
+    if asked.decayed and (asked.half_life is None or not asked.daily):
+        raise UsageError('also="decayed" needs a half_life, and changes every day (daily).')
+    if asked.house_windows and not asked.daily:
+        raise UsageError('also="house_windows" changes every day: daily=True.')
 
 
 def landmark(
@@ -186,6 +210,8 @@ LABELS = {
     "event_number": "Number of the event that the interval leads to",
     "days_since_meeting": "Days since the last meeting",
     "recency": "Recency of the last meeting",
+    "meetings_total": "Meetings since entry",
+    "meetings_decayed": "Meetings before, weighted by how long ago",
     "in_house": "Resident in a recovery house",
     "house_days": "Days lived in recovery houses",
 }
@@ -216,6 +242,8 @@ def join_rows(
 
 
 def _label(name: str) -> str:
+    if name.startswith("house_days_last"):
+        return f"Days resident in the {name.removeprefix('house_days_last')} days before"
     if name.startswith("meetings_last"):
         return f"Meetings in the {name.removeprefix('meetings_last')} days before"
     return LABELS[name]

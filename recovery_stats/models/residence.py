@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.document import Series
 from recovery_stats.core.estimate import Estimate, Level
-from recovery_stats.errors import DataError, NotEstimable, rows_phrase
+from recovery_stats.errors import NotEstimable
 from recovery_stats.models.comparison import Clusters
+from recovery_stats.models.follow_up import read_spells
 from recovery_stats.models.formula import quote
 from recovery_stats.models.risk import estimate
 from recovery_stats.models.survival import CoxFit, cox, kaplan_meier
@@ -115,7 +116,7 @@ def compare_residence(
     level: float,
 ) -> Times:
     """Add residence on the day, and beside it the naive total known only later."""
-    spells = read_stays(stays, person, start, stop)
+    spells = spells_of(stays, person, start, stop)
     rows = residence_rows(found.data, columns, spells, person)
     fit = fit_hazard(rows, _row_columns(columns), (IN_HOUSE,), clusters)
     now = hazard_ratio(
@@ -230,25 +231,10 @@ def _restricted_means(curves: Any, horizon: float, level: float) -> Iterator[Est
 # --- stays -----------------------------------------------------------------------------------
 
 
-def read_stays(stays: Dataset, person: str, start: str, stop: str) -> pd.DataFrame:
-    """person, start, stop of each stay; one that has not ended stays open.
-
-    Raises DataError for a stay without a beginning or that ends before it begins.
-    """
-    stays.require(person, start, stop, table="stays")
-    frame = stays.frame
-    begun = frame[start].isna()
-    backwards = frame[stop] < frame[start]
-    for wrong, says in ((begun, f"no {start!r}"), (backwards, f"{stop!r} before {start!r}")):
-        if wrong.any():
-            raise DataError(
-                f"Table 'stays' has {int(wrong.sum())} stays with {says}: "
-                f"{rows_phrase(frame.index[wrong].tolist())}."
-            )
-    return pd.DataFrame(
-        {PERSON: frame[person], START: frame[start].astype(float),
-         STOP: frame[stop].astype(float).fillna(np.inf)}
-    )  # fmt: skip
+def spells_of(stays: Dataset, person: str, start: str, stop: str) -> pd.DataFrame:
+    """person, start, stop of each stay; one that has not ended stays open."""
+    first, last = read_spells(stays, person, start, stop)
+    return pd.DataFrame({PERSON: stays.frame[person], START: first, STOP: last})
 
 
 def residence_rows(

@@ -21,8 +21,8 @@ from recovery_stats.models.residence import (
     START,
     STOP,
     TimeColumns,
-    read_stays,
     residence_rows,
+    spells_of,
 )
 from recovery_stats.report.compose import compose
 from tests.tolerance import CLOSED_FORM, CONVERGED
@@ -219,7 +219,7 @@ def test_residence_rows_by_hand():
             {"pid": [1.0, 2.0], "entry": [2.0, 0.0], "time": [20.0, 7.0], "event": [1.0, 0.0]}
         )
     )
-    spells = read_stays(stays_of((1, 5, 10), (1, 10, 12), (1, 30, 40)), "pid", "in_day", "out_day")
+    spells = spells_of(stays_of((1, 5, 10), (1, 10, 12), (1, 30, 40)), "pid", "in_day", "out_day")
     rows = residence_rows(people, TimeColumns("arm", "time", "event", "entry"), spells, "pid").frame
     found = rows[[START, STOP, IN_HOUSE, EVENT]].to_numpy().tolist()
     assert found == [[2, 5, 0, 0], [5, 10, 1, 0], [10, 12, 1, 0], [12, 20, 0, 1], [0, 7, 0, 0]]
@@ -227,7 +227,7 @@ def test_residence_rows_by_hand():
 
 def test_overlapping_and_open_stays():
     people = Dataset(pd.DataFrame({"pid": [1.0], "time": [50.0], "event": [1.0]}))
-    spells = read_stays(stays_of((1, 10, 30), (1, 20, np.nan)), "pid", "in_day", "out_day")
+    spells = spells_of(stays_of((1, 10, 30), (1, 20, np.nan)), "pid", "in_day", "out_day")
     rows = residence_rows(people, TimeColumns("arm", "time", "event"), spells, "pid").frame
     assert (rows[STOP] - rows[START]).sum() == 50
     assert rows.loc[rows[IN_HOUSE] == 1, START].min() == 10
@@ -236,7 +236,7 @@ def test_overlapping_and_open_stays():
 
 def test_a_stay_that_ends_before_it_begins_is_refused_by_row():
     with pytest.raises(DataError, match=r"1 stays with 'out_day' before 'in_day': row 1"):
-        read_stays(stays_of((1, 5, 10), (1, 9, 3)), "pid", "in_day", "out_day")
+        spells_of(stays_of((1, 5, 10), (1, 9, 3)), "pid", "in_day", "out_day")
 
 
 def test_six_months_known_later_looks_protective_where_nothing_is():

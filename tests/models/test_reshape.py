@@ -71,6 +71,19 @@ def one_day(
     resident = [any(a < d <= b for a, b in stays) for d in range(1, day + 1)]
     out["in_house"] = float(any(a < day <= b for a, b in stays))
     out["house_days"] = float(sum(resident[:-1]))
+    lived = [float(any(a < d <= b for a, b in stays)) for d in range(day - 60, day)]
+    for w in windows:
+        out[f"house_days_last{w}"] = sum(lived[-w:])
+    past = range(0, day - lag)
+    out["meetings_total"] = (
+        math.nan if any(unknown(d) for d in past) else sum(meetings.get(d, 0.0) for d in past)
+    )
+    far = range(-100, day - lag)
+    out["meetings_decayed"] = (
+        math.nan
+        if any(unknown(d) for d in far)
+        else sum(meetings.get(d, 0.0) * 2 ** (-(day - d) / half_life) for d in far)
+    )
     return out
 
 
@@ -146,6 +159,7 @@ def test_every_day_is_what_the_loop_says(tables: dict[str, Dataset], lag: int) -
         windows=windows,
         half_life=2.5,
         lag=lag,
+        also=("total", "decayed", "house_windows"),
         **NAMES,
     ).frame
     expected = by_loop(tables, windows, 2.5, lag)
