@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,9 @@ from recovery_stats.engines.lmm_ratio import Design, ratios
 from recovery_stats.errors import UsageError, unknown
 from recovery_stats.models.mixed_fit import MixedFit
 from recovery_stats.models.mixed_interval import by_ml, refuse_robust
+
+if TYPE_CHECKING:
+    from recovery_stats.models.generalised_fit import GlmmFit
 
 METHODS = ("asymptotic", "bootstrap")
 SPANNED = 1e-8  # share of a column's length outside the larger model's span that is rounding
@@ -53,7 +57,7 @@ class Step:
 
 
 def compare(
-    *fits: MixedFit, method: str = "asymptotic", replicates: int = 1000, seed: int = 1
+    *fits: MixedFit | GlmmFit, method: str = "asymptotic", replicates: int = 1000, seed: int = 1
 ) -> pd.DataFrame:
     """Likelihood-ratio tests of nested fits to the same rows, each against the one before.
 
@@ -66,8 +70,15 @@ def compare(
     """
     if method not in METHODS:
         raise UsageError(unknown("kind of comparison", method, METHODS))
-    _check_fits(fits)
-    ordered = sorted(fits, key=lambda f: f.engine.n_parameters)
+    generalised = _generalised(fits)
+    if generalised:
+        from recovery_stats.models.generalised_ratio import compare_generalised
+
+        if method == "bootstrap":
+            raise UsageError("The bootstrap comparison is for linear mixed models (rs.lmm).")
+        return compare_generalised(generalised)
+    linear = _check_fits(fits)
+    ordered = sorted(linear, key=lambda f: f.engine.n_parameters)
     reml = all(f.engine.reml and _same_columns(f, ordered[0]) for f in ordered)
     engines = [f.engine if reml else by_ml(f) for f in ordered]
     refitted = not reml and any(f.engine.reml for f in ordered)
@@ -81,18 +92,29 @@ def compare(
     return pd.DataFrame(rows)
 
 
-def _check_fits(fits: Sequence[MixedFit]) -> None:
+def _generalised(fits: Sequence[MixedFit | GlmmFit]) -> list[GlmmFit]:
+    """The fits where all are of `rs.glmm`."""
+    from recovery_stats.models.generalised_fit import GlmmFit
+
+    found = [f for f in fits if isinstance(f, GlmmFit)]
+    return found if len(found) == len(fits) > 1 else []
+
+
+def _check_fits(fits: Sequence[MixedFit | GlmmFit]) -> list[MixedFit]:
     if len(fits) < 2:
         raise UsageError("compare() needs at least two fits.")
+    linear = []
     for fit in fits:
         if not isinstance(fit, MixedFit):
             raise UsageError(
-                f"compare() takes fits of rs.lmm; one of these is a {type(fit).__name__}."
+                "compare() takes fits of rs.lmm, or all of rs.glmm; one of these is a "
+                f"{type(fit).__name__}."
             )
         refuse_robust(fit, "Likelihood-ratio")
         _refuse_structure(fit)
-    first = fits[0]
-    for fit in fits[1:]:
+        linear.append(fit)
+    first = linear[0]
+    for fit in linear[1:]:
         same = fit.n_obs == first.n_obs and np.array_equal(fit.design.rows, first.design.rows)
         if not same or not np.array_equal(fit.outcome, first.outcome):
             raise UsageError(
@@ -104,6 +126,7 @@ def _check_fits(fits: Sequence[MixedFit]) -> None:
             mine, other = getattr(fit, name), getattr(first, name)
             if (mine is None) != (other is None) or not np.array_equal(mine, other):
                 raise UsageError(f"The fits have different {name}; compare likes with likes.")
+    return linear
 
 
 def _refuse_structure(fit: MixedFit) -> None:
@@ -186,7 +209,7 @@ def _simulated(smaller: Pair, larger: Pair, seen: object, replicates: int, seed:
 # --- nesting -------------------------------------------------------------------------------------
 
 
-def nested(smaller: MixedFit, larger: MixedFit) -> Step:
+def nested(smaller: MixedFit | GlmmFit, larger: MixedFit | GlmmFit) -> Step:
     """What the larger model adds; UsageError where the smaller is not a special case of it."""
     if not _spans(larger.X, smaller.X):
         raise UsageError(
