@@ -33,6 +33,7 @@ from recovery_stats.errors import ConvergenceError
 STEPS = 200
 DONE = 1e-20  # the score's length in errors of the coefficients, squared, per row
 SETTLED = 1e-12  # change of a correlation
+EXACT = 1e-20  # mean squared residual over the squared range of the outcome: rounding
 FLAT = 1e-6  # information of the flattest direction, as a root, that separation alone undercuts
 
 
@@ -241,7 +242,7 @@ class _Search:
         r, w = self.equations.pearson(self.eta), self.equations.weights
         found = float(w @ r**2) / float(w.sum())
         self.scale = found if self.known_scale is None else self.known_scale
-        if not self.scale > 0:
+        if not found > EXACT * float(np.ptp(self.equations.y)) ** 2:
             raise ConvergenceError("The residuals are all zero: the model fits exactly.")
         self.alpha = self.correlation.estimate(r, self.scale, self.alpha)
 

@@ -133,10 +133,12 @@ def prepare(
         Ts.append(T)
         entries += [(at + i, at + j) for b in factor.blocks for j in b for i in b if i >= j]
         at += factor.q
+    sorted_so = bool((rows[1:] > rows[:-1]).all())
     shift = np.zeros(n) if offset is None else offset[rows]
     problem = Problem(
-        np.ascontiguousarray(Xo[rows].T), np.ascontiguousarray(np.vstack(Zs)), shift,
-        family.take(rows), layout, tuple(entries),
+        np.ascontiguousarray((Xo if sorted_so else Xo[rows]).T),
+        np.ascontiguousarray(np.vstack(Zs)), shift,
+        family if sorted_so else family.take(rows), layout, tuple(entries),
     )  # fmt: skip
     return problem, Units(A, tuple(Ts), order, rows)
 

@@ -3,8 +3,8 @@
 With total derivatives along a parameter a (the mode moves by û_a, a row's predictor by eta_a), w
 the rows' curvature, b its slope, c the slope of that, and H = 1 + theta² sum z²w of a group:
 d²F = [h_ab + h_au û_b] + (D_ab H / H - D_a H D_b H / H²) / 2, in which D_ab H holds the second
-movement û_ab of the mode. All of it is sums over rows of eta_a eta_b times a weight, and sums
-over groups; the cost is that of a few gradients, where differences need two for every parameter.
+movement û_ab of the mode. As eta_a is a row's own derivative and E û_a, all of it is three sums
+of rows by group and one weighted cross-product; the cost is that of a few gradients, where differences need two for every parameter.
 Families without parameters of their own. Checked: differences of the gradient
 (tests/engines/test_glmm.py).
 """
@@ -18,7 +18,7 @@ from recovery_stats.engines.glmm_laplace import Point, Problem
 from recovery_stats.engines.glmm_layout import OneFactor, OneFactorEquations
 from recovery_stats.engines.linalg import Array
 
-ROWS = 4_096  # worked on at a time: a dozen columns of them fit the cache
+ROWS = 16_384  # worked on at a time: smaller parts cost more in calls than the cache gives
 
 
 def offered(problem: Problem) -> bool:
@@ -51,14 +51,13 @@ def _block(problem: Problem, point: Point, levels: slice, rows: slice) -> tuple[
     curvature, bend = mode.rows.curvature[rows], mode.rows.bend[rows]
     own = np.vstack([z * layout.spread(mode.u[levels]), problem.Xt[:, rows]])
     wz, zzb = curvature * z, z * z * bend
-    pulled = layout.by_level(wz * own)
+    szw, szzb = layout.total(wz * z), layout.total(zzb * z)
     slope = layout.total(mode.rows.slope[rows] * z)
+    pulled, plain = layout.by_level(wz * own), layout.by_level(zzb * own)
     moved = -theta * pulled
     moved[0] += slope
     moved *= inverse
-    eta = own + E * layout.rows_of(moved)
-    szw, szzb = layout.total(wz * z), layout.total(zzb * z)
-    bent = layout.by_level(zzb * eta)
+    bent = plain + theta * szzb * moved
     change = theta**2 * bent
     change[0] += 2.0 * theta * szw
     change *= inverse
@@ -66,7 +65,10 @@ def _block(problem: Problem, point: Point, levels: slice, rows: slice) -> tuple[
     twist = problem.family.twist(mode.eta, rows)
     weight = 0.5 * theta**2 * z * z * twist * layout.spread(inverse)
     weight -= layout.spread(kappa * inverse) * bend * E
-    found = (curvature * own + weight * eta) @ eta.T - 0.5 * change @ change.T
+    weighted = weight * E
+    reach, inner = layout.by_level(weighted * own), layout.total(weighted * E)
+    found = ((curvature + weight) * own) @ own.T - 0.5 * change @ change.T
+    found += (theta * pulled + reach + inner * moved) @ moved.T + moved @ reach.T
     found[0] -= moved @ slope
     apart = bent @ (theta * inverse) + moved @ (0.5 * theta**2 * inverse * szzb)
     apart -= pulled @ (kappa * inverse) + moved @ (2.0 * kappa * inverse * theta * szw)
