@@ -4,7 +4,8 @@ With total derivatives along a parameter a (the mode moves by û_a, a row's pred
 the rows' curvature, b its slope, c the slope of that, and H = 1 + theta² sum z²w of a group:
 d²F = [h_ab + h_au û_b] + (D_ab H / H - D_a H D_b H / H²) / 2, in which D_ab H holds the second
 movement û_ab of the mode. As eta_a is a row's own derivative and E û_a, all of it is three sums
-of rows by group and one weighted cross-product; the cost is that of a few gradients, where differences need two for every parameter.
+of rows by group and one weighted cross-product; the cost is that of a few gradients, where
+differences need two for every parameter.
 Families without parameters of their own. Checked: differences of the gradient
 (tests/engines/test_glmm.py).
 """
