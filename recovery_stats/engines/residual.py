@@ -6,7 +6,7 @@ positive definite matrix over the waves. Either may hold separately for groups o
 The search moves eta, unbounded; Kenward and Roger's second derivatives are taken in the natural
 parameters: variances, correlations, the range of car1. Covariances of the unstructured, and of
 equal variances with compound symmetry or Toeplitz, are linear in theirs: no second derivative.
-Checked: finite differences (tests/engines/test_residual.py), dense formulas.
+Checked: finite differences (tests/engines/test_lmm_residual.py), dense formulas.
 """
 
 from __future__ import annotations

@@ -4,8 +4,9 @@ Each family turns rho (c,) into C (K, K) over K waves at `steps` (K,), with firs
 (c, K, K) and second ones (c, c, K, K), and maps an unbounded number to each rho, so that a search
 needs no constraint. Families by their names in the field: compound symmetry, AR(1), continuous
 AR(1) (the exponential of distance; its natural parameter is the range), Toeplitz, first-order
-ante-dependence. Sources: Pinheiro & Bates 2000, ch. 5; Kenward & Roger 1997 (which needs the
-second derivatives). Checked: finite differences (tests/engines/test_residual_correlation.py).
+ante-dependence, a free correlation for every pair (lower triangle by rows).
+Sources: Pinheiro & Bates 2000, ch. 5; Kenward & Roger 1997 (which needs the
+second derivatives). Checked: finite differences (tests/engines/test_lmm_residual.py).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 
 from recovery_stats.engines.linalg import Array
 
-Family = Literal["independent", "cs", "ar1", "car1", "toeplitz", "ante"]
+Family = Literal["independent", "cs", "ar1", "car1", "toeplitz", "ante", "free"]
 WIDEST = 18.0  # beyond it tanh is 1 to the last bit
 
 
@@ -35,6 +36,8 @@ class Correlation:
     @property
     def size(self) -> int:
         """How many parameters."""
+        if self.family == "free":
+            return len(self.steps) * (len(self.steps) - 1) // 2
         if self.family in ("toeplitz", "ante"):
             return max(len(self.steps) - 1, 0)
         return int(self.family != "independent")
@@ -42,7 +45,7 @@ class Correlation:
     @property
     def linear(self) -> bool:
         """Whether covariances (a common variance times C) are linear in parameters of their own."""
-        return self.family in ("independent", "cs", "toeplitz")
+        return self.family in ("independent", "cs", "toeplitz", "free")
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -82,6 +85,11 @@ class Correlation:
             return np.eye(K), first, second
         if self.family == "ante":
             return _antedependence(rho, K)
+        if self.family == "free":
+            C, row = np.eye(K), np.tril_indices(K, -1)
+            C[row] = C.T[row] = rho
+            first[np.arange(c), row[0], row[1]] = first[np.arange(c), row[1], row[0]] = 1.0
+            return C, first, second
         if self.family == "toeplitz":
             whole = np.rint(lag).astype(np.intp)
             for m in range(c):

@@ -75,9 +75,16 @@ def _correlation(
         "ar1": "one step" if not structure.step else f"{structure.step:g} apart",
         "toeplitz": f"{m + 1} steps",
         "ante": " and ".join(structure.waves[m : m + 2]),
+        "free": " and ".join(_pair(structure.waves, m)),
     }[str(family)]
     name = named([group, what])
     yield Parameter("correlation", "correlation", name, rho, error, np.nan, rho)
+
+
+def _pair(waves: tuple[str, ...], m: int) -> tuple[str, str]:
+    """The waves of the m-th correlation of a lower triangle by rows."""
+    every = [(b, a) for i, a in enumerate(waves) for b in waves[:i]]
+    return every[m] if m < len(every) else ("", "")
 
 
 def _entries(structure: Structure, fit: ResidualFit, variance: Array) -> Iterator[Parameter]:

@@ -29,6 +29,7 @@ STRUCTURES: dict[str, tuple[Family | None, bool]] = {
     "toeplitz": ("toeplitz", False),
     "heterogeneous-toeplitz": ("toeplitz", True),
     "ante-dependence": ("ante", True),
+    "general-correlation": ("free", False),
     "heterogeneous": ("independent", True),
     "unstructured": (None, False),
 }  # family (None: unstructured), and whether each wave has a variance of its own
@@ -40,7 +41,7 @@ ALIASES = {
     "heterogeneous-cs": "heterogeneous-compound-symmetry", "toep": "toeplitz",
     "toeph": "heterogeneous-toeplitz", "adh": "ante-dependence", "ante(1)": "ante-dependence",
     "ante1": "ante-dependence", "diagonal": "heterogeneous", "diag": "heterogeneous",
-    "un": "unstructured", "us": "unstructured",
+    "un": "unstructured", "corsymm": "general-correlation", "us": "unstructured",
 }  # fmt: skip
 
 

@@ -26,6 +26,9 @@ def starting_values(structure: Structure, residual: Array, *, random: bool) -> A
     square = np.maximum(square, FLOOR * square.mean())
     c, family = engine.correlation.size, engine.correlation.family
     rho = near ** np.arange(1.0, c + 1.0) if family == "toeplitz" else np.full(c, near)
+    if family == "free":
+        row, column = np.tril_indices(len(structure.waves), -1)
+        rho = near ** np.abs(row - column).astype(float)
     if family == "car1":
         rho = np.full(c, -1.0 / np.log(near))
     eta = np.tile(engine.correlation.unbounded(rho), engine.groups)

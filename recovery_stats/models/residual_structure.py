@@ -76,8 +76,9 @@ def build_structure(
     pairs = _pairs(person, waves, group, len(group_names))
     level_names, level = _variance_levels(request, columns, waves, (group_names, group))
     residual: Residual
-    if request.family is None:
+    if request.family in (None, "free"):
         _refuse_sparse_pairs(request, waves, pairs)
+    if request.family is None:
         residual = Unstructured(len(waves.names), len(group_names))
     else:
         correlation = Correlation(request.family, steps, largest)

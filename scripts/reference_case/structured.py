@@ -120,8 +120,8 @@ def read(case: Case) -> Asked:
     )
     if variance is not None and _same_waves(frame, by, variance):
         kind, variance = BY_WAVE.get(kind, kind), None
-    elif kind == "unstructured" and "corsymm" in words.lower() and variance is None:
-        raise CannotAnswer("a free correlation with equal variances is not offered")
+    elif kind == "unstructured" and "corsymm" in words.lower():
+        kind = "general-correlation"
     elif kind == "unstructured":
         variance = None
     how: dict[str, Any] = {"residual": kind, "residual_by": f"`{by}` | {person}"}

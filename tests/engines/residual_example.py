@@ -68,6 +68,7 @@ STRUCTURES: dict[str, tuple[Family | None, str, str, tuple[str, ...]]] = {
     "csh": ("cs", "wave", "", ()),
     "toeplitz by wave": ("toeplitz", "wave", "", ()),
     "ante": ("ante", "wave", "", ("site",)),
+    "free": ("free", "", "", ()),
     "heterogeneous": ("independent", "wave", "", ("person",)),
     "unstructured": (None, "", "", ()),
     "unstructured by sex": (None, "", "sex", ()),

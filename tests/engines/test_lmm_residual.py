@@ -28,7 +28,7 @@ from tests.engines.residual_example import (
 )
 from tests.tolerance import CLOSED_FORM, CONVERGED, DERIVATIVE, EXACT, INVARIANCE
 
-FAMILIES: tuple[Family, ...] = ("cs", "ar1", "car1", "toeplitz", "ante")
+FAMILIES: tuple[Family, ...] = ("cs", "ar1", "car1", "toeplitz", "ante", "free")
 
 
 def fitted(name: str, data: Example, *, reml: bool = True) -> ResidualFit:

@@ -114,7 +114,15 @@ def test_standard_errors_of_parameters_on_paper() -> None:
 
 @pytest.mark.parametrize(
     ("residual", "expected"),
-    [("ar1", 2), ("car1", 3), ("toeplitz", 5), ("ante-dependence", 9), ("toeph", 9), ("csh", 6)],
+    [
+        ("ar1", 2),
+        ("car1", 3),
+        ("toeplitz", 5),
+        ("ante-dependence", 9),
+        ("toeph", 9),
+        ("csh", 6),
+        ("corSymm", 11),
+    ],
 )
 def test_every_structure_has_its_parameters(residual: str, expected: int) -> None:
     fit = fitted(residual=residual, **BY)
@@ -140,6 +148,14 @@ def test_groups_with_a_structure_each_are_separate_fits() -> None:
         assert whole.residual_covariance(group).to_numpy() == pytest.approx(
             part.residual_covariance().to_numpy(), rel=INVARIANCE
         )
+
+
+def test_a_free_correlation_with_variances_by_wave_is_unstructured() -> None:
+    two = fitted(residual="corSymm", residual_variance="wave", **BY)
+    one = fitted(residual="unstructured", **BY)
+    assert two.engine.criterion == pytest.approx(one.engine.criterion, rel=CONVERGED)
+    assert two.engine.n_parameters == one.engine.n_parameters
+    assert two.tidy().df.to_numpy() == pytest.approx(one.tidy().df.to_numpy(), rel=INVARIANCE)
 
 
 def test_everything_else_of_a_mixed_fit() -> None:
