@@ -138,3 +138,21 @@ def test_the_lock_pins_every_dependency_by_hash() -> None:
     assert all("==" in lines[i] for i in pins)
     assert all("--hash=sha256:" in lines[i + 1] for i in pins)
     assert any(lines[i].startswith("flit-core==") for i in pins)
+
+
+def test_coverage_is_the_same_for_the_same_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One data set of a cell; and the committed table has every cell of the script."""
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    import coverage as measured
+
+    if not hasattr(measured, "Cell"):  # the tool of that name is installed
+        pytest.skip("another module is called coverage here")
+    cell = measured.Cell(6, True)
+    hits, _ = measured.ask(cell, 1)
+    assert hits == measured.ask(cell, 1)[0]
+    assert set(hits) == {(q, m) for q in measured.QUANTITIES for m in measured.METHODS}
+    text = (SCRIPTS / "coverage.md").read_text(encoding="utf-8")
+    cells = len(measured.CLUSTERS) * 2 * len(measured.QUANTITIES)
+    assert (
+        sum(line.startswith(("| 6 |", "| 10 |", "| 20 |")) for line in text.splitlines()) == cells
+    )
