@@ -25,6 +25,7 @@ import numpy as np
 from recovery_stats.engines.risk_set import Array, Ints, merge_close, number_times, rank
 
 CENSORED = -1
+ROUNDING = 1e-13  # a variance this share of its parts is what they left by rounding
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -158,43 +159,118 @@ def occupation(paths: Paths, *, p0: Array | None = None, greenwood: bool = False
     if p0 is not None:
         start, U0 = p0, np.zeros_like(U0)
     estimate, variance = (np.empty((len(moves.time), paths.S)) for _ in range(2))
-    if greenwood:
-        steps = _greenwood(moves, start)
-    else:
-        steps = ((k, p, (U**2).sum(axis=0)) for k, p, U in _walk(paths, moves, start, U0))
+    steps = _greenwood(moves, start) if greenwood else _walk(paths, moves, start, U0)
     done, p, v = 0, start, (U0**2).sum(axis=0) * (not greenwood)
-    for k, p_next, v_next in steps:
+    for k, p_next, C in steps:
         estimate[done:k], variance[done:k] = p, v
-        done, p, v = k, p_next, v_next
+        done, p, v = k, p_next, np.diag(C)
     estimate[done:], variance[done:] = p, v
     return Occupation(moves, start, estimate, np.sqrt(np.maximum(variance, 0.0)))
 
 
-def _walk(paths: Paths, moves: Moves, p: Array, U: Array) -> Iterator[tuple[int, Array, Array]]:
-    """At each time k with a move: p (S,) and influences U (P, S) just after it."""
-    at = np.flatnonzero(moves.events.any(axis=(1, 2)))
+def _walk(
+    paths: Paths, moves: Moves, p: Array, U: Array, until: float | None = None, begin: float = 0.0
+) -> Iterator[tuple[int, Array, Array]]:
+    """At each time k with a move: z (q,) and Σ U_i'U_i (q, q) just after it.
+
+    z is p, or with `until` p and the time spent in each state to the next move (q = 2S). People
+    in state j share a path G_j, so that U_i = B_i + w_i G_j with a B_i that changes only when
+    they come, move or go: totals of B'B, sums and w² give the sum without a pass over people.
+    """
+    at = np.flatnonzero(moves.events.any(axis=(1, 2)) & (moves.time < (until or np.inf)))
     time, rates = moves.time[at], moves.rates[at]
-    stop, start = merge_close(paths.stop, paths.start)
-    entry, exit_ = rank(start, time), rank(stop, time) - 1
-    lives = np.flatnonzero(entry <= exit_)
-    come = _by_time(lives, entry[lives], len(time))
-    gone = _by_time(lives, exit_[lives], len(time))
-    row = np.full(len(U), -1)
-    ends = np.where((stop == np.append(time, np.inf)[exit_]) & (exit_ >= 0), paths.to, CENSORED)
+    width = None if until is None else np.diff(np.concatenate(([begin], time, [until])))
+    crowd = _Crowd.of(paths, p, U, 0.0 if width is None else width[0], time, width is not None)
     for e, k in enumerate(at):
-        row[paths.person[come[e]]] = come[e]
-        here = row[row >= 0]
-        j, k_to = paths.origin[here], ends[here]
-        to = np.where((k_to != CENSORED) & (exit_[here] == e), k_to, j)
-        pull = paths.weight[here] * p[j] / moves.n_risk[k, j]
-        H = rates[e]
-        U = U @ H
-        gain = -H[j] * pull[:, None]
-        gain[np.arange(len(here)), to] += pull
-        U[paths.person[here]] += gain
-        p = p @ H
-        row[paths.person[gone[e]]] = -1
-        yield int(k), p, U
+        after = None if width is None else float(width[e + 1])
+        yield int(k), *crowd.step(e, rates[e], moves.n_risk[k], after)
+    if not len(at):
+        yield 0, crowd.z, crowd.total()
+
+
+@dataclass(slots=True, eq=False)
+class _Crowd:
+    """People on their way: B (P, q); G (S, q); sums BB (q, q), of wB (S, q) and ww (S,).
+
+    z (q,): the estimate. row (P,): where each person is, -1 nowhere. come, gone: rows by time.
+    """
+
+    paths: Paths
+    z: Array
+    B: Array
+    G: Array
+    BB: Array
+    sums: Array
+    ww: Array
+    come: list[Ints]
+    gone: list[Ints]
+    to: Ints
+
+    @classmethod
+    def of(cls, paths: Paths, p: Array, U: Array, width: float, time: Array, areas: bool) -> _Crowd:
+        stop, start = merge_close(paths.stop, paths.start)
+        entry, exit_ = rank(start, time), rank(stop, time) - 1
+        lives = np.flatnonzero(entry <= exit_)
+        ends = stop == np.append(time, np.inf)[exit_]
+        B = np.hstack([U, width * U]) if areas else U.copy()
+        z = np.append(p, width * p) if areas else p
+        S, q = paths.S, B.shape[1]
+        return cls(
+            paths, z, B, np.zeros((S, q)), B.T @ B, np.zeros((S, q)), np.zeros(S),
+            _by_time(lives, entry[lives], len(time)), _by_time(lives, exit_[lives], len(time)),
+            np.where(ends & (exit_ >= 0), paths.to, CENSORED),
+        )  # fmt: skip
+
+    def step(self, e: int, H: Array, n_risk: Array, width: float | None) -> tuple[Array, Array]:
+        """Pass event e: z and the total after it."""
+        S, paths = self.paths.S, self.paths
+        self._shift(self.come[e], sign=-1.0)
+
+        def wide(x: Array) -> Array:
+            return x if width is None else np.hstack([x, width * x])
+
+        F = H if width is None else np.block([[H, width * H], [np.zeros((S, S)), np.eye(S)]])
+        pull = np.divide(self.z[:S], n_risk, out=np.zeros(S), where=n_risk > 0)
+        self.B = self.B @ F
+        self.BB, self.sums = F.T @ self.BB @ F, self.sums @ F
+        self.G = self.G @ F + wide((np.eye(S) - H) * pull[:, None])
+        self.z = self.z @ F
+        moved = self.gone[e][self.to[self.gone[e]] != CENSORED]
+        j = paths.origin[moved]
+        turn = (np.eye(S)[paths.to[moved]] - np.eye(S)[j]) * pull[j, None]
+        self._change(moved, wide(turn * paths.weight[moved, None]), inside=True)
+        found = self.total()
+        self._shift(self.gone[e], sign=1.0)
+        return self.z, found
+
+    def _shift(self, rows: Ints, *, sign: float) -> None:
+        """Take G out of the people of `rows` as they come (-1), put it back as they go (1)."""
+        j, w = self.paths.origin[rows], self.paths.weight[rows]
+        if sign > 0:
+            np.subtract.at(self.sums, j, w[:, None] * self.B[self.paths.person[rows]])
+        self._change(rows, sign * w[:, None] * self.G[j], inside=False)
+        if sign < 0:
+            np.add.at(self.sums, j, w[:, None] * self.B[self.paths.person[rows]])
+        np.add.at(self.ww, j, -sign * w**2)
+
+    def _change(self, rows: Ints, by: Array, *, inside: bool) -> None:
+        """Add to B of the people of `rows`; `inside` a state its total sums follows."""
+        who = self.paths.person[rows]
+        old = self.B[who]
+        self.B[who] = old + by
+        self.BB += (old + by).T @ (old + by) - old.T @ old
+        if inside:
+            np.add.at(self.sums, self.paths.origin[rows], self.paths.weight[rows, None] * by)
+
+    def total(self) -> Array:
+        """Σ U_i'U_i (q, q); what is but rounding is 0."""
+        cross = self.sums.T @ self.G
+        own = (self.G.T * self.ww) @ self.G
+        size = np.abs(np.diag(self.BB)) + 2 * np.abs(np.diag(cross)) + np.diag(own)
+        value = self.BB + cross + cross.T + own
+        none = np.diag(value) <= ROUNDING * size
+        value[none], value[:, none] = 0.0, 0.0
+        return np.asarray(value)
 
 
 def _by_time(rows: Ints, at: Ints, T: int) -> list[Ints]:
@@ -204,7 +280,7 @@ def _by_time(rows: Ints, at: Ints, T: int) -> list[Ints]:
 
 
 def _greenwood(moves: Moves, p: Array) -> Iterator[tuple[int, Array, Array]]:
-    """At each time k with a move: p and its multinomial variances just after it."""
+    """At each time k with a move: p and its multinomial covariance just after it."""
     S = len(p)
     C = np.zeros((S, S))
     rates = moves.rates
@@ -214,7 +290,7 @@ def _greenwood(moves: Moves, p: Array) -> Iterator[tuple[int, Array, Array]]:
         for j in np.flatnonzero(n > 0):
             C += p[j] ** 2 / n[j] * (np.diag(H[j]) - np.outer(H[j], H[j]))
         p = p @ H
-        yield int(k), p, np.diag(C)
+        yield int(k), p, C
 
 
 def restricted_time(
@@ -225,12 +301,6 @@ def restricted_time(
     p, U = initial_distribution(paths, moves)
     if p0 is not None:
         p, U = p0, np.zeros_like(U)
-    total, influence, last = np.zeros(paths.S), np.zeros(U.shape), begin
-    for k, p_next, U_next in _walk(paths, moves, p, U):
-        if moves.time[k] >= tau:
-            break
-        width = moves.time[k] - last
-        total, influence = total + width * p, influence + width * U
-        p, U, last = p_next, U_next.copy(), float(moves.time[k])
-    total, influence = total + (tau - last) * p, influence + (tau - last) * U
-    return total, influence.T @ influence
+    S = paths.S
+    *_, (_, z, C) = _walk(paths, moves, p, U, tau, begin)
+    return z[S:], C[S:, S:]

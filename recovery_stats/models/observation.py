@@ -187,8 +187,24 @@ def name_causes(
 ) -> tuple[str, ...]:
     """What the codebook calls the causes 1 … J, or their codes."""
     event = read_survival(formula, "this model").response.event  # type: ignore[union-attr]
-    values = Columns.of(data).codebook[event.column].values if event else {}
+    columns = Columns.of(data)
+    if event is not None:
+        refuse_censored_as_cause(columns, event.column)
+    values = columns.codebook[event.column].values if event else {}
     return tuple(values.get(float(j), str(j)) for j in range(1, causes + 1))
+
+
+def refuse_censored_as_cause(columns: Columns, name: str) -> None:
+    """A code above 0 that the codebook calls censored: the column is not coded from 0."""
+    for code, label in columns.codebook[name].values.items():
+        if isinstance(code, str) or not code > 0 or "censor" not in str(label).casefold():
+            continue
+        rows = int((columns.numbers(name) == code).sum())
+        if rows:
+            raise DataError(
+                f"Code {code:g} of column {name!r} is labelled {str(label)!r} ({rows} rows), but 0 "
+                "means censored and 1, 2, … the causes; recode it."
+            )
 
 
 class Designed(Protocol):

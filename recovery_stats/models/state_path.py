@@ -14,7 +14,12 @@ from recovery_stats.engines.multistate import CENSORED, Paths, follow
 from recovery_stats.errors import DataError, NotEstimable, UsageError, unknown
 from recovery_stats.models.columns import Columns, IntArray
 from recovery_stats.models.formula import Formula
-from recovery_stats.models.observation import Observation, observe, read_survival
+from recovery_stats.models.observation import (
+    Observation,
+    observe,
+    read_survival,
+    refuse_censored_as_cause,
+)
 
 ENTRY = "(entry)"  # the state of everybody at first, where no column tells
 FINAL = ("death", "dead", "died", "deceased")
@@ -99,6 +104,7 @@ def _coded(
             f"Column {column!r} holds text; make it codes with value labels (0: no move), or a "
             "Categorical whose first category means no move."
         )
+    refuse_censored_as_cause(columns, column)
     labels = columns.codebook[column].values
     return data, {int(k): str(v) for k, v in labels.items() if isinstance(k, float | int)}
 

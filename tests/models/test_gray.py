@@ -11,9 +11,11 @@ import pandas as pd
 import pytest
 
 import recovery_stats as rs
+from recovery_stats.core.codebook import Codebook, Variable
+from recovery_stats.core.dataset import Dataset
 from recovery_stats.engines.curves import kaplan_meier, tabulate
 from recovery_stats.engines.incidence_error import martingale_variance
-from recovery_stats.errors import NotEstimable, UsageError
+from recovery_stats.errors import DataError, NotEstimable, UsageError
 from tests.tolerance import CLOSED_FORM, EXACT
 
 
@@ -67,6 +69,23 @@ def test_one_cause_without_ties_on_paper() -> None:
     d, n = table.n_event, table.n_risk
     paper = kaplan_meier(table).estimate[:-1] ** 2 * np.cumsum(d[:-1] / (n[:-1] - 1) ** 2)
     np.testing.assert_allclose(martingale_variance(table)[0][:-1], paper, rtol=CLOSED_FORM)
+
+
+def test_causes_not_coded_from_0(stored: dict[str, Any]) -> None:
+    """1 censored, 2 and 3 the causes: every question refuses in the same words."""
+    frame = stored["data"].assign(cause=stored["data"]["cause"] + 1.0, start=0.0)
+    frame.index = pd.RangeIndex(1, len(frame) + 1)
+    frame["id"] = frame.index
+    labels = {1.0: "Censored", 2.0: "progression", 3.0: "death"}
+    data = Dataset(frame, Codebook({"cause": Variable("cause", "Cause", labels)}))
+    for ask in (
+        lambda: rs.cumulative_incidence("Surv(time, cause) ~ sex", data),
+        lambda: rs.gray_test("Surv(time, cause) ~ sex", data),
+        lambda: rs.fine_gray("Surv(time, cause) ~ sex", data),
+        lambda: rs.multistate("Surv(start, time, cause) ~ 1", data, person="id"),
+    ):
+        with pytest.raises(DataError, match=r"Code 1 of column 'cause' is labelled 'Censored'"):
+            ask()
 
 
 def test_refusals(stored: dict[str, Any]) -> None:
