@@ -32,12 +32,12 @@ def _controller() -> ThreadpoolController:
 
 
 def times(A: Array, B: Array) -> Array:
-    """Multiply A (q, r, m) by B (r, s, m), matrix by matrix.
+    """Multiply A (q, r, m) by B (r, s, m), matrix by matrix; one of them may have m = 1.
 
     With q and r of 1 to 3, vector operations along m beat a batched product several times.
     """
     q, r = A.shape[:2]
-    out = np.empty((q, B.shape[1], B.shape[2]))
+    out = np.empty((q, B.shape[1], max(A.shape[2], B.shape[2])))
     for a in range(q):
         np.multiply(A[a, 0], B[0], out=out[a])
         for b in range(1, r):
@@ -55,24 +55,32 @@ def inverse_of_identity_plus(M: Array) -> tuple[Array, Array]:
     For q = 2 the determinant is 1 + |M|² + det(MM'), a sum without cancellation.
     """
     q = M.shape[0]
+    if q == 2:
+        return _inverse_of_two(M)
     G = times(M, transposed(M))
     if q == 1:
-        N = 1.0 / (1.0 + G)
-        return N, np.log1p(G[0, 0])
-    if q == 2:
-        minors = _squared_minors(M)
-        excess = G[0, 0] + G[1, 1] + minors
-        N = np.empty_like(G)
-        N[0, 0], N[1, 1] = 1.0 + G[1, 1], 1.0 + G[0, 0]
-        N[0, 1] = N[1, 0] = -G[0, 1]
-        N /= 1.0 + excess
-        return N, np.log1p(excess)
+        return 1.0 / (1.0 + G), np.log1p(G[0, 0])
     stacked = np.ascontiguousarray(G.transpose(2, 0, 1)) + np.eye(q)
     C = np.linalg.cholesky(stacked)
     logdet = 2.0 * np.log(np.diagonal(C, axis1=1, axis2=2)).sum(1)
     inverse = np.linalg.inv(stacked)
     symmetric = 0.5 * (inverse + inverse.transpose(0, 2, 1))
     return np.ascontiguousarray(symmetric.transpose(1, 2, 0)), logdet
+
+
+def _inverse_of_two(M: Array) -> tuple[Array, Array]:
+    first = (M[0] * M[0]).sum(0)
+    other = (M[1] * M[1]).sum(0)
+    excess = _squared_minors(M)
+    excess += first
+    excess += other
+    share = 1.0 / (1.0 + excess)
+    N = np.empty((2, 2, M.shape[2]))
+    np.multiply(other + 1.0, share, out=N[0, 0])
+    np.multiply(first + 1.0, share, out=N[1, 1])
+    np.multiply((M[0] * M[1]).sum(0), -share, out=N[0, 1])
+    N[1, 0] = N[0, 1]
+    return N, np.log1p(excess)
 
 
 def inverse_and_log_det(A: Array) -> tuple[Array, float]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -26,7 +27,7 @@ from recovery_stats.engines.lmm_prepare import loses_digits, prepare
 __all__ = ["LmmFit", "RandomFactor", "evaluate", "fit", "minimise", "prepare"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LmmFit:
     """A fitted model in the user's units.
 
@@ -41,8 +42,6 @@ class LmmFit:
     covariance: Array
     sigma2: float
     psi: tuple[Array, ...]
-    effects: tuple[Array, ...]
-    effect_variance: tuple[Array, ...]
     criterion: float
     reml: bool
     n: int
@@ -63,6 +62,25 @@ class LmmFit:
     @property
     def n_parameters(self) -> int:
         return self.p + self.n_theta + 1
+
+    @property
+    def effects(self) -> tuple[Array, ...]:
+        return self._modes[0]
+
+    @property
+    def effect_variance(self) -> tuple[Array, ...]:
+        return self._modes[1]
+
+    @cached_property
+    def _modes(self) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+        """Effects and their variances; only when asked for, as they are as many as the groups."""
+        effects, variances = [], []
+        for k in np.argsort(self.frame.order).tolist():
+            T, L = self.frame.T[k], self.solution.L[k]
+            mode, spread = _effects(self.problem, self.solution.moments, k, L @ L.T)
+            effects.append(self.frame.scale * mode @ T.T)
+            variances.append(self.sigma2 * T @ spread @ T.T)
+        return tuple(effects), tuple(variances)
 
 
 def fit(
@@ -103,13 +121,10 @@ def _finish(
     sigma2 = s2 * frame.scale**2
     criterion = at.criterion + problem.nu * 2.0 * np.log(frame.scale) - frame.log_weights
     criterion -= 2.0 * float(np.linalg.slogdet(frame.A)[1]) if problem.reml else 0.0
-    psi, effects, variances, rank = [], [], [], []
+    psi, rank = [], []
     for k in np.argsort(frame.order).tolist():
         T, Psi = frame.T[k], at.L[k] @ at.L[k].T
-        mode, spread = _effects(problem, at.moments, k, Psi)
         psi.append(sigma2 * T @ Psi @ T.T)
-        effects.append(frame.scale * mode @ T.T)
-        variances.append(sigma2 * T @ spread @ T.T)
         rank.append(_rank(at.L[k], problem.blocks[k]))
     sizes = [len(P) for P in psi]
     return LmmFit(
@@ -117,8 +132,6 @@ def _finish(
         sigma2 * frame.A @ at.moments.S_inverse @ frame.A.T,
         sigma2,
         tuple(psi),
-        tuple(effects),
-        tuple(variances),
         float(criterion),
         problem.reml,
         problem.n,

@@ -21,7 +21,6 @@ from recovery_stats.engines.lmm_moments import (
     SecondMoments,
     first_blocks,
     moments,
-    summed,
 )
 from recovery_stats.engines.lmm_products import (
     Direction,
@@ -31,6 +30,7 @@ from recovery_stats.engines.lmm_products import (
     times_effects,
     trace,
 )
+from recovery_stats.engines.lmm_single import Sums
 
 EXACT_SECOND = 300  # effects of the other factors up to which the exact Hessian is cheap
 
@@ -78,6 +78,8 @@ def _gradient(problem: Problem, at: Moments) -> tuple[Array, ...]:
     Om = (problem.nu / at.r2) * np.outer(at.v, at.v)
     if problem.reml:
         Om[:-1, :-1] += at.S_inverse
+    if at.sums is not None:
+        return (at.sums.T - np.einsum("asbt,st->ab", at.sums.HH, Om),)
     found = [_first_trace(problem, at) - _contracted(at.H1, Om)]
     if problem.second is not None and at.second is not None:
         for k in range(len(problem.second.q)):
@@ -123,9 +125,8 @@ def observed_information(problem: Problem, solution: Solution) -> Array | None:
     second, at = problem.second, solution.moments
     if second is not None and second.size > EXACT_SECOND:
         return None
-    directions = [_direction(problem, at, *entry) for entry in problem.entries()]
     Q, _ = _information(problem, at)
-    traces = _first_traces(problem, at) if second is None else _traces(problem, at, directions)
+    traces = _traces(problem, at) if at.sums is None else _single_traces(problem, at, at.sums)
     return solution.average + (problem.nu / at.r2) * Q - traces
 
 
@@ -137,8 +138,9 @@ def _direction(problem: Problem, at: Moments, k: int, i: int, j: int) -> Directi
     return k, E
 
 
-def _traces(problem: Problem, at: Moments, directions: list[Direction]) -> Array:
+def _traces(problem: Problem, at: Moments) -> Array:
     """tr(V⁻¹V_aV⁻¹V_b), under REML tr(P V_a P V_b)."""
+    directions = [_direction(problem, at, *entry) for entry in problem.entries()]
     count, p = len(directions), problem.p
     EH = [times_effects(problem, at, k, E) for k, E in directions]
     lifted = [lift(problem, at, k, part) for (k, _), part in zip(directions, EH, strict=True)]
@@ -157,25 +159,37 @@ def _traces(problem: Problem, at: Moments, directions: list[Direction]) -> Array
     return out
 
 
-def _first_traces(problem: Problem, at: Moments) -> Array:
+def _single_traces(problem: Problem, at: Moments, alone: Sums) -> Array:
     """The same for one factor alone, all pairs at once."""
-    p = problem.p
-    directions = [_direction(problem, at, *entry)[1] for entry in problem.entries()]
-    count = len(directions)
-    ET = np.stack([np.tensordot(E, at.T1, (1, 0)) for E in directions])
-    traces = ET.reshape(count, -1) @ ET.transpose(0, 2, 1, 3).reshape(count, -1).T
+    E = _directions(problem, at)
+    traces = alone.traces(E, E)
     if problem.reml:
-        half = np.linalg.cholesky(at.S_inverse)
-        H = np.tensordot(half, at.H1[:, :p], (0, 1)).transpose(1, 0, 2)
-        EH = np.stack([np.tensordot(E, H, (1, 0)) for E in directions])
-        TEH = np.stack([times(at.T1, part) for part in EH])
-        P = np.stack([summed(H, part).ravel() for part in EH])
-        traces += P @ P.T - 2.0 * EH.reshape(count, -1) @ TEH.reshape(count, -1).T
-    return np.asarray(traces)
+        inverse = np.zeros_like(at.S)
+        inverse[:-1, :-1] = at.S_inverse
+        P = inverse @ alone.once(E)
+        traces += np.tensordot(P, P.transpose(0, 2, 1), ((1, 2), (1, 2)))
+        traces -= 2.0 * alone.twice_in(E, E, inverse)
+    return traces
+
+
+def _single_information(problem: Problem, at: Moments, alone: Sums) -> tuple[Array, Array]:
+    """`_information` for one factor alone."""
+    E = _directions(problem, at)
+    Hv = alone.once(E) @ at.v
+    Q = alone.twice_in(E, E, np.outer(at.v, at.v))
+    Q -= Hv[:, :-1] @ at.S_inverse @ Hv[:, :-1].T
+    return 0.5 * (Q + Q.T), Hv @ at.v
+
+
+def _directions(problem: Problem, at: Moments) -> Array:
+    """dPsi for every entry of the only factor's L, (r, q, q)."""
+    return np.stack([_direction(problem, at, *entry)[1] for entry in problem.entries()])
 
 
 def _information(problem: Problem, at: Moments) -> tuple[Array, Array]:
     """Q_ab = y'P V_a P V_b P y and g_a = y'P V_a P y in units of V0, for all pairs of theta."""
+    if at.sums is not None:
+        return _single_information(problem, at, at.sums)
     p, second, entries = problem.p, problem.second, problem.entries()
     t1 = np.tensordot(at.v, at.H1, (0, 1))  # (q, m)
     firsts = [a for a, e in enumerate(entries) if e[0] == 0]

@@ -25,6 +25,7 @@ from recovery_stats.engines.linalg import (
     transposed,
 )
 from recovery_stats.engines.lmm_groups import Problem, Second
+from recovery_stats.engines.lmm_single import Sums, sums
 from recovery_stats.errors import ConvergenceError
 
 
@@ -57,14 +58,15 @@ class SecondMoments:
         return np.asarray(total / float(self.L[k][0, 0]) ** 2)[:, None, None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Moments:
     """Cross-products in the metric V0⁻¹.
 
-    S (s, s); S_inverse (p, p) of its X part; H1 (q, s, m) of the first factor; T1 (q, q, m) =
-    Z1'V1⁻¹Z1 and RN (q, q, m) = R'N, before the other factors.
+    S (s, s); S_inverse (p, p) of its X part. sums: those of a factor alone. left (q, s, m): c
+    after the other factors.
     """
 
+    problem: Problem
     L: tuple[Array, ...]
     log_det: float
     log_det_x: float
@@ -72,41 +74,69 @@ class Moments:
     beta: Array
     S: Array
     S_inverse: Array
-    H1: Array
-    T1: Array
-    RN: Array
+    left: Array
     second: SecondMoments | None
+    sums: Sums | None
 
     @property
     def v(self) -> Array:
         """(-beta, 1): what turns [X y] into the residual."""
         return np.append(-self.beta, 1.0)
 
+    @cached_property
+    def RN(self) -> Array:
+        """R'N (q, q, m)."""
+        R = self.problem.R
+        N, _ = inverse_of_identity_plus(times(R, self.L[0][:, :, None]))
+        return times(transposed(R), N)
+
+    @cached_property
+    def H1(self) -> Array:
+        """Z1'V0⁻¹[X y] of every level of the first factor, (q, s, m)."""
+        return times(self.RN, self.left)
+
+    @cached_property
+    def T1(self) -> Array:
+        """Z1'V1⁻¹Z1 (q, q, m), before the other factors."""
+        return times(self.RN, self.problem.R)
+
 
 def moments(problem: Problem, L: Sequence[Array]) -> Moments:
     """All cross-products at L; ConvergenceError where the residual variance vanishes."""
-    R, c, p = problem.R, problem.c, problem.p
-    N, log_dets = inverse_of_identity_plus(np.tensordot(R, L[0], (1, 0)).transpose(0, 2, 1))
-    RN = times(transposed(R), N)
-    S = problem.within + summed(c, times(N, c))
-    left, log_det, second = c, float(log_dets.sum()), None
-    if problem.second is not None:
-        second, S2, E, log_det2 = _eliminate_second(problem.second, L[1:], N, c)
-        S = S - S2.T @ E
-        left = c - (problem.second.C @ E).reshape(len(c), c.shape[2], -1).transpose(0, 2, 1)
-        log_det += log_det2
-    S = 0.5 * (S + S.T)
+    if problem.second is None:
+        alone = sums(problem, L[0])
+        return _solved(problem, L, alone.S, alone.log_det, problem.c, None, alone)
+    R, c = problem.R, problem.c
+    N, log_dets = inverse_of_identity_plus(times(R, L[0][:, :, None]))
+    Nc = times(N, c)
+    second, S2, E, log_det = _eliminate_second(problem.second, L[1:], N, Nc)
+    S = problem.within + summed(c, Nc) - S2.T @ E
+    left = c - (problem.second.C @ E).reshape(len(c), c.shape[2], -1).transpose(0, 2, 1)
+    log_det += float(log_dets.sum())
+    return _solved(problem, L, 0.5 * (S + S.T), log_det, left, second, None)
+
+
+def _solved(
+    problem: Problem,
+    L: Sequence[Array],
+    S: Array,
+    log_det: float,
+    left: Array,
+    second: SecondMoments | None,
+    alone: Sums | None,
+) -> Moments:
+    """Solve S for beta and the residual's square."""
+    p = problem.p
     chol = _cholesky(S[:p, :p])
+    inverse = cho_solve(chol, np.eye(p), check_finite=False)
     beta = cho_solve(chol, S[:p, p], check_finite=False)
     r2 = float(S[p, p] - S[:p, p] @ beta)
     if not r2 > 0:
         raise ConvergenceError("The residual variance is estimated as zero.")
-    inverse = cho_solve(chol, np.eye(p), check_finite=False)
     log_det_x = 2.0 * float(np.log(np.diag(chol[0])).sum())
     return Moments(
-        tuple(L), log_det, log_det_x, r2, beta, S, inverse, times(RN, left), times(RN, R), RN,
-        second,
-    )  # fmt: skip
+        problem, tuple(L), log_det, log_det_x, r2, beta, S, inverse, left, second, alone
+    )
 
 
 def _cholesky(A: Array) -> tuple[Array, bool]:
@@ -132,12 +162,12 @@ def _flat(A: Array) -> Array:
 
 
 def _eliminate_second(
-    second: Second, L: Sequence[Array], N: Array, c: Array
+    second: Second, L: Sequence[Array], N: Array, Nc: Array
 ) -> tuple[SecondMoments, Array, Array, float]:
     """The second level's moments, S2 = Z2'V1⁻¹[X y], E = K2 S2 and log|I + L2'S22 L2|."""
     L = [_without_zeros(factor) for factor in L]
     S22 = second.within + second.scatter(N)
-    S2 = second.within_xy + second.Ct @ _flat(times(N, c))
+    S2 = second.within_xy + second.Ct @ _flat(Nc)
     D = second.sandwiched(L, S22)
     D[np.diag_indices_from(D)] += 1.0
     inverse, log_det = inverse_and_log_det(D)

@@ -140,7 +140,7 @@ def settle(problem: Problem, at: Solution) -> tuple[Solution, bool]:
             if (sizes < NEAR_ZERO).any():
                 touched = True
                 L[k][index] = lower_factor(U * np.where(sizes < NEAR_ZERO, 0.0, sizes))
-            else:
+            elif (np.diag(L[k][index]) < 0).any():
                 L[k][index] = lower_factor(L[k][index])
     theta = problem.pack(L)
     if not touched and np.array_equal(theta, at.theta):
