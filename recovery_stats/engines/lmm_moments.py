@@ -134,9 +134,7 @@ def _solved(
     if not r2 > 0:
         raise ConvergenceError("The residual variance is estimated as zero.")
     log_det_x = 2.0 * float(np.log(np.diag(chol[0])).sum())
-    return Moments(
-        problem, tuple(L), log_det, log_det_x, r2, beta, S, inverse, left, second, alone
-    )
+    return Moments(problem, tuple(L), log_det, log_det_x, r2, beta, S, inverse, left, second, alone)
 
 
 def _cholesky(A: Array) -> tuple[Array, bool]:

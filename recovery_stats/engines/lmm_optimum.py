@@ -7,6 +7,8 @@ whether the zero directions belong there.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from recovery_stats.engines.linalg import Array, lower_factor
@@ -19,6 +21,8 @@ DECREMENT = 1e-18  # Newton decrement at which theta is known to 1e-9 of its sta
 NEAR = 0.3  # decrement below which the observed information is trusted
 CLOSE = 1e-8  # decrement below which the criterion itself can no longer judge a step
 LARGEST = 1e9  # ratio of standard deviations taken for a residual variance of zero
+PILOT = 20_000  # levels from which on a sample of them is fitted first
+PILOT_SIZE = 4_096
 NEAR_ZERO = 1e-4  # ratio of standard deviations below which exact zero is tried
 
 
@@ -29,7 +33,7 @@ def minimise(problem: Problem, start: Array | None = None) -> tuple[Solution, in
     which makes the end superlinear; there the gradient, not the criterion, is the judge, as the
     criterion itself is known to 1e-16 of its size only.
     """
-    at = evaluate(problem, starting_values(problem) if start is None else start)
+    at = evaluate(problem, _start(problem) if start is None else start)
     evaluations, last, stalled = 1, np.inf, 0
     before: Solution | None = None
     for _ in range(MAX_ITERATIONS):
@@ -104,6 +108,29 @@ def _with_secant(hessian: Array, at: Solution, before: Solution) -> Array:
     if abs(along) <= 0.1 * float(np.linalg.norm(missed) * np.linalg.norm(moved)):
         return hessian
     return hessian + np.outer(missed, missed) / along
+
+
+def _start(problem: Problem) -> Array:
+    """Where there are many levels, the minimum for a sample of them: that is five standard errors
+    away at 25 levels in one, at a twentieth of the price of a step over all.
+
+    A variance that is zero in the sample alone would be a stationary point: it is lifted.
+    """
+    plain, m = starting_values(problem), problem.R.shape[2]
+    if problem.second is not None or m < PILOT:
+        return plain
+    chosen = np.linspace(0, m - 1, PILOT_SIZE).astype(np.intp)
+    share = PILOT_SIZE / m
+    sample = replace(
+        problem, n=max(round(problem.n * share), problem.p + 1), R=problem.R[:, :, chosen],
+        c=problem.c[:, :, chosen], within=problem.within * share,
+    )  # fmt: skip
+    try:
+        found = minimise(sample)[0].theta
+    except ConvergenceError:
+        return plain
+    diagonal = np.array([i == j for _, i, j in problem.entries()])
+    return np.where(diagonal, np.maximum(np.abs(found), 0.2 * plain), found)
 
 
 def starting_values(problem: Problem) -> Array:

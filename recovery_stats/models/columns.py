@@ -144,15 +144,17 @@ class Columns:
             if series.dtype == object and not _all_numbers(series):
                 series = series.where(series.isna(), series.map(str))
             codes, found = pd.factorize(series, sort=True)
-            values = list(found)
+            values = found.tolist()
+            names = self._level_names(name, values)
+            return Levels(codes.astype(np.intp, copy=False), tuple(names), tuple(values))
         return _used(codes, values, self._level_names(name, values))
 
     def _level_names(self, name: str, values: Sequence[Any]) -> list[str]:
         """Value labels, else the value; a label used twice is told apart by its code."""
         labels = self.codebook[name].values
-        whole = np.asarray(values) if len(values) else np.empty(0)
-        exact = whole.dtype.kind in "iu"
-        plain = whole.astype(str).tolist() if exact else [_printed(v) for v in values]
+        if not labels and set(map(type, values)) == {int}:
+            return list(map(str, values))  # a person's number: there may be a million of them
+        plain = [_printed(v) for v in values]
         if not labels and len(set(plain)) == len(plain):
             return plain
         names = [

@@ -187,7 +187,7 @@ def random_factors(design: Design) -> list[engine.RandomFactor]:
         effects = tuple(n for part in parts for n in part.names)
         if len(set(effects)) < len(effects):
             raise UsageError(f"The random terms of {name!r} name an effect twice.")
-        Z = np.ascontiguousarray(np.hstack([part.Z for part in parts]))
+        Z = parts[0].Z if len(parts) == 1 else np.hstack([part.Z for part in parts])
         first = parts[0].grouping
         factors.append(
             engine.RandomFactor(first.codes, first.size, Z, tuple(blocks), name, effects)
@@ -216,7 +216,6 @@ def total_offset(design: Design, column: str | None) -> Array | None:
 
 def means_of(design: Design, table: pd.DataFrame | Dataset) -> Grid:
     columns = Columns.of(table)
-    means = {
-        c: float(columns.numbers(c)[design.kept].mean()) for c in numeric_columns(design.recipe)
-    }
+    rows = slice(None) if design.kept.all() else design.kept
+    means = {c: float(columns.numbers(c)[rows].mean()) for c in numeric_columns(design.recipe)}
     return grid_of(design.recipe, means)
