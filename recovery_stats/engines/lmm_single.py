@@ -18,7 +18,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recovery_stats.engines.linalg import Array, inverse_of_identity_plus, times, transposed
+from recovery_stats.engines.linalg import (
+    Array,
+    IntArray,
+    inverse_of_identity_plus,
+    times,
+    transposed,
+)
 
 if TYPE_CHECKING:
     from recovery_stats.engines.lmm_groups import Problem
@@ -102,7 +108,7 @@ def sums(problem: Problem, L: Array) -> Sums:
     )
 
 
-def _places(q: int, pairs: Sequence[tuple[int, int]]) -> Array:
+def _places(q: int, pairs: Sequence[tuple[int, int]]) -> IntArray:
     """Where each entry of a symmetric (q, q) stands in the list of its upper triangle."""
     at = np.empty((q, q), dtype=np.intp)
     for number, (e, f) in enumerate(pairs):
