@@ -1,15 +1,23 @@
-"""Time what users wait for: the first help screen, and the three reports of the demo study.
+"""Time what users wait for: the first help screen, the demo study, and models against the peers.
 
-    python scripts/benchmark.py            each figure beside its target; exit code 1 when missed
-    python scripts/benchmark.py --json     for machines
+    python scripts/benchmark.py            start-up and demo; exit code 1 when a target is missed
+    python scripts/benchmark.py --json     the same for machines
+    python scripts/benchmark.py mixed      a ladder of models; --only b,c takes some of its rungs
+                                           --peers PYTHON (or RECOVERY_STATS_PEERS): an interpreter
+                                           that has the peers of PyPI; R is used where it is found
+                                           --write FILE puts the table there
 
 Run it with the project's own Python (.venv). Every figure is the best of several runs, since
-all that disturbs a run makes it longer.
+all that disturbs a run makes it longer. Ladders are described in `benchmark_ladder`.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
+import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,7 +26,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parent.parent
+SCRIPTS = Path(__file__).resolve().parent
+PROJECT = SCRIPTS.parent
+sys.path[:0] = [str(SCRIPTS), str(PROJECT)]
+
+from benchmark_ladder import mixed  # noqa: E402
+from benchmark_ladder.rung import Ladder, Outcome, Places, climb, markdown, rows  # noqa: E402
+
+LADDERS: dict[str, Callable[[Places], Ladder]] = {"mixed": mixed.ladder}
 HELP_RATIO = 3.0
 DEMO_SECONDS = 20.0
 
@@ -71,10 +86,60 @@ def demo_run() -> Figure:
 FIGURES: tuple[Callable[[], Figure], ...] = (help_ratio, demo_run)
 
 
+# --- ladders --------------------------------------------------------------------------------------
+
+
+def climb_ladder(name: str, only: Sequence[str], peers: str | None, path: Path | None) -> int:
+    """Run the rungs of a ladder, print its tables, and keep them in `path`."""
+    with tempfile.TemporaryDirectory() as folder:
+        places = Places(sys.executable, shutil.which("Rscript"), peers, Path(folder))
+        ladder = LADDERS[name](places)
+        outcomes = []
+        for rung in ladder.rungs:
+            if only and rung.name not in only:
+                continue
+            outcomes.append(climb(rung, places))
+            tell(outcomes[-1])
+    text = f"# Benchmark\n\n{machine()}\n\n{markdown(ladder, outcomes)}"
+    if path:
+        path.write_text(text, encoding="utf-8")
+    return int(any(row[-1] == "MISSED" for outcome in outcomes for row in rows(outcome)))
+
+
+def tell(outcome: Outcome) -> None:
+    for name, words, value, bound, verdict in rows(outcome):
+        print(f"{name:<6} {words:<46} {value:8.3g}  {bound:<7} {verdict}")
+    for who, why in outcome.silent.items():
+        print(f"{outcome.rung.name:<6} {who}: {why}")
+    print(f"{outcome.rung.name:<6} {outcome.seconds}", flush=True)
+
+
+def machine() -> str:
+    """The machine in general words."""
+    return (
+        f"{os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}, one "
+        "thread each. Only ratios carry over to other machines."
+    )
+
+
+def read_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("ladder", nargs="?", choices=sorted(LADDERS))
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--only", default="")
+    parser.add_argument("--peers", default=os.environ.get("RECOVERY_STATS_PEERS"))
+    parser.add_argument("--write", type=Path)
+    return parser.parse_args()
+
+
 def main() -> int:
     """Measure and tell."""
+    given = read_arguments()
+    if given.ladder:
+        only = [name for name in given.only.split(",") if name]
+        return climb_ladder(given.ladder, only, given.peers, given.write)
     figures = [measure() for measure in FIGURES]
-    if "--json" in sys.argv[1:]:
+    if given.json:
         print(json.dumps([{**asdict(f), "met": f.met} for f in figures], indent=1))
     else:
         for f in figures:
