@@ -1,8 +1,9 @@
 """Our turn on the mixed ladder: RUNG CSV. Prints the best CPU times as one line of JSON.
 
 ours fit: the engine from arrays to a fitted model. ours object: formula and frame to the result
-object. ours call: that, and the table of coefficients with Satterthwaite's df. ours df: Satterthwaite and Kenward–Roger on top of a fit.
-ours MB: the most memory above the data during a call (what NumPy and Python allocate).
+object. ours call: that, and the table of coefficients with Satterthwaite's df. ours df:
+Satterthwaite and Kenward–Roger on top of a fit. ours MB: the most memory above the data during a
+call (what NumPy and Python allocate).
 """
 
 from __future__ import annotations
