@@ -100,9 +100,9 @@ def climb_ladder(name: str, only: Sequence[str], peers: str | None, path: Path |
                 continue
             outcomes.append(climb(rung, places))
             tell(outcomes[-1])
-    text = f"# Benchmark\n\n{machine()}\n\n{markdown(ladder, outcomes)}"
-    if path:
-        path.write_text(text, encoding="utf-8")
+            if path:
+                text = f"# Benchmark\n\n{machine()}\n\n{markdown(ladder, outcomes)}"
+                path.write_text(text, encoding="utf-8")
     return int(any(row[-1] == "MISSED" for outcome in outcomes for row in rows(outcome)))
 
 

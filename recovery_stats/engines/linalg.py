@@ -89,6 +89,8 @@ def inverse_and_log_det(A: Array) -> tuple[Array, float]:
     LAPACK's potri works on one triangle alone: a third of the work of solving for the identity.
     Raises LinAlgError where A is not positive definite.
     """
+    if not len(A):
+        return np.empty((0, 0)), 0.0
     C, info = lapack.dpotrf(A.T, lower=1)
     if info:
         raise np.linalg.LinAlgError("The matrix is not positive definite.")

@@ -161,7 +161,7 @@ def _traces(problem: Problem, at: Moments) -> Array:
 
 def _single_traces(problem: Problem, at: Moments, alone: Sums) -> Array:
     """The same for one factor alone, all pairs at once."""
-    E = _directions(problem, at)
+    E = at.changes
     traces = alone.traces(E, E)
     if problem.reml:
         inverse = np.zeros_like(at.S)
@@ -174,16 +174,11 @@ def _single_traces(problem: Problem, at: Moments, alone: Sums) -> Array:
 
 def _single_information(problem: Problem, at: Moments, alone: Sums) -> tuple[Array, Array]:
     """`_information` for one factor alone."""
-    E = _directions(problem, at)
+    E = at.changes
     Hv = alone.once(E) @ at.v
     Q = alone.twice_in(E, E, np.outer(at.v, at.v))
     Q -= Hv[:, :-1] @ at.S_inverse @ Hv[:, :-1].T
     return 0.5 * (Q + Q.T), Hv @ at.v
-
-
-def _directions(problem: Problem, at: Moments) -> Array:
-    """dPsi for every entry of the only factor's L, (r, q, q)."""
-    return np.stack([_direction(problem, at, *entry)[1] for entry in problem.entries()])
 
 
 def _information(problem: Problem, at: Moments) -> tuple[Array, Array]:

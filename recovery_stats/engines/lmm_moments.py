@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 
 from recovery_stats.engines.linalg import (
     Array,
@@ -78,10 +77,22 @@ class Moments:
     second: SecondMoments | None
     sums: Sums | None
 
-    @property
+    @cached_property
     def v(self) -> Array:
         """(-beta, 1): what turns [X y] into the residual."""
         return np.append(-self.beta, 1.0)
+
+    @cached_property
+    def changes(self) -> Array:
+        """dPsi for every entry of the first factor's L, (r, q, q)."""
+        found = []
+        for k, i, j in self.problem.entries():
+            if k == 0:
+                E = np.zeros_like(self.L[0])
+                E[i] += self.L[0][:, j]
+                E[:, i] += self.L[0][:, j]
+                found.append(E)
+        return np.stack(found)
 
     @cached_property
     def RN(self) -> Array:
@@ -127,23 +138,17 @@ def _solved(
 ) -> Moments:
     """Solve S for beta and the residual's square."""
     p = problem.p
-    chol = _cholesky(S[:p, :p])
-    inverse = cho_solve(chol, np.eye(p), check_finite=False)
-    beta = cho_solve(chol, S[:p, p], check_finite=False)
-    r2 = float(S[p, p] - S[:p, p] @ beta)
-    if not r2 > 0:
-        raise ConvergenceError("The residual variance is estimated as zero.")
-    log_det_x = 2.0 * float(np.log(np.diag(chol[0])).sum())
-    return Moments(problem, tuple(L), log_det, log_det_x, r2, beta, S, inverse, left, second, alone)
-
-
-def _cholesky(A: Array) -> tuple[Array, bool]:
     try:
-        found: tuple[Array, bool] = cho_factor(A, lower=True, check_finite=False)
+        inverse, log_det_x = inverse_and_log_det(S[:p, :p])
     except np.linalg.LinAlgError as cause:
         words = "The fixed effects cannot be told apart at these variances."
         raise ConvergenceError(words) from cause
-    return found
+    beta = inverse @ S[:p, p]
+    beta += inverse @ (S[:p, p] - S[:p, :p] @ beta)  # one refinement: the digits of a solve
+    r2 = float(S[p, p] - S[:p, p] @ beta)
+    if not r2 > 0:
+        raise ConvergenceError("The residual variance is estimated as zero.")
+    return Moments(problem, tuple(L), log_det, log_det_x, r2, beta, S, inverse, left, second, alone)
 
 
 def summed(A: Array, B: Array) -> Array:

@@ -14,6 +14,7 @@ import numpy as np
 from recovery_stats.engines.linalg import Array, lower_factor
 from recovery_stats.engines.lmm_criterion import Solution, evaluate, observed_information
 from recovery_stats.engines.lmm_groups import Problem
+from recovery_stats.engines.lmm_start import starting_values
 from recovery_stats.errors import ConvergenceError
 
 MAX_ITERATIONS = 200
@@ -131,27 +132,6 @@ def _start(problem: Problem) -> Array:
         return plain
     diagonal = np.array([i == j for _, i, j in problem.entries()])
     return np.where(diagonal, np.maximum(np.abs(found), 0.2 * plain), found)
-
-
-def starting_values(problem: Problem) -> Array:
-    """Moments of the first factor's group sums; a plain 0.5 for the others.
-
-    E c_i c_i' = s2 (I + R_i Psi R_i') for the outcome's column of c, s2 from within groups.
-    """
-    L = [0.5 * np.eye(q) for q in problem.q]
-    p, q = problem.p, problem.q[0]
-    ranks = int((np.stack([problem.R[a, a] for a in range(q)]) > 0).sum())
-    left = max(problem.n - ranks, 1)
-    s2 = float(problem.within[p, p]) / left
-    total = float(problem.within[p, p] + (problem.c[:, p] ** 2).sum()) / problem.n
-    s2 = max(s2, 1e-12 * total)
-    for a in range(q):
-        r = problem.R[a, a] ** 2
-        tail = problem.R[a, a:]
-        weight = float((tail**2).sum())
-        ratio = (float((problem.c[a, p] ** 2).sum()) / s2 - float((r > 0).sum())) / weight
-        L[0][a, a] = np.sqrt(min(max(ratio, 0.01 * r.size / weight), 1e12))
-    return problem.pack(L)
 
 
 def settle(problem: Problem, at: Solution) -> tuple[Solution, bool]:

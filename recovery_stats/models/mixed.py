@@ -215,7 +215,11 @@ def total_offset(design: Design, column: str | None) -> Array | None:
 
 
 def means_of(design: Design, table: pd.DataFrame | Dataset) -> Grid:
-    columns = Columns.of(table)
-    rows = slice(None) if design.kept.all() else design.kept
-    means = {c: float(columns.numbers(c)[rows].mean()) for c in numeric_columns(design.recipe)}
+    """Means of the numbers behind the columns; those that are columns are not read again."""
+    columns, rows = Columns.of(table), slice(None) if design.kept.all() else design.kept
+    at = {name: j for j, name in enumerate(design.names)}
+    means = {
+        c: float((design.X[:, at[c]] if c in at else columns.numbers(c)[rows]).mean())
+        for c in numeric_columns(design.recipe)
+    }
     return grid_of(design.recipe, means)
