@@ -24,6 +24,7 @@ from recovery_stats.engines.lmm_ratio import Design, ratios
 from recovery_stats.errors import UsageError, unknown
 from recovery_stats.models.mixed_fit import MixedFit
 from recovery_stats.models.mixed_interval import by_ml, refuse_robust
+from recovery_stats.models.mixed_residual import ResidualMixedFit, fit_structured
 
 if TYPE_CHECKING:
     from recovery_stats.models.generalised_fit import GlmmFit
@@ -78,9 +79,10 @@ def compare(
             raise UsageError("The bootstrap comparison is for linear mixed models (rs.lmm).")
         return compare_generalised(generalised)
     linear = _check_fits(fits)
+    _check_structures(linear, method)
     ordered = sorted(linear, key=lambda f: f.engine.n_parameters)
     reml = all(f.engine.reml and _same_columns(f, ordered[0]) for f in ordered)
-    engines = [f.engine if reml else by_ml(f) for f in ordered]
+    engines = [f.engine if reml else _by_ml(f) for f in ordered]
     refitted = not reml and any(f.engine.reml for f in ordered)
     words = "REML" if reml else "ML (refitted; REML before)" if refitted else "ML"
     rows = [_row(f, e, words) for f, e in zip(ordered, engines, strict=True)]
@@ -111,7 +113,6 @@ def _check_fits(fits: Sequence[MixedFit | GlmmFit]) -> list[MixedFit]:
                 f"{type(fit).__name__}."
             )
         refuse_robust(fit, "Likelihood-ratio")
-        _refuse_structure(fit)
         linear.append(fit)
     first = linear[0]
     for fit in linear[1:]:
@@ -129,12 +130,26 @@ def _check_fits(fits: Sequence[MixedFit | GlmmFit]) -> list[MixedFit]:
     return linear
 
 
-def _refuse_structure(fit: MixedFit) -> None:
-    if fit.residual_structure != "independent":
+def _check_structures(fits: Sequence[MixedFit], method: str) -> None:
+    """The same residual structure in all; only then are the models nested by their other parts."""
+    asked = [f.structure.request if isinstance(f, ResidualMixedFit) else None for f in fits]
+    if any(request != asked[0] for request in asked):
+        kinds = ", ".join(dict.fromkeys(f.residual_structure for f in fits))
         raise UsageError(
-            "compare() does not take residual structures; fits with the same coefficients are "
-            "compared by the aic of glance()."
+            f"The fits have different residual structures ({kinds}), which need not be nested; "
+            "with the same coefficients, compare the aic of glance()."
         )
+    if asked[0] is not None and method == "bootstrap":
+        raise UsageError("method='bootstrap' is not offered with a residual structure.")
+
+
+def _by_ml(fit: MixedFit) -> LmmFit:
+    if not isinstance(fit, ResidualMixedFit) or not fit.engine.reml:
+        return by_ml(fit)
+    return fit_structured(
+        fit.structure.request, fit.formula, fit.design, fit.kept, list(fit.dropped), fit.factors,
+        "satterthwaite", None, fit.offset, fit.weights, fit.grid, fit.data, reml=False,
+    ).engine  # fmt: skip
 
 
 def _same_columns(a: MixedFit, b: MixedFit) -> bool:

@@ -94,6 +94,9 @@ class ResidualMixedFit(MixedFit):
     def bootstrap(self, replicates: int = 1000, seed: int = 1) -> Bootstrap:
         self._refuse("bootstrap()", "df='kenward-roger'")
 
+    def caic(self) -> pd.DataFrame:
+        self._refuse("caic()", "the aic of glance()")
+
     def icc_interval(
         self, group: str | None = None, level: float = 0.95, replicates: int = 1000, seed: int = 1
     ) -> pd.DataFrame:

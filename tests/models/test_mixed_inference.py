@@ -254,3 +254,19 @@ def test_conditional_aic_counts_predicted_effects() -> None:
     assert same.caic().caic[0] == pytest.approx(row.caic, rel=CONVERGED)
     less = lmm("y ~ wave + x + (1 | person)", DATA)
     assert less.caic().caic[0] > row.caic
+
+
+def test_fits_with_a_residual_structure_are_compared_within_it() -> None:
+    asked: dict[str, Any] = {"residual": "car1", "residual_by": "wave | person"}
+    small, large = fits("y ~ wave + x + (1 | person)", "y ~ wave + arm + x + (1 | person)", **asked)
+    found = compare(small, large)
+    assert found.method[1] == "ML (refitted; REML before)"
+    assert found.reference[1] == "chi-squared 2"
+    # nlme 3.1-162: lme(..., correlation = corCAR1(form = ~wave | person), method = "ML")
+    assert found.log_likelihood.to_numpy() == pytest.approx([-190.483370937, -186.811284492], 1e-8)
+    with pytest.raises(UsageError, match="different residual structures"):
+        compare(lmm("y ~ wave + x + (1 | person)", DATA), large)
+    with pytest.raises(UsageError, match="not offered"):
+        compare(small, large, method="bootstrap")
+    with pytest.raises(UsageError, match="not offered"):
+        large.caic()
