@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from recovery_stats.models.glm import glm
     from recovery_stats.models.likelihood_ratio import compare
     from recovery_stats.models.mixed import lmm
+    from recovery_stats.models.reshape import landmark, person_days
     from recovery_stats.models.split import within_between
     from recovery_stats.models.survival import (
         censoring_weights,
@@ -70,10 +71,12 @@ _HOME = {
     "gray_test": "recovery_stats.models.survival",
     "interval_logrank": "recovery_stats.models.turnbull",
     "kaplan_meier": "recovery_stats.models.survival",
+    "landmark": "recovery_stats.models.reshape",
     "lmm": "recovery_stats.models.mixed",
     "logrank": "recovery_stats.models.survival",
     "mean_cumulative": "recovery_stats.models.survival",
     "multistate": "recovery_stats.models.survival",
+    "person_days": "recovery_stats.models.reshape",
     "recurrent": "recovery_stats.models.survival",
     "recurrent_rows": "recovery_stats.models.survival",
     "transition_models": "recovery_stats.models.survival",
@@ -104,10 +107,12 @@ __all__ = [
     "gray_test",
     "interval_logrank",
     "kaplan_meier",
+    "landmark",
     "lmm",
     "logrank",
     "mean_cumulative",
     "multistate",
+    "person_days",
     "read_spss",
     "read_study",
     "recurrent",

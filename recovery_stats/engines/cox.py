@@ -173,12 +173,15 @@ def refuse_aliased(information: Array, events: float) -> None:
 
 
 def maximise(
-    evaluate: Callable[[Array], Evaluation | None], first: Evaluation, start: Array | None = None
+    evaluate: Callable[[Array], Evaluation | None],
+    first: Evaluation,
+    start: Array | None = None,
+    settled: float = DECREMENT,
 ) -> tuple[Array, Evaluation, int]:
     """Newton steps from `start` (0), halved while the log-likelihood falls or is not finite.
 
-    first: the evaluation at the start. Returns the scaled beta, the evaluation there and the
-    number of steps.
+    first: the evaluation at the start. settled: the decrement at which to stop. Returns the
+    scaled beta, the evaluation there and the number of steps.
     """
     at_start = first.information
     beta, here = np.zeros(len(at_start)) if start is None else start, first
@@ -186,7 +189,7 @@ def maximise(
         score, information = here.score, here.information
         step = _newton_step(score, information, beta)
         decrement = float(score @ step)
-        if decrement <= DECREMENT:
+        if decrement <= settled:
             return beta, here, step_number
         _refuse_runaway(step, information, at_start)
         beta, here = _advance(evaluate, beta, step, here, decrement)

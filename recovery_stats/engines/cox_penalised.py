@@ -29,6 +29,8 @@ from recovery_stats.errors import ConvergenceError, NotEstimable
 SMOOTHEST, ROUGHEST = 18.0, -12.0  # log λ between which it is looked for, on the data's own scale
 ROUNDS = 50  # of several smooth terms in turn
 SETTLED = 1e-8  # degrees of freedom
+DECREMENT = 1e-14  # a heavy penalty's own rounding leaves no more
+STRIDE = 2.0  # in log λ, on the way to a bracket
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,7 +108,7 @@ class Smoother:
         first = evaluate(self.at)
         if first is None:
             raise ConvergenceError("The partial likelihood is not finite at a hazard ratio of one.")
-        self.at, top, _ = cox.maximise(evaluate, first, start=self.at)
+        self.at, top, _ = cox.maximise(evaluate, first, start=self.at, settled=DECREMENT)
         assert isinstance(top, Penalised)
         return self.at, top
 
@@ -200,12 +202,16 @@ def _choose_one(smoother: Smoother, logs: Array, units: Array, j: int) -> float:
     def excess(log_lambda: float) -> float:
         return smoother.degrees(j, at(log_lambda)) - wanted
 
-    smoothest = excess(SMOOTHEST)
-    if smoothest >= 0 or excess(ROUGHEST) <= 0:
-        raise NotEstimable(
-            f"The data cannot tell {wanted:g} degrees of freedom of a smooth term; ask for fewer."
-        )
-    return float(brentq(excess, ROUGHEST, SMOOTHEST, xtol=SETTLED))
+    here = logs[j]
+    stride = STRIDE if excess(here) > 0 else -STRIDE
+    while (excess(here + stride) > 0) == (stride > 0):
+        here += stride
+        if not ROUGHEST < here < SMOOTHEST:
+            raise NotEstimable(
+                f"The data cannot tell {wanted:g} degrees of freedom of a smooth term; ask for "
+                "fewer."
+            )
+    return float(brentq(excess, *sorted((here, here + stride)), xtol=SETTLED))
 
 
 def _finish(

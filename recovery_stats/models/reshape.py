@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, overload
 
 import numpy as np
 import pandas as pd
@@ -50,17 +50,17 @@ PERSON = "person"  # the key of persons, under one name whatever the study calls
 
 
 def person_days(
-    persons: Dataset,
+    persons: Dataset | pd.DataFrame,
     *,
     person: str,
     stop: str,
     event: str,
     start: str | None = None,
-    meetings: Dataset | None = None,
+    meetings: Dataset | pd.DataFrame | None = None,
     meeting_person: str | None = None,
     meeting_day: str | None = None,
     meeting_count: str | None = None,
-    stays: Dataset | None = None,
+    stays: Dataset | pd.DataFrame | None = None,
     stay_person: str | None = None,
     stay_start: str | None = None,
     stay_stop: str | None = None,
@@ -85,6 +85,7 @@ def person_days(
     columns of persons.
     Raises DataError for repeated persons, times that do not run forward, events other than 0/1.
     """
+    persons, meetings, stays = _dataset(persons), _dataset(meetings), _dataset(stays)
     if half_life is not None and not half_life > 0:
         raise UsageError("A half-life is a number of days above 0.")
     if lag < 0 or any(w < 1 for w in windows):
@@ -105,6 +106,14 @@ def person_days(
     return join_rows(persons, person, columns, keep)
 
 
+@overload
+def _dataset(table: Dataset | pd.DataFrame) -> Dataset: ...
+@overload
+def _dataset(table: Dataset | pd.DataFrame | None) -> Dataset | None: ...
+def _dataset(table: Dataset | pd.DataFrame | None) -> Dataset | None:
+    return Dataset(table) if isinstance(table, pd.DataFrame) else table
+
+
 def _refuse_what_cannot_be(also: Sequence[str], asked: Exposures) -> None:
     for kind in also:
         if kind not in get_args(Exposure):
@@ -116,14 +125,14 @@ def _refuse_what_cannot_be(also: Sequence[str], asked: Exposures) -> None:
 
 
 def landmark(
-    persons: Dataset,
+    persons: Dataset | pd.DataFrame,
     at: float,
     *,
     person: str,
     stop: str,
     event: str,
     start: str | None = None,
-    meetings: Dataset,
+    meetings: Dataset | pd.DataFrame,
     meeting_person: str | None = None,
     meeting_day: str | None = None,
     meeting_count: str | None = None,
@@ -135,6 +144,7 @@ def landmark(
     Adds `landmark` (the day, entry of Surv(landmark, stop, event)), `meetings_before` (on days
     from entry to at-1) and `meetings_per_week`; nan where the diary does not cover all of them.
     """
+    persons, meetings = _dataset(persons), _dataset(meetings)
     people = People.of(persons, person, stop, event, start, diary_from, diary_to)
     diary = read_meetings(people, meetings, meeting_person or person, meeting_day, meeting_count)
     first = np.ceil(people.start)

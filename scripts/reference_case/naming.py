@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+SMOOTH = re.compile(r"pspline\((.*), [\d.]+\)$")
 LEVEL = re.compile(r"\[(?:T\.)?(.*)\]$")
 
 
@@ -45,6 +46,9 @@ class Names:
     def _plain(self, part: str) -> str:
         level = LEVEL.search(part)
         column = LEVEL.sub("", part)
+        smooth = SMOOTH.match(column)
+        if smooth and level:  # R counts from its first B-spline but one
+            return f"ps({smooth[1]}){int(level[1]) + 2}"
         return self.wrapped.get(column, column) + (level[1] if level else "")
 
 

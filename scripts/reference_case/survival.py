@@ -24,6 +24,7 @@ from .naming import Names, number
 TRANSFORMS = get_args(Transform)
 QUARTILES = (0.25, 0.5, 0.75)
 NUMBERS = {"two": 2, "three": 3, "four": 4, "five": 5}
+FRAILTY = re.compile(r"\s*\+\s*frailty\(\s*`?([\w.]+)`?[^()]*\)")
 SPARSE_IN_R = 5  # groups from which coxph leaves out what they tell about each other
 PAIRS = ("concordant", "discordant", "tied_x", "tied_y", "tied_xy")
 FINEST = 4_000  # whole units of time at which a curve is read; more are thinned to event times
@@ -37,9 +38,11 @@ KEY_OF_CAUSE = {"progression": "pcm"}
 def cox(case: Case) -> Values:
     """Everything that summary(coxph), concordance and cox.zph say."""
     formula = case.formula
-    group = case.option("frailty") or (case.kind == "frailty" and case.option("group"))
-    if group:
-        return frailty(case, str(group))
+    written = FRAILTY.search(formula)
+    group = case.option("frailty") or (case.kind == "frailty" and case.option("group", "id"))
+    if group or (written and case.kind == "frailty"):
+        plain = FRAILTY.sub("", formula)
+        return frailty(case, plain, str(group or (written and written[1])))
     fit = rs.cox(
         formula,
         case.frame,
@@ -55,10 +58,10 @@ def cox(case: Case) -> Values:
     return values
 
 
-def frailty(case: Case, group: str) -> Values:
+def frailty(case: Case, plain: str, group: str) -> Values:
     """Gamma and gaussian frailty as coxph gives them: the first by ML, the second by REML."""
-    formula = f"{case.formula} + frailty({quote(group)})"
-    names = Names(case.formula, case.wrapped)
+    formula = f"{plain} + frailty({quote(group)})"
+    names = Names(plain, case.wrapped)
     ties = case.option("ties", "method", default="efron")
     fit = rs.cox(formula, case.frame, ties=ties)
     assert isinstance(fit, FrailtyFit)
@@ -81,6 +84,8 @@ def frailty(case: Case, group: str) -> Values:
 
 def _sparse_errors(fit: FrailtyFit) -> NDArray[np.float64]:
     """Errors with theta known and without the information between groups, coxph's default."""
+    if fit.theta == 0:
+        return np.sqrt(np.diag(fit.engine.covariance))
     shared, p = fit.frailty.shared, len(fit.terms)
     at = np.concatenate([fit.engine.scaled_beta, fit.frailty.omega])
     point = engine.evaluate(shared, fit.theta, at)

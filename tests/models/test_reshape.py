@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import recovery_stats as rs
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.errors import DataError, UsageError
 from recovery_stats.models.reshape import check_rows, landmark, naive_frequency, person_days
@@ -332,3 +333,22 @@ def test_a_million_person_days_take_about_a_second() -> None:
     made = person_days(people, meetings=diary, half_life=2.0, **asked)
     assert len(made) > 1_000_000
     assert time.process_time() - began < 5  # a second on an idle machine
+
+
+def test_plain_frames_and_what_is_asked_for() -> None:
+    people = pd.DataFrame({"pid": [1, 2], "time": [5.0, 6.0], "event": [1.0, 0.0]})
+    diary = pd.DataFrame({"pid": [1, 1], "day": [0, 2]})
+    asked = {"person": "pid", "stop": "time", "event": "event", "meeting_day": "day"}
+    rows = rs.person_days(people, meetings=diary, windows=(), also=("total",), **asked)
+    assert rows.frame["meetings_total"].tolist() == [1, 2, 0]
+    assert rs.landmark(people, 3, meetings=diary, **asked).frame["meetings_before"].tolist() == [
+        2,
+        0,
+    ]
+    for also, words in (
+        (("decayed",), "needs a half_life"),
+        (("house_windows",), "daily=True"),
+        (("totals",), "Did you mean 'total'"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            rs.person_days(people, meetings=diary, also=also, **asked)  # type: ignore[arg-type]

@@ -61,6 +61,12 @@ def test_a_very_smooth_spline_is_a_straight_line() -> None:
     )
 
 
+def test_a_spline_of_few_distinct_values_converges() -> None:
+    """Without a penalty six values would separate: λ is looked for from the middle out."""
+    fit = fitted("pspline(ph.karno, 4.5) + I(age/10) + sex")
+    assert fit.smoothing()["df"][0] == pytest.approx(4.5, abs=1e-6)
+
+
 def test_akaike_chooses_the_top_of_its_criterion() -> None:
     chosen = fitted("pspline(ph.karno, 0)")
     df = chosen.smoothing()["df"][0]
