@@ -102,11 +102,13 @@ class _Model:
     def expected(self, gamma: Array) -> Array:
         """Expected information of rows that each have one period."""
         H, H1, _ = LINKS[self.link](self.Z @ gamma + self.offset)
-        return weighted_gram(self.Z, self.w * H1**2 / np.expm1(H))
+        with np.errstate(over="ignore"):
+            return weighted_gram(self.Z, self.w * H1**2 / np.expm1(H))
 
     def row_scores(self, gamma: Array) -> Array:
         H, H1, _ = LINKS[self.link](self.Z @ gamma + self.offset)
-        r = self._spread(1 / np.expm1(np.add.reduceat(H[self.survived :], self.starts)))
+        with np.errstate(over="ignore"):
+            r = self._spread(1 / np.expm1(np.add.reduceat(H[self.survived :], self.starts)))
         g = self.w * H1 * np.append(np.full(self.survived, -1.0), r)
         return np.asarray(self.Z * g[:, None])
 

@@ -50,7 +50,7 @@ def climb(
     tol; the step left over is about the square of that one.
     Raises ConvergenceError after `most` steps, or where `start` has no likelihood.
     """
-    theta, here = start, evaluate(start)
+    theta, here = start, _evaluated(evaluate, start)
     if here is None:
         raise ConvergenceError("The likelihood is 0 at the starting values.")
     for step_number in range(1, most + 1):
@@ -60,6 +60,16 @@ def climb(
         if decrement <= tol or (not moved and decrement < STALLED):
             return Summit(theta, here, step_number)
     raise ConvergenceError(f"The likelihood found no maximum in {most} steps.")
+
+
+def _evaluated(evaluate: Callable[[Array], P | None], theta: Array) -> P | None:
+    """The likelihood at a point that may be far off: None where anything overflows."""
+    with np.errstate(all="ignore"):
+        found = evaluate(theta)
+    if found is None or not np.isfinite(found.value):
+        return None
+    finite = np.isfinite(found.score).all() and np.isfinite(found.information).all()
+    return found if finite else None
 
 
 def _uphill(information: Array, score: Array) -> Array:
@@ -82,7 +92,7 @@ def _advance(
 ) -> tuple[Array, P, bool]:
     for halvings in range(HALVINGS):
         trial = theta + step / 2**halvings
-        there = evaluate(trial)
+        there = _evaluated(evaluate, trial)
         if there is not None and there.value >= here.value - RESOLUTION * abs(here.value):
             return trial, there, True
     return theta, here, False

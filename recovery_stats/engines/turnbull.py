@@ -29,6 +29,7 @@ Array = NDArray[np.float64]
 Ints = NDArray[np.intp]
 
 MOST_STEPS = 200
+EMPTIED = 1e-6  # survival at somebody's entry below which the likelihood has no maximum
 FLAT = 1e-9  # a curve this near a level lies on it
 TINY = 1e-14  # a mass below this is none
 MOST_SUPPORT = 4_000  # intervals for which second derivatives are stored
@@ -154,6 +155,7 @@ def maximise(layout: Layout, *, start: Array | None = None, tol: float = 1e-9) -
     gradient = _gradient(layout, s)
     steps = 0
     while not _is_optimal(s, gradient, tol * N):
+        _refuse_emptied(layout, s)
         if steps == MOST_STEPS:
             raise ConvergenceError(
                 f"The nonparametric estimate met its conditions to {gradient.max() / N:.1e} only."
@@ -163,6 +165,16 @@ def maximise(layout: Layout, *, start: Array | None = None, tol: float = 1e-9) -
         steps += 1
     excess = float(max(gradient.max(), 0.0) / N)
     return Turnbull(layout, s, _loglik(layout, s), excess, _is_unique(layout, s, gradient), steps)
+
+
+def _refuse_emptied(layout: Layout, s: Array) -> None:
+    """With late entry all probability may move before somebody's entry; then nothing is known of
+    the time after it."""
+    if layout.truncated and _chances(layout, s)[1].min() < EMPTIED:
+        raise NotEstimable(
+            "With delayed entry the curve falls to 0 before somebody enters: too few were under "
+            "observation early on. Begin the curve later, or use aft or flexible_survival."
+        )
 
 
 def _smallest_support(layout: Layout) -> Array:
@@ -252,7 +264,7 @@ def _quadratic(layout: Layout, s: Array, gradient: Array, where: Ints, N: float)
             break
         except np.linalg.LinAlgError:
             ridge *= 100
-    aim = A @ (s[where] * scale) + gradient[where] / scale
+    aim = L @ (L.T @ (s[where] * scale)) + gradient[where] / scale
     right = solve_triangular(L, aim, lower=True)
     return np.asarray(nnls(L.T, right, maxiter=30 * len(A))[0] / scale)
 

@@ -163,7 +163,8 @@ class MaximumFit(ABC):
             df = len(self._places_of(columns))
             found.append((str(design.recipe.coded[j].term), df, np.inf, value))
         frame = pd.DataFrame(found, columns=["term", "num_df", "den_df", "statistic"])
-        return frame.assign(p_value=chi2.sf(frame["statistic"], frame["num_df"]))
+        statistic, df = (frame[c].to_numpy(float) for c in ("statistic", "num_df"))
+        return frame.assign(p_value=chi2.sf(statistic, df))
 
     def _wald(self, columns: list[int]) -> float:
         at = self._places_of(columns)

@@ -120,8 +120,7 @@ class ParametricFit(MaximumFit):
             raise UsageError("The hazard is asked for at times above 0.")
         value, J = self._log_hazard(people, at)
         spread = self._surface(people).errors(J)
-        half, h = norm.isf((1 - level) / 2) * spread, np.exp(value)
-        return _frame(people.index, at, h, h * spread, h * np.exp(-half), h * np.exp(half))
+        return _frame(people.index, at, *_on_log_scale(value, spread, level))
 
     def quantile(
         self,
@@ -140,8 +139,7 @@ class ParametricFit(MaximumFit):
         people = self._people(new_data)
         value, J = self._log_quantile(people, asked)
         spread = self._surface(people).errors(J)
-        half, t = norm.isf((1 - level) / 2) * spread, np.exp(value)
-        frame = _frame(people.index, asked, t, t * spread, t * np.exp(-half), t * np.exp(half))
+        frame = _frame(people.index, asked, *_on_log_scale(value, spread, level))
         return frame.rename(columns={"time": "quantile"})
 
     def median(self, new_data: Frame | None = None, *, level: float = 0.95) -> pd.DataFrame:
@@ -260,6 +258,14 @@ def _horizon(tau: float) -> float:
     if not (np.isfinite(tau) and tau > 0):
         raise UsageError("The horizon of a restricted mean must be above 0.")
     return float(tau)
+
+
+def _on_log_scale(value: Array, spread: Array, level: float) -> tuple[Array, Array, Array, Array]:
+    """exp(value), its delta error, and limits; an upper one may be beyond any number."""
+    half = norm.isf((1 - level) / 2) * spread
+    with np.errstate(over="ignore", under="ignore"):
+        x = np.exp(value)
+        return x, x * spread, np.exp(value - half), np.exp(value + half)
 
 
 def _limits(S: Array, se: Array, level: float) -> tuple[Array, Array]:

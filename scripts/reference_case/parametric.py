@@ -77,8 +77,11 @@ def discrete(case: Case) -> Values:
     values: Values = {"loglik": row["log_likelihood"], "nrow": row["n_obs"], "nobs": row["n_obs"]}
     values |= {"aic": row["aic"], "bic": row["bic"], "nevent": row["n_events"]}
     values["deviance"] = -2 * row["log_likelihood"]
-    names = Names(case.formula, {k: v for k, v in case.wrapped.items() if k != period})
-    for found in fit.tidy().to_dict("records"):
+    # Cases write a period that R made a factor with or without saying so.
+    plain = {k: v for k, v in case.wrapped.items() if k != period}
+    both = (Names(case.formula, case.wrapped), Names(case.formula, plain))
+    rows = [(n, found) for n in both for found in fit.tidy().to_dict("records")]
+    for names, found in rows:
         term = names.term(str(found["term"]))
         se = found["std_error_model" if case.option("weights") and fit.robust is not None else
                    "std_error"]  # fmt: skip

@@ -247,5 +247,5 @@ def test_random_permutations_agree_with_the_limit() -> None:
 def test_a_risk_set_that_empties_early_is_refused() -> None:
     """After late entry the only one at risk has the event at 2: nothing is known beyond."""
     rows = Censored(np.array([2.0, 5.0]), np.array([2.0, 5.0]), np.array([0.0, 3.0]))
-    with pytest.raises(NotEstimable):
+    with pytest.raises(NotEstimable, match="before somebody enters"):
         fit(rows)

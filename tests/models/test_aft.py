@@ -144,6 +144,39 @@ class TestFace:
             fit.survival(NEW.assign(sex="x"), times=[1])
 
 
+def test_small_and_far_out_data_leak_no_warning() -> None:
+    """Few rows of every kind in odd units: an answer or a refusal, nothing else."""
+    laws = ("weibull", "exponential", "log-logistic", "log-normal", "generalised-gamma")
+    answered = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        n, unit = int(rng.integers(4, 20)), 10.0 ** rng.integers(-3, 5)
+        t, kind = rng.exponential(unit, n), rng.integers(0, 4, n)
+        low = np.choose(kind, [t, t, np.zeros(n), t / 2])
+        high = np.choose(kind, [t, np.full(n, np.inf), t, 1.5 * t])
+        data = pd.DataFrame({"low": low, "high": high, "x": 2000 + rng.normal(size=n)})
+        try:
+            fit = rs.aft(
+                f'Surv(low, high, type="interval2") ~ {"x" if seed % 2 else "1"}', data,
+                distribution=laws[seed % 5],
+            )  # fmt: skip
+        except NotEstimable:
+            continue
+        answered += 1
+        fit.tidy(), fit.glance(), fit.anova(), fit.quantile(), fit.rmst(unit), fit.checks()
+        fit.residuals("deviance"), fit.hazard(times=[unit])
+    assert answered > 40
+
+
+def test_a_labelled_data_set_and_late_entry() -> None:
+    """The codebook names levels; Surv(start, stop, event) and entry= are one thing."""
+    data = DATA.assign(a=DATA["time"] / 3)
+    one = rs.aft("Surv(a, time, status) ~ age", rs.Dataset(data))
+    two = rs.aft("Surv(time, status) ~ age", data, entry="a")
+    np.testing.assert_allclose(one.theta, two.theta, rtol=1e-12)
+    assert one.loglik != pytest.approx(rs.aft("Surv(time, status) ~ age", data).loglik)
+
+
 class TestRefusals:
     def _data(self, **columns: list[Any]) -> pd.DataFrame:
         return pd.DataFrame(columns)
