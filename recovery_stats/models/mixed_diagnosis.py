@@ -105,14 +105,13 @@ def _influential(fit: MixedFit) -> Iterator[Check]:
         moved = np.abs(table.to_numpy())
         if not np.isfinite(moved).any():
             continue
-        level, j = np.unravel_index(int(np.nanargmax(moved)), moved.shape)
-        bad = bool(moved[level, j] > MOVED)
-        term = fit.labels[int(j)]
+        most = float(np.nanmax(moved))
+        bad = most > MOVED
         words = (
-            f"What leaving out one level of {factor.name} moves most is {term}: by ",
-            Quantity(float(moved[level, j])),
+            f"Leaving out one level of {factor.name} moves no coefficient by more than ",
+            Quantity(most),
             " of its standard errors"
-            + (". See influence(), and report the answer without that level too." if bad else "."),
+            + (": see influence(), and report the answer without that level too." if bad else "."),
         )
         yield Check("influential groups", _verdict(bad), words, factor.name)
 
@@ -190,9 +189,9 @@ def spread_by_level(fit: MixedFit, residuals: Array) -> Iterator[Check]:
         chance = f_distribution.sf(ratio**2, rows[wide] - 1, rows[narrow] - 1)
         bad = ratio > UNEQUAL and bool(chance < RARELY)
         words = (
-            f"Residuals at {factor.levels[wide]} spread ",
+            f"Between levels of {factor.column}, residuals spread up to ",
             Quantity(ratio),
-            f" times as wide as at {factor.levels[narrow]}"
+            " times as wide"
             + ("; robust errors by cluster do not need equal spread." if bad else "."),
         )
         yield Check("constant spread", _verdict(bad), words, factor.column)

@@ -55,8 +55,8 @@ def test_a_house_that_carries_the_answer() -> None:
     odd = (data.house == 3) & (data.t > 2)
     fit = lmm("y ~ t + (1 | house)", data.assign(y=data.y + 40 * odd))
     assert ("influential groups", "house") in cautions(fit)
-    text = "".join(str(p) for c in found(fit, "influential groups") for p in c.parts)
-    assert "3" not in text.replace("value", "").split("by ")[0]  # the house is not named
+    text = [p for c in found(fit, "influential groups") for p in c.parts if isinstance(p, str)]
+    assert "3" not in "".join(text)  # the house is not named
 
 
 def test_skewed_residuals_and_effects() -> None:
