@@ -5,6 +5,7 @@
     python scripts/benchmark.py mixed      a ladder of models; --only b,c takes some of its rungs
                                            --peers PYTHON (or RECOVERY_STATS_PEERS): an interpreter
                                            that has the peers of PyPI; R is used where it is found
+                                           --contenders ours,lme4 lets only these take turns
                                            --write FILE puts the table there
 
 Run it with the project's own Python (.venv). Every figure is the best of several runs, since
@@ -89,7 +90,13 @@ FIGURES: tuple[Callable[[], Figure], ...] = (help_ratio, demo_run)
 # --- ladders --------------------------------------------------------------------------------------
 
 
-def climb_ladder(name: str, only: Sequence[str], peers: str | None, path: Path | None) -> int:
+def climb_ladder(
+    name: str,
+    only: Sequence[str],
+    contenders: Sequence[str],
+    peers: str | None,
+    path: Path | None,
+) -> int:
     """Run the rungs of a ladder, print its tables, and keep them in `path`."""
     with tempfile.TemporaryDirectory() as folder:
         places = Places(sys.executable, shutil.which("Rscript"), peers, Path(folder))
@@ -98,7 +105,7 @@ def climb_ladder(name: str, only: Sequence[str], peers: str | None, path: Path |
         for rung in ladder.rungs:
             if only and rung.name not in only:
                 continue
-            outcomes.append(climb(rung, places))
+            outcomes.append(climb(rung, places, contenders))
             tell(outcomes[-1])
             if path:
                 text = f"# Benchmark\n\n{machine()}\n\n{markdown(ladder, outcomes)}"
@@ -127,6 +134,7 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("ladder", nargs="?", choices=sorted(LADDERS))
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--only", default="")
+    parser.add_argument("--contenders", default="")
     parser.add_argument("--peers", default=os.environ.get("RECOVERY_STATS_PEERS"))
     parser.add_argument("--write", type=Path)
     return parser.parse_args()
@@ -136,8 +144,11 @@ def main() -> int:
     """Measure and tell."""
     given = read_arguments()
     if given.ladder:
-        only = [name for name in given.only.split(",") if name]
-        return climb_ladder(given.ladder, only, given.peers, given.write)
+        only, contenders = given.only.split(","), given.contenders.split(",")
+        return climb_ladder(
+            given.ladder, [*filter(None, only)], [*filter(None, contenders)], given.peers,
+            given.write,
+        )  # fmt: skip
     figures = [measure() for measure in FIGURES]
     if given.json:
         print(json.dumps([{**asdict(f), "met": f.met} for f in figures], indent=1))

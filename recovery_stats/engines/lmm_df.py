@@ -76,8 +76,12 @@ def information(fit: LmmFit) -> Information:
     problem, at = fit.problem, fit.solution.moments
     s2, p = at.r2 / problem.nu, problem.p
     directions = _directions(problem, at, s2)
-    P, Q, traces = _random_parts(problem, at, directions, s2)
-    P, Q, traces = _with_residual(problem, at, directions, s2, P, Q, traces)
+    if at.sums is not None:
+        E = np.array([E for _, E in directions]).reshape(-1, *at.L[0].shape)
+        P, Q, traces = at.sums.pieces(E, at.L[0] @ at.L[0].T, problem.n, s2)
+    else:
+        P, Q, traces = _random_parts(problem, at, directions, s2)
+        P, Q, traces = _with_residual(problem, at, directions, s2, P, Q, traces)
     v = at.v
     Phi = s2 * at.S_inverse
     Px, Qx = P[:, :p, :p], Q[:, :, :p, :p]

@@ -71,6 +71,25 @@ class Sums:
         inside = self.TT.transpose(3, 0, 1, 2).reshape(q * q, q * q)  # (ce)(fd) of T_ef T_dc
         return np.asarray(E.reshape(-1, q * q) @ inside @ F.reshape(-1, q * q).T)
 
+    def pieces(self, E: Array, Psi: Array, n: int, s2: float) -> tuple[Array, Array, Array]:
+        """P (r + 1, s, s), Q (r + 1, r + 1, s, s) and tr (r + 1, r + 1) of `lmm_df`.
+
+        For r changes E of Psi / s2 and, last, for the residual variance, whose dV / ds2 = I:
+        V0⁻¹ Z Psi Z'V0⁻¹ = V0⁻¹ - V0⁻² turns its powers into the same sums.
+        """
+        r = len(E)
+        both = np.concatenate([E, Psi[None]])
+        once, twice = self.once(both), self.twice(both, both)
+        in_trace, in_traces = both.reshape(r + 1, -1) @ self.T.ravel(), self.traces(both, both)
+        P, Q, tr = once.copy(), twice.copy(), in_traces.copy()
+        P[r] = self.S - once[r]
+        Q[:r, r] = once[:r] - twice[:r, r]
+        Q[r, :r] = Q[:r, r].transpose(0, 2, 1)
+        Q[r, r] = self.S - 2.0 * once[r] + twice[r, r]
+        tr[:r, r] = tr[r, :r] = in_trace[:r] - in_traces[:r, r]
+        tr[r, r] = n - 2.0 * in_trace[r] + in_traces[r, r]
+        return P / s2**2, Q / s2**3, tr / s2**2
+
 
 def sums(problem: Problem, L: Array) -> Sums:
     """All sums at Psi = L L'."""

@@ -83,15 +83,15 @@ def ratio(slow: str, fast: str) -> Callable[[Seconds], float]:
     return lambda s: s[slow] / s[fast] if slow in s and fast in s else float("nan")
 
 
-def climb(rung: Rung, places: Places) -> Outcome:
-    """Let every contender take its turns."""
+def climb(rung: Rung, places: Places, contenders: Sequence[str] = ()) -> Outcome:
+    """Let every contender take its turns, or those named."""
     out = Outcome(rung)
     if not rung.make(places):
         out.silent["all"] = "its data are not here"
         return out
     for _ in range(rung.rounds):
         for name, command in rung.commands.items():
-            if name not in out.silent:
+            if name not in out.silent and (not contenders or name in contenders):
                 _turn(name, command, out)
     return out
 
