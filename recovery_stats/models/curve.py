@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Series
+from recovery_stats.core.document import Quantity, Series
 from recovery_stats.engines import curves
 from recovery_stats.engines.curves import Interval, Survival
 from recovery_stats.errors import UsageError
@@ -78,6 +79,9 @@ def kaplan_meier(
 def _independent(seen: Observation) -> IntArray | None:
     """The clusters, else the people, whose rows are summed in robust errors; None: every row."""
     return seen.cluster if seen.cluster is not None else seen.person
+
+
+FEW_CLUSTERS = 10  # as for Cox models: a sandwich of fewer is luck
 
 
 @dataclass(frozen=True)
@@ -198,6 +202,16 @@ class Curves:
         frame = self.at(times)[["group", "time", "n_risk", "n_event", "n_censor"]]
         running = frame.groupby("group", sort=False)[["n_event", "n_censor"]].cumsum()
         return frame.assign(**running)
+
+    def checks(self) -> tuple[Check, ...]:
+        """Whether robust errors rest on enough clusters."""
+        n = self.n_clusters
+        if n is None:
+            return ()
+        few = n < FEW_CLUSTERS
+        note = "; errors of so few are unreliable, and mostly too short." if few else "."
+        parts = ("Robust errors of the curves from ", Quantity(n, "whole"), f" clusters{note}")
+        return (Check("clusters", "caution" if few else "ok", parts),)
 
     def series(self) -> tuple[Series, ...]:
         """The curves as a figure takes them, from time 0."""

@@ -163,3 +163,13 @@ def test_what_is_refused() -> None:
         rs.kaplan_meier("Surv(time, event) ~ arm", people()).rmst_contrasts(5, reference="x")
     with pytest.raises(NotEstimable, match="two groups"):
         rs.kaplan_meier("Surv(time, event) ~ 1", people()).rmst_contrasts(5)
+
+
+def test_few_clusters_are_told() -> None:
+    few = rs.kaplan_meier("Surv(time, event) ~ 1", people(), cluster="site")
+    assert [c.verdict for c in few.checks()] == ["caution"]
+    own = people().assign(who=np.arange(60))
+    assert [
+        c.verdict for c in rs.kaplan_meier("Surv(time, event) ~ 1", own, cluster="who").checks()
+    ] == ["ok"]
+    assert rs.kaplan_meier("Surv(time, event) ~ 1", own).checks() == ()
