@@ -26,6 +26,8 @@ from scipy.linalg import solve_triangular
 from recovery_stats.engines.linalg import Array
 from recovery_stats.engines.lmm_pattern import Batch, Structured
 
+SINGULAR = 1e-12  # ratio of precisions of the coefficients at which X'V⁻¹X has no inverse left
+
 
 @dataclass(frozen=True, slots=True)
 class Whitened:
@@ -40,7 +42,7 @@ class Point:
     """The criterion at `parameters`, and what derivatives and estimates are made of.
 
     S (s, s): F'V1⁻¹F. K (M2, M2) and its root, K = root root'. to_x (s, p), to_e (s,): V⁻¹X and
-    V⁻¹(y - X beta) are V1⁻¹F times these. Sxx_inverse (p, p): (X'V⁻¹X)⁻¹. v = (-beta, 1).
+    V⁻¹(y - X beta) are V1⁻¹F times these. Sxx_inverse (p, p): (X'V⁻¹X)⁻¹ = Sxx_root Sxx_root'.
     """
 
     parameters: Array
@@ -54,6 +56,7 @@ class Point:
     to_x: Array
     to_e: Array
     Sxx_inverse: Array
+    Sxx_root: Array
     beta: Array
     r2: float
 
@@ -93,6 +96,8 @@ def value(problem: Structured, parameters: Array) -> Point | None:
     except np.linalg.LinAlgError:
         return None
     Hx = H[:p, :p]
+    if p and np.diag(Hx).min() < SINGULAR * np.diag(Hx).max():
+        return None
     Hx_inverse = solve_triangular(Hx, np.eye(p), lower=True) if p else np.zeros((0, 0))
     beta = Hx_inverse.T @ H[p, :p]
     r2, nu = float(H[p, p] ** 2), problem.nu
@@ -105,13 +110,16 @@ def value(problem: Structured, parameters: Array) -> Point | None:
         return None
     return Point(
         parameters, tuple(L), eta, float(criterion), tuple(whitened), S, K, root, both[:, :p],
-        both @ np.append(-beta, 1.0), Hx_inverse.T @ Hx_inverse, beta, r2,
+        both @ np.append(-beta, 1.0), Hx_inverse.T @ Hx_inverse,
+        Hx_inverse.T, beta, r2,
     )  # fmt: skip
 
 
 def covariance(problem: Structured, batch: Batch, L: list[Array], eta: Array) -> Array:
     """V1 (P, k, k) of a batch's patterns, relative to s2."""
     V, _ = problem.residual.matrix(eta, batch.cells)
+    if problem.inner and not problem.residual.positive:
+        np.linalg.cholesky(V)  # random effects would hide a residual covariance that is none
     for k, part in zip(problem.inner, batch.inner, strict=True):
         V = V + (part.Z @ (L[k] @ L[k].T) @ part.Z.transpose(0, 2, 1)) * part.same
     return V
@@ -194,7 +202,7 @@ def _projection(problem: Structured, at: Point) -> Array:
     top[: problem.n_outer] = at.K_root
     if not problem.reml or not problem.p:
         return top
-    return np.hstack([top, at.to_x @ np.linalg.cholesky(at.Sxx_inverse)])
+    return np.hstack([top, at.to_x @ at.Sxx_root])
 
 
 def _sum_up(problem: Structured, at: Point, Ht: Array, columns: Array) -> _Sums:

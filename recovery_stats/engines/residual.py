@@ -51,6 +51,8 @@ class Residual(Protocol):
     def bounds(self) -> tuple[Array, Array]: ...
     @property
     def may_vanish(self) -> NDArray[np.bool_]: ...
+    @property
+    def positive(self) -> bool: ...
     def matrix(self, eta: Array, cells: Cells) -> tuple[Array, Array]: ...
     def bend(self, eta: Array, weighted: Sequence[tuple[Cells, Array]]) -> Array: ...
 
@@ -89,6 +91,11 @@ class Separable:
         """Numbers whose upper end is an ordinary answer: a car1 correlation of zero."""
         fades = self.correlation.family == "car1"
         return np.arange(self.size) >= (self.levels - 1 if fades else self.size)
+
+    @property
+    def positive(self) -> bool:
+        """Whether every eta gives a covariance that is positive definite."""
+        return self.correlation.family not in ("toeplitz", "free")
 
     def split(self, eta: Array) -> tuple[Array, Array]:
         """Log sd of all levels, the first 0; the numbers behind the correlations (groups, c)."""
@@ -216,6 +223,10 @@ class Unstructured:
     @property
     def may_vanish(self) -> NDArray[np.bool_]:
         return np.zeros(self.size, dtype=bool)
+
+    @property
+    def positive(self) -> bool:
+        return True
 
     def entries(self) -> list[tuple[int, int, int]]:
         """(group, row, column) of each number."""

@@ -298,3 +298,15 @@ def test_perfectly_correlated_waves_have_no_maximum() -> None:
     level = np.random.default_rng(3).normal(size=40)[data.person]
     with pytest.raises(NotEstimable, match="limit"):
         fitted("ar1", replace(data, X=data.X[:, :1], y=level))
+
+
+def test_the_residual_covariance_beside_random_effects_is_one() -> None:
+    """A free correlation that is none is no point of the search, though V may be positive."""
+    data = waves()
+    residual, rows, _ = structure("free", data)
+    prepared, _ = lmm_residual.prepare(
+        data.X, data.y, [data.factor("person")], residual, rows, reml=True
+    )
+    impossible = np.arctanh([0.9, 0.9, -0.9, 0.0, 0.0, 0.0])
+    assert value(prepared, prepared.pack([50.0 * np.eye(1)], impossible)) is None
+    assert value(prepared, prepared.pack([50.0 * np.eye(1)], 0.0 * impossible)) is not None
