@@ -10,6 +10,8 @@ For every preset it writes recovery_stats/data/synthetic/truth/PRESET.toml with
   sampled, not events;
 * 24-month outcomes if everyone were in the collaborative-house arm, and if no one were: the
   same people twice; and their marginal hazard ratio and restricted mean time;
+* relapse risk at 24 weeks and 12 months under the sustained strategies of meeting_frequency
+  (scripts/sustained_truth.py), death and incarceration competing;
 * what models without frailty converge to: a Cox model of the natural course with the true
   kernel, and one with the meetings of the last seven days;
 * the slope on the observed person mean of satisfaction.
@@ -33,6 +35,9 @@ from numpy.typing import NDArray
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT / "scripts"))
+
+import sustained_truth  # noqa: E402
 
 from recovery_stats.data.synthetic import cohort, course, person, sheet, stay, toml, wave  # noqa: E402
 from recovery_stats.data.synthetic.mess import NO_MESS, REALISTIC, Mess  # noqa: E402
@@ -49,6 +54,7 @@ STORE = ROOT / "recovery_stats" / "data" / "synthetic" / "truth"
 WEEKLY = np.arange(8)
 BLOCK = 10_000
 YEAR = 365
+SUSTAINED_BLOCK = 50_000  # enough that everyone has someone much like them
 RANDOM_SHARE = 5  # random spacing needs a draw a person-day: done on a fifth of the people
 SURVIVAL_SHARE = 4
 COX_PEOPLE = 20_000
@@ -166,6 +172,16 @@ def _risks(risk: Array, when: str, suffix: str) -> Values:
     values[f"risk_difference_{when}{suffix}_3v1"] = float(risk[3] - risk[1])
     values[f"risk_ratio_{when}{suffix}_3v1"] = float(risk[3] / risk[1])
     return values
+
+
+def sustained(preset: Preset, people: int, seed: int) -> Estimates:
+    """Relapse risk under the strategies that meeting_frequency emulates."""
+    return collect(blocks(people, SUSTAINED_BLOCK), partial(_sustained_block, preset, seed))
+
+
+def _sustained_block(preset: Preset, seed: int, number: int) -> Values:
+    plan = place_anew(preset, NO_MESS, seed, number)
+    return sustained_truth.risks(plan, SUSTAINED_BLOCK, 10_000 * seed + number)
 
 
 # --- houses: forced arms -------------------------------------------------------------------
@@ -404,6 +420,7 @@ PARTS: Mapping[str, Callable[[Preset, int, int], Estimates]] = {
     "models": models,
     "slopes": slopes,
     "survival": survival_of_arms,
+    "sustained": sustained,
 }
 
 

@@ -8,6 +8,15 @@ from dataclasses import dataclass
 from recovery_stats.analyses import _meeting_tables as pages
 from recovery_stats.analyses._meeting_causes import Causes, cause_estimates, cause_table
 from recovery_stats.analyses._meeting_curves import Groups, curve_estimates, curve_figure
+from recovery_stats.analyses._meeting_kernel import (
+    Kernels,
+    kernel_checks,
+    kernel_estimates,
+    kernel_facts,
+    kernel_figures,
+    kernel_said,
+    kernel_tables,
+)
 from recovery_stats.analyses._meeting_models import MAIN, Models
 from recovery_stats.analyses._meeting_people import EVENT, Asked
 from recovery_stats.analyses._meeting_rows import (
@@ -17,6 +26,16 @@ from recovery_stats.analyses._meeting_rows import (
     known_rows,
     landmark_data,
 )
+from recovery_stats.analyses._meeting_strategy import (
+    PRIMARY,
+    Strategies,
+    strategy_checks,
+    strategy_estimates,
+    strategy_facts,
+    strategy_figure,
+    strategy_tables,
+)
+from recovery_stats.analyses._meeting_strategy import estimand as strategy_estimand
 from recovery_stats.analyses._wording import holding, plural
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset, Source
@@ -67,26 +86,73 @@ def _answered(case: _Case) -> Result:
     models = Models.of(asked, case.study, case.people, case.known)
     groups = _groups(case)
     causes = Causes.of(asked, case.people)
+    emulated = Strategies.of(asked, case.study, case.people) if asked.by_strategy else None
+    kernels = Kernels.of(asked, case.study, case.known)
     horizon = groups.horizon if groups else float(asked.q.horizon)
     estimates = (
+        *(strategy_estimates(emulated) if emulated else ()),
         *models.estimates(),
+        *kernel_estimates(kernels),
         *(curve_estimates(groups) if groups else ()),
         *(cause_estimates(causes, models, horizon) if causes else ()),
     )
     named = {e.name: e for e in estimates}
     return Result(
         analysis="meeting_frequency",
-        estimand=_estimand(case),
+        estimand=strategy_estimand(asked, case.study) if emulated else _estimand(case),
         estimates=estimates,
-        checks=tuple(_checks(case, models, named)),
+        checks=(
+            *(strategy_checks(emulated) if emulated else ()),
+            *_checks(case, models, named),
+            *kernel_checks(kernels),
+        ),
         flow=case.people.flow,
-        facts=_facts(case, groups, named),
-        said=_said(case, groups, named) | ({"causes"} if causes else set()),
-        tables={t.name: t for t in _tables(case, models, groups, causes, named)},
-        figures={f.name: f for f in _figures(groups, named)},
+        facts=_facts(case, groups, named)
+        | (strategy_facts(emulated) if emulated else {})
+        | kernel_facts(kernels),
+        said=_said(case, groups, named)
+        | ({"causes"} if causes else set())
+        | holding(_strategy_said(emulated, named) | kernel_said(kernels)),
+        tables={
+            t.name: t
+            for t in (
+                *(strategy_tables(emulated) if emulated else ()),
+                *_tables(case, models, groups, causes, named),
+                *kernel_tables(kernels, named),
+            )
+        },
+        figures={
+            f.name: f
+            for f in (
+                *_strategy_figures(emulated),
+                *_figures(groups, named),
+                *kernel_figures(kernels),
+            )
+        },
         sources=_sources(case.study),
         synthetic=case.study.protocol.synthetic,
     )
+
+
+def _strategy_said(emulated: Strategies | None, named: Mapping[str, Estimate]) -> dict[str, bool]:
+    """What may be said of the primary estimand, where it is that of the strategies."""
+    found = named.get(PRIMARY)
+    shown = found is not None and (found.high < 0 or found.low > 0)
+    return {
+        "strategy": emulated is not None,
+        "strategy_estimated": found is not None,
+        "strategy_refused": emulated is not None and found is None,
+        "strategy_lower": shown and found is not None and found.high < 0,
+        "strategy_higher": shown and found is not None and found.low > 0,
+        "strategy_not_shown": found is not None and not shown,
+        "weekly_primary": emulated is None,
+    }
+
+
+def _strategy_figures(emulated: Strategies | None) -> Iterator[Figure]:
+    figure = strategy_figure(emulated) if emulated else None
+    if figure is not None:
+        yield figure
 
 
 def _refused(case: _Case) -> Result:
@@ -142,7 +208,7 @@ def _estimand(case: _Case) -> Estimand:
     )
 
 
-def _facts(case: _Case, groups: Groups | None, named: Mapping[str, Estimate]) -> Mapping[str, Cell]:
+def _facts(case: _Case, groups: Groups | None, named: Mapping[str, Estimate]) -> dict[str, Cell]:
     q, frame = case.asked.q, case.known.frame
     days = frame["stop"] - frame["start"]
     facts: dict[str, Cell] = {
@@ -180,6 +246,8 @@ def _said(case: _Case, groups: Groups | None, named: Mapping[str, Estimate]) -> 
         "lower": main.value < 1,
         "higher": main.value >= 1,
         "stays": case.asked.stays,
+        "weekday": case.asked.weekday,
+        "known": q.known is not None,
         "adjusted": bool(q.adjust),
         "stratified": q.site is not None,
         "weighted": q.weights is not None,

@@ -14,6 +14,7 @@ from recovery_stats.analyses._meeting_rows import (
     diary_rows,
     grouped,
     known_rows,
+    model_formula,
     naive_data,
 )
 from recovery_stats.core.dataset import Dataset
@@ -57,7 +58,8 @@ class Models:
         return (*found, *self._others(), *self._naive()) if self.asked.q.sensitivity else found
 
     def _windows(self) -> Iterator[Estimate]:
-        yield self._row(self.main, MAIN, MAIN, "In the last 7 days", "primary")
+        rank: Level = "secondary" if self.asked.by_strategy else "primary"
+        yield self._row(self.main, MAIN, MAIN, "In the last 7 days", rank)
         for window in WINDOWS[1:]:
             name = f"weekly_{window}"
             fit = _fit(self.asked, self.rows, (name,))
@@ -148,10 +150,8 @@ def _fit(
     house: bool = True,
 ) -> CoxFit:
     """Cox of an event on attendance, covariates and residence, stratified by site."""
-    covariates = asked.q.adjust if adjust else ()
-    residence = ("in_house",) if house and asked.stays else ()
-    formula = f"Surv(start, stop, {quote(event)}) ~ {terms(*exposure, *covariates, *residence)}"
-    return cox(formula + asked.strata, rows, weights=asked.q.weights, person=PERSON)
+    formula = model_formula(asked, *exposure, event=event, adjust=adjust, house=house)
+    return cox(formula, rows, weights=asked.q.weights, person=PERSON)
 
 
 def cause_specific(models: Models, event: str) -> CoxFit:

@@ -55,6 +55,16 @@ class Asked:
         return bool(one) and one == other
 
     @property
+    def by_strategy(self) -> bool:
+        """Whether the primary estimand compares sustained strategies."""
+        return bool(self.q.primary == "strategy")
+
+    @property
+    def weekday(self) -> bool:
+        """Whether the calendar is known: days from entry and the day of entry itself."""
+        return self.q.time is not None and self.q.entry_date is not None
+
+    @property
     def strata(self) -> str:
         """The end of a formula that lets the baseline hazard differ between sites."""
         return f" + strata({quote(self.q.site)})" if self.q.site else ""
@@ -96,6 +106,7 @@ def read_people(asked: Asked, study: Study) -> Dataset:
     _check_keys(asked, data)
     data = _with_time(asked, data)
     _check_event(asked, data)
+    data = _dated_early(asked, data)
     needed = (TIME, asked.event, q.entry, q.site, q.frequency, q.weights, *q.adjust)
     data = _complete(data, [c for c in needed if c])
     if not len(data):
@@ -161,6 +172,19 @@ def _with_time(asked: Asked, data: Dataset) -> Dataset:
     length = data.frame[q.exit_date] - data.frame[q.entry_date]
     days = length.dt.total_seconds() / SECONDS_IN_A_DAY
     return data.with_column(Variable(TIME, "Days from entry to exit", unit="days"), days)
+
+
+def _dated_early(asked: Asked, data: Dataset) -> Dataset:
+    """Date a relapse known to an interval on the first day it can have happened.
+
+    Attendance after that day may follow from the relapse; before it, it cannot.
+    """
+    if asked.q.known is None:
+        return data
+    first = data.frame[asked.q.known] + 1.0
+    late = (data.frame[asked.event] == 1) & (first < data.frame[TIME])
+    values = data.frame[TIME].where(~late, first)
+    return data.with_column(data.variable(TIME), values)
 
 
 def _check_event(asked: Asked, data: Dataset) -> None:

@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recovery_stats.analyses._meeting_people import EVENT, TIME, Asked
+from recovery_stats.analyses._meeting_people import EVENT, TIME, Asked, terms
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.study import Study
 from recovery_stats.errors import DataError
 from recovery_stats.models import reshape
+from recovery_stats.models.formula import quote
 
 GROUP = "meeting group"
+WEEKDAY = "weekday"
 WINDOWS = (7, 14, 28)
 
 # Bounds of meetings a week that make the groups the literature speaks of.
@@ -29,15 +31,7 @@ REFERENCE_GROUP = "1 or 2"
 def diary_rows(asked: Asked, study: Study, people: Dataset, lag: int = 0) -> Dataset:
     """(start, stop] rows with attendance strictly before the day at risk."""
     q = asked.q
-    stays: dict[str, Any] = {}
-    if asked.stays:
-        stays = {
-            "stays": study["stays"],
-            "stay_person": q.stay_person,
-            "stay_start": q.stay_start,
-            "stay_stop": q.stay_stop,
-        }
-    return reshape.person_days(
+    rows = reshape.person_days(
         people,
         person=asked.person,
         stop=TIME,
@@ -48,12 +42,52 @@ def diary_rows(asked: Asked, study: Study, people: Dataset, lag: int = 0) -> Dat
         diary_from=q.diary_from,
         diary_to=q.diary_to,
         lag=lag,
-        **_diary(asked, study),
-        **stays,
+        **diary_columns(asked, study),
+        **stay_columns(asked, study),
     )
+    return _with_weekday(asked, rows) if asked.weekday else rows
 
 
-def _diary(asked: Asked, study: Study) -> dict[str, Any]:
+def _with_weekday(asked: Asked, rows: Dataset) -> Dataset:
+    """Add the calendar weekday of each day at risk, from the day or date of entry."""
+    entry = rows.frame[asked.q.entry_date]
+    day = np.ceil(rows.frame["stop"].to_numpy()).astype(np.int64)
+    if pd.api.types.is_datetime64_any_dtype(entry):
+        entry = (entry - pd.Timestamp("1970-01-05")).dt.days  # a Monday
+    code = (np.floor(entry.to_numpy(dtype=float)).astype(np.int64) + day) % 7
+    values = pd.Categorical.from_codes(code, [str(j) for j in range(7)])
+    return rows.with_column(Variable(WEEKDAY, "Weekday", measure="nominal"), values)
+
+
+def model_formula(
+    asked: Asked, *exposure: str, event: str = "event", adjust: bool = True, house: bool = True
+) -> str:
+    """Survival on person-days by exposure and covariates, stratified by site.
+
+    Residence and the weekday are covariates wherever the study tells them.
+    """
+    covariates = asked.q.adjust if adjust else ()
+    residence = ("in_house",) if house and asked.stays else ()
+    weekday = (WEEKDAY,) if asked.weekday else ()
+    right = terms(*exposure, *covariates, *residence, *weekday) or "1"
+    return f"Surv(start, stop, {quote(event)}) ~ {right}{asked.strata}"
+
+
+def stay_columns(asked: Asked, study: Study) -> dict[str, Any]:
+    """The table of stays and its columns, as arguments; none without stays."""
+    q = asked.q
+    if not asked.stays:
+        return {}
+    return {
+        "stays": study["stays"],
+        "stay_person": q.stay_person,
+        "stay_start": q.stay_start,
+        "stay_stop": q.stay_stop,
+    }
+
+
+def diary_columns(asked: Asked, study: Study) -> dict[str, Any]:
+    """The diary and its columns, as arguments."""
     q = asked.q
     return {
         "meetings": _meetings(asked, study),
@@ -101,7 +135,7 @@ def landmark_data(asked: Asked, study: Study, people: Dataset) -> Dataset | None
         start=q.entry,
         diary_from=q.diary_from,
         diary_to=q.diary_to,
-        **_diary(asked, study),
+        **diary_columns(asked, study),
     )
     return grouped(data, "meetings_per_week", LANDMARK_GROUPS)
 
@@ -113,7 +147,7 @@ def naive_data(asked: Asked, study: Study, people: Dataset) -> Dataset:
         person=asked.person,
         stop=TIME,
         start=asked.q.entry,
-        **_diary(asked, study),
+        **diary_columns(asked, study),
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from recovery_stats.analyses import _meeting_baseline, _meeting_diary
 from recovery_stats.analyses._meeting_people import Asked, read_people
-from recovery_stats.analyses._question import Common, column, option
+from recovery_stats.analyses._question import Common, column, columns, option
 from recovery_stats.core.result import Result
 from recovery_stats.core.study import Study
 
@@ -19,6 +19,7 @@ TABLES = {
     "persons": "One row a person: time to relapse, event, entry, baseline covariates, site.",
     "meetings": "The diary: one row a meeting (person, day), or counts a day or week (optional).",
     "stays": "Stays in recovery houses: person, first and last day (optional).",
+    "weeks": "Covariates that change: one row a person and week (optional).",
 }
 
 
@@ -44,7 +45,8 @@ class Question(Common):
         "Day on which observation began, where later than day 0.", table="persons", role="entry"
     )
     entry_date: str | None = column(
-        "Date of entry (with an exit date, instead of a time).",
+        "Day or date of entry: beside a time it tells the weekday; with an exit date it "
+        "replaces the time.",
         table="persons",
         role="entry_date",
     )
@@ -63,6 +65,16 @@ class Question(Common):
         "First day the diary covers.", table="persons", role="diary_from"
     )
     diary_to: str | None = column("Last day the diary covers.", table="persons", role="diary_to")
+    known: str | None = column(
+        "Last day known free of relapse, where the recorded day of relapse is later.",
+        table="persons",
+        role="known",
+    )
+    cluster: str | None = column(
+        "Where whole clusters were randomised: drawn together by the bootstrap.",
+        table="persons",
+        role="randomised_cluster",
+    )
     meeting_person: str | None = column(
         "Person identifier in the diary.", table="meetings", role="person", default="pid"
     )
@@ -77,6 +89,30 @@ class Question(Common):
     )
     stay_start: str | None = column("First day of the stay.", table="stays", role="start")
     stay_stop: str | None = column("Day of leaving.", table="stays", role="stop")
+    week_person: str | None = column(
+        "Person identifier in the table of weeks.", table="weeks", role="person", default="pid"
+    )
+    week: str | None = column("Week, counted from entry (0).", table="weeks", role="week")
+    changing: tuple[str, ...] = columns(
+        "Covariate that changes from week to week and may drive attendance (repeatable).",
+        table="weeks",
+        role="changing",
+    )
+    primary: str = option(
+        "The primary estimand, declared before the run.",
+        default="strategy",
+        choices=("strategy", "weekly"),
+    )
+    more_from: int = option("Higher strategy: fewest meetings in a completed block.", default=12)
+    more_to: int = option("Higher strategy: most meetings in a block (0: no limit).", default=0)
+    fewer_from: int = option("Lower strategy: fewest meetings in a completed block.", default=2)
+    fewer_to: int = option("Lower strategy: most meetings in a block (0: no limit).", default=6)
+    block_days: int = option("Days of a block in which attendance is judged.", default=28)
+    grace_blocks: int = option("Blocks running out of range that are forgiven.", default=1)
+    strategy_days: int = option("Days for which the strategies are kept.", default=365)
+    truncate: float = option("Share of the largest weights that are cut.", default=0.01)
+    replicates: int = option("Bootstrap draws of people.", default=500)
+    lost_cause: str = option("Code or label of the cause that means loss to follow-up.", default="")
     meeting_name: str = option("What a meeting is called in the text.", default="meeting")
     period: str = option("What meeting_day counts.", default="day", choices=("day", "week"))
     landmark: int = option("Day at which attendance so far makes the groups.", default=28)

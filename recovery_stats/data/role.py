@@ -67,7 +67,7 @@ TABLES: Mapping[str, TableKind] = {
         ),
         TableKind(
             "weeks",
-            "one row a person and week (kept for your own use; no analysis reads it)",
+            "one row a person and week, with covariates that change",
             ("person", "week"),
             ("person", "week"),
             r"^weeks?$",
@@ -179,6 +179,22 @@ ROLES: tuple[Role, ...] = (
         "first day the person kept the diary (a day without a row is then no meeting)",
     ),
     Role("diary_to", ("persons",), "day", "last day the person kept the diary"),
+    Role("known", ("persons",), "day", "last day known free of relapse"),
+    Role(
+        "randomised_cluster",
+        ("persons",),
+        "group",
+        "whole clusters were randomised: house or site",
+        varies=True,
+    ),
+    Role(
+        "changing",
+        ("weeks",),
+        "number",
+        "covariates that change from week to week",
+        many=True,
+        varies=True,
+    ),
 )
 
 

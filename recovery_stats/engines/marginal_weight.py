@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from recovery_stats.engines.linalg import Array, IntArray
-from recovery_stats.engines.strategy import Course, ridge_logistic
+from recovery_stats.engines.strategy import Course, ridge_logistic, standardised
 
 
 def stabilised(course: Course, cuts: Sequence[float], fixed: NDArray[np.bool_]) -> Array:
@@ -46,9 +46,7 @@ def stabilised(course: Course, cuts: Sequence[float], fixed: NDArray[np.bool_]) 
 
 def _chance(X: Array, label: IntArray, top: int) -> Array:
     """Fitted chance (m,) of each row's own class, classes 0 … top."""
-    spread = X.std(0)
-    X = X[:, spread > 0]
-    design = np.column_stack([np.ones(len(X)), (X - X.mean(0)) / X.std(0)])
+    design = standardised(X)
     chance = np.ones(len(label))
     for step in range(top):
         here = label >= step

@@ -32,6 +32,7 @@ from recovery_stats.errors import NotEstimable
 Mask = NDArray[np.bool_]
 PRIOR = 1.0 / 2.5**2  # ridge on coefficients of standardised columns: bootstraps may separate
 NEWTON_STEPS = 25
+CONSTANT = 1e-9  # spread of a column, over its mean, below which it is rounding
 LEAST_CHANCE = 1e-6  # a fitted chance below this is a positivity violation, not a weight
 
 
@@ -55,7 +56,7 @@ class Course:
     the event, 2 … competing. lost (n,): censored by loss, not by the end of the study. count
     (n, B): meetings in each block that was completed free of events, nan elsewhere. history
     (n, B, h): what was known at the start of each block, 0 where not at risk.
-    cluster (n,): whose members are drawn together by the bootstrap.
+    cluster (n,): whose members are drawn together by the bootstrap. base (n,): sampling weight.
     """
 
     time: Array
@@ -65,6 +66,7 @@ class Course:
     history: Array
     cluster: IntArray
     width: int
+    base: Array
 
     @property
     def completed(self) -> Mask:
@@ -91,11 +93,7 @@ class Weighting:
         person, block = np.nonzero(rows)
         late = block / max(course.count.shape[1] - 1, 1)
         X = np.column_stack([late, late**2, course.history[person, block]])
-        spread = X.std(0) if len(X) else np.ones(X.shape[1])
-        X = X[:, spread > 0]
-        X = (X - X.mean(0)) / X.std(0) if len(X) else X
-        design = np.column_stack([np.ones(len(X)), X])
-        return cls(person, block, design, outcome[person, block].astype(float))
+        return cls(person, block, standardised(X), outcome[person, block].astype(float))
 
     def chance(self, weight: Array) -> Array:
         """P(y = 1) of each row, fitted with `weight` (n,) by person."""
@@ -108,6 +106,15 @@ class Weighting:
         with np.errstate(invalid="ignore"):
             share = np.bincount(self.block, w * self.y, blocks) / total
         return np.where(total > 0, share, 0.0)
+
+
+def standardised(X: Array) -> Array:
+    """1 and the columns of X (m, p) that vary, with mean 0 and standard deviation 1."""
+    if not len(X):
+        return np.ones((0, 1))
+    mean, spread = X.mean(0), X.std(0)
+    varies = spread > CONSTANT * (1.0 + np.abs(mean))
+    return np.column_stack([np.ones(len(X)), (X - mean)[:, varies] / spread[varies]])
 
 
 def ridge_logistic(X: Array, y: Array, weight: Array) -> Array:
@@ -286,24 +293,41 @@ def _truncate(weight: Array, share: float) -> tuple[Array, int]:
 # --- what is told --------------------------------------------------------------------------------
 
 
-def summarise(arms: Sequence[Arm]) -> Array:
-    """Risk of the event and mean days lost to it by the horizon, (strategies, 2)."""
+def summarise(arms: Sequence[Arm], width: int) -> Array:
+    """Risk of the event by the end of each block, and mean days lost to it by the horizon.
+
+    (strategies, marks + 1): the days of `marks`, and last the days lost.
+    """
     event = np.stack([arm.incidence[0] for arm in arms])
     lost = 0.5 * (event[:, 1:] + event[:, :-1]).sum(1)
-    return np.column_stack([event[:, -1], lost])
+    return np.column_stack([event[:, marks(event.shape[1] - 1, width)], lost])
+
+
+def marks(days: int, width: int) -> IntArray:
+    """The ends of blocks up to the horizon, which is the last."""
+    return np.append(np.arange(width, days, width), days)
+
+
+class TooFewFollow(NotEstimable):
+    """A strategy that too few keep to: its name, and the first block in which they are too few."""
+
+    def __init__(self, strategy: str, block: int, blocks: int, least: float) -> None:
+        self.strategy, self.block, self.blocks, self.least = strategy, block, blocks, least
+        super().__init__(
+            f"The strategy {strategy!r} is followed by too few: from block {block} of {blocks} on, "
+            f"those who kept to it weigh less than {least:g} people would. {CURE}"
+        )
+
+
+CURE = "Widen its range, allow more blocks of grace, or shorten the horizon."
 
 
 def refuse_thin(arms: Sequence[Arm], strategies: Sequence[Strategy], least: float) -> None:
-    """Raise NotEstimable where fewer than `least` effective clones reach the last block."""
+    """Raise TooFewFollow where fewer than `least` effective clones reach the last block."""
     for arm, strategy in zip(arms, strategies, strict=True):
         thin = np.flatnonzero(arm.effective < least)
         if thin.size:
-            raise NotEstimable(
-                f"The strategy {strategy.name!r} is followed by too few: from block "
-                f"{int(thin[0]) + 1} of {len(arm.effective)} on, the people who kept to it weigh "
-                f"less than {least:g} would. Widen its range, allow more blocks of grace, or "
-                "shorten the horizon."
-            )
+            raise TooFewFollow(strategy.name, int(thin[0]) + 1, len(arm.effective), least)
 
 
 def bootstrap(
@@ -312,7 +336,9 @@ def bootstrap(
     seed: int,
     report: Callable[[int], None] | None = None,
 ) -> Array:
-    """Redraw people or clusters with all their clones, refit the weights: (replicates, s, 2).
+    """Redraw people or clusters with all their clones, refit the weights.
+
+    Returns what `summarise` tells, (replicates, strategies, marks + 1).
 
     Each replicate has a stream of its own, so that the answer depends on nothing but the seed.
     report: called with the number of each replicate done.
@@ -323,8 +349,8 @@ def bootstrap(
         for r in range(replicates):
             rng = np.random.default_rng([seed, r])
             drawn = np.bincount(rng.integers(clusters, size=clusters), minlength=clusters)
-            weight = drawn[emulation.course.cluster].astype(float)
-            found.append(summarise(emulation.weigh(weight)))
+            weight = drawn[emulation.course.cluster] * emulation.course.base
+            found.append(summarise(emulation.weigh(weight), emulation.course.width))
             if report is not None:
                 report(r + 1)
     return np.stack(found)

@@ -23,7 +23,7 @@ from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.document import Count, Quantity
 from recovery_stats.engines import strategy as engine
-from recovery_stats.engines.strategy import Course, Strategy
+from recovery_stats.engines.strategy import CURE, Course, Strategy, TooFewFollow
 from recovery_stats.errors import DataError, UsageError
 from recovery_stats.models.columns import Array, Columns, IntArray
 from recovery_stats.models.follow_up import People, Records, read_days, read_meetings, read_stays
@@ -32,6 +32,9 @@ BLOCK = 28
 LEAST_EFFECTIVE = 20.0
 LARGE_WEIGHT = 20.0  # a stabilised weight above this lets single people speak for the arm
 Mask = NDArray[np.bool_]
+
+
+__all__ = ["CURE", "Courses", "Strategy", "StrategyFit", "TooFewFollow", "courses", "sustained"]
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,7 @@ def courses(
     changing_day: str | None = None,
     changing_columns: Sequence[str] = (),
     cluster: str | None = None,
+    weights: str | None = None,
     past_attendance: bool = False,
     horizon: int = 365,
     width: int = BLOCK,
@@ -89,9 +93,11 @@ def courses(
     other codes than the event's end observation. Without `lost`, everyone censored before the
     horizon counts as lost. baseline: columns known at entry. changing: rows (person, day,
     columns) of covariates that change, of which the last before a block counts. cluster: drawn
-    together by the bootstrap. past_attendance: let earlier blocks' attendance tell who keeps in
-    range. What a strategy fixes all but settles the next block, so that few weigh for many; it
-    is needed only where attendance acts on the event for longer than a block.
+    together by the bootstrap. weights: sampling weights.
+
+    past_attendance: let earlier blocks' attendance tell who keeps in range. What a strategy
+    fixes all but settles the next block, so that few weigh for many; it is needed only where
+    attendance acts on the event for longer than a block.
     Raises DataError, UsageError.
     """
     people = People.of(persons, person, stop, event, start, diary_from, diary_to)
@@ -105,8 +111,10 @@ def courses(
     short = time > first_gap * width
     time = np.where(short, first_gap * width, time)
     what, gone = np.where(short, 0, what), gone | short
-    kept = time > 0
-    if not kept.any():
+    # in the order of the persons' key, so that the bootstrap does not depend on that of the file
+    order = np.argsort(people.key.to_numpy(), kind="stable")
+    kept = order[time[order] > 0]
+    if not len(kept):
         raise DataError("The diary covers the first block of days of nobody.")
     count = _counts(people, diary, zero, blocks, width)
     ends = width * (1 + np.arange(blocks))
@@ -119,10 +127,13 @@ def courses(
     groups = (
         np.unique(persons.frame[cluster].astype(str).to_numpy()[kept], return_inverse=True)[1]
         if cluster
-        else np.arange(int(kept.sum()))
+        else np.arange(len(kept))
     )
-    course = Course(time[kept], what[kept], gone[kept], count[kept], history[kept], groups, width)
-    return Courses(course, horizon, names, fixed, int((~kept).sum()), int((short & kept).sum()))
+    base = read_days(persons, weights) if weights else np.ones(len(people))
+    course = Course(
+        time[kept], what[kept], gone[kept], count[kept], history[kept], groups, width, base[kept]
+    )
+    return Courses(course, horizon, names, fixed, len(people) - len(kept), int(short[kept].sum()))
 
 
 def _endings(
@@ -294,7 +305,7 @@ def sustained(
     emulation = engine.emulate(
         people.course, strategies, days=people.horizon, grace=grace, truncate=truncate
     )
-    arms = emulation.weigh(np.ones(len(people)))
+    arms = emulation.weigh(people.course.base)
     engine.refuse_thin(arms, strategies, least)
     draws = engine.bootstrap(emulation, replicates, seed, report)
     return StrategyFit(people, emulation, arms, draws, level, replicates)
@@ -321,7 +332,7 @@ class StrategyFit:
 
     @cached_property
     def _value(self) -> Array:
-        return engine.summarise(self.arms)
+        return engine.summarise(self.arms, self.people.course.width)
 
     def tidy(self) -> pd.DataFrame:
         """Risks, risk differences and ratios (first against the others), differences in days.
@@ -360,10 +371,29 @@ class StrategyFit:
             "strategy": name,
             "estimate": estimate,
             "std_error": se,
-            "p_value": float(2.0 * norm.sf(abs(value) / se)) if tested else float("nan"),
+            "p_value": float(2.0 * norm.sf(abs(value) / se)) if tested and se > 0 else float("nan"),
             "conf_low": conf_low,
             "conf_high": conf_high,
         }
+
+    def marks(self) -> pd.DataFrame:
+        """Risk of the event by the end of each block under each strategy, with its interval."""
+        at = engine.marks(self.people.horizon, self.people.course.width)
+        tail = 50.0 * (1.0 - self.level)
+        low, high = np.percentile(self.draws[..., :LOST], [tail, 100.0 - tail], axis=0)
+        parts = [
+            pd.DataFrame(
+                {
+                    "strategy": s.name,
+                    "time": at,
+                    "estimate": self._value[j, :LOST],
+                    "conf_low": low[j],
+                    "conf_high": high[j],
+                }
+            )
+            for j, s in enumerate(self.strategies)
+        ]
+        return pd.concat(parts, ignore_index=True)
 
     def curves(self) -> pd.DataFrame:
         """Cumulative incidence of the event by day under each strategy."""
@@ -412,20 +442,22 @@ class StrategyFit:
         )  # fmt: skip
 
 
-# --- what is told of the risks and days lost, (…, strategies, 2) ---------------------------------
+# --- what is told of the risks and, last, the days lost, (…, strategies, marks + 1) --------------
+
+RISK, LOST = -2, -1
 
 
 def _risk(j: int, x: Array) -> Array:
-    return np.asarray(x[..., j, 0])
+    return np.asarray(x[..., j, RISK])
 
 
 def _difference(j: int, x: Array) -> Array:
-    return np.asarray(x[..., 0, 0] - x[..., j, 0])
+    return np.asarray(x[..., 0, RISK] - x[..., j, RISK])
 
 
 def _log_ratio(j: int, x: Array) -> Array:
-    return np.asarray(np.log(x[..., 0, 0] / x[..., j, 0]))
+    return np.asarray(np.log(x[..., 0, RISK] / x[..., j, RISK]))
 
 
 def _days(j: int, x: Array) -> Array:
-    return np.asarray(x[..., j, 1] - x[..., 0, 1])
+    return np.asarray(x[..., j, LOST] - x[..., 0, LOST])

@@ -100,7 +100,7 @@ def day_by_day(persons: pd.DataFrame, meetings: pd.DataFrame, lag: int = 0) -> p
 
 def test_hazard_ratio_is_that_of_rows_made_day_by_day():
     persons, meetings = cohort(60)
-    result = ask(study_of(persons, meetings), adjust=["age"])
+    result = ask(study_of(persons, meetings), adjust=["age"], primary="weekly")
     fit = rs.cox("Surv(start, stop, event) ~ met + age", day_by_day(persons, meetings))
     row = fit.tidy().set_index("term").loc["met"]
     found = result["weekly_7"]
@@ -432,7 +432,9 @@ def test_how_a_cause_contradicts_the_event_is_said_in_words(spoil, words):
 
 
 def test_notes_and_confidence_stand_on_the_first_screen():
-    result = ask(study_of(*cohort()), notes=["Diaries were kept on paper."], level=0.9)
+    result = ask(
+        study_of(*cohort()), notes=["Diaries were kept on paper."], level=0.9, primary="weekly"
+    )
     first = words(result).split("## What is estimated")[0]
     assert "Diaries were kept on paper." in first
     assert "90% confidence interval" in first
@@ -441,7 +443,7 @@ def test_notes_and_confidence_stand_on_the_first_screen():
 
 
 def test_what_is_attended_has_its_own_name():
-    text = words(ask(study_of(*cohort()), meeting_name="clinic visit"))
+    text = words(ask(study_of(*cohort()), meeting_name="clinic visit", primary="weekly"))
     assert "a week with more clinic visits?" in text
     assert "meeting" not in text.split("## Checks")[0].replace("meeting frequency", "")
 

@@ -98,7 +98,7 @@ def two_blocks(seed: int = 6, people: int = 6000) -> Course:
     count = np.column_stack([COUNTS[first], COUNTS[second], np.full(people, np.nan)])
     return Course(
         np.full(people, 70.0), np.zeros(people, int), np.zeros(people, bool), count, z,
-        np.arange(people), 28,
+        np.arange(people), 28, np.ones(people),
     )  # fmt: skip
 
 

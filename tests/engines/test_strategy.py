@@ -35,14 +35,23 @@ def course(seed: int = 4, people: int = 500, history: int = 1) -> Course:
                 lost |= hit & (code == 3)
     ends = WIDTH * (1 + np.arange(BLOCKS))
     done = (time[:, None] > ends) | ((time[:, None] == ends) & (cause[:, None] == 0))
-    return Course(time, cause, lost, np.where(done, count, np.nan), z, np.arange(people), WIDTH)
+    return Course(
+        time,
+        cause,
+        lost,
+        np.where(done, count, np.nan),
+        z,
+        np.arange(people),
+        WIDTH,
+        np.ones(people),
+    )
 
 
 def test_grace_forgives_one_block_but_not_two_running():
     count = np.array([[0.0, 3.0, 0.0, 0.0, 3.0], [3.0, 3.0, 3.0, 3.0, 0.0]])
     one = Course(
         np.full(2, 20.0), np.zeros(2, int), np.zeros(2, bool), count, np.zeros((2, 5, 0)),
-        np.arange(2), WIDTH,
+        np.arange(2), WIDTH, np.ones(2),
     )  # fmt: skip
     assert strategy.clone(one, MANY, grace=1).ends.tolist() == [4, 6]
     assert strategy.clone(one, MANY, grace=0).ends.tolist() == [1, 5]
@@ -53,7 +62,7 @@ def test_an_event_in_mid_block_is_an_event_in_both_strategies():
     """One person, no completed block: each clone has the event on day 2."""
     one = Course(
         np.array([2.0, 20.0]), np.array([1, 0]), np.zeros(2, bool),
-        np.array([[np.nan] * 5, [3.0] * 5]), np.zeros((2, 5, 0)), np.arange(2), WIDTH,
+        np.array([[np.nan] * 5, [3.0] * 5]), np.zeros((2, 5, 0)), np.arange(2), WIDTH, np.ones(2),
     )  # fmt: skip
     arms = strategy.emulate(one, (MANY, FEW), days=20, grace=0).weigh(np.ones(2))
     assert [arm.incidence[0, 1] for arm in arms] == [0.0, 0.0]
@@ -62,7 +71,9 @@ def test_an_event_in_mid_block_is_an_event_in_both_strategies():
 
 def test_a_strategy_nobody_leaves_is_the_aalen_johansen_estimate():
     c = course()
-    free = Course(c.time, c.cause, np.zeros(len(c.time), bool), c.count, c.history, c.cluster, 4)
+    free = Course(
+        c.time, c.cause, np.zeros(len(c.time), bool), c.count, c.history, c.cluster, 4, c.base
+    )
     anything = Strategy("anything", 0, 4)
     arms = strategy.emulate(free, (anything, MANY), days=20).weigh(np.ones(len(c.time)))
     left, expected = 1.0, np.zeros(2)
@@ -139,12 +150,12 @@ def test_drawing_a_person_twice_is_that_person_twice():
     twice = np.repeat(np.arange(150), 2)
     double = Course(
         c.time[twice], c.cause[twice], c.lost[twice], c.count[twice], c.history[twice],
-        np.arange(300), WIDTH,
+        np.arange(300), WIDTH, np.ones(300),
     )  # fmt: skip
     weighted = strategy.emulate(c, (MANY, FEW), days=20).weigh(np.full(150, 2.0))
     repeated = strategy.emulate(double, (MANY, FEW), days=20).weigh(np.ones(300))
     np.testing.assert_allclose(
-        strategy.summarise(weighted), strategy.summarise(repeated), rtol=1e-9
+        strategy.summarise(weighted, 4), strategy.summarise(repeated, 4), rtol=1e-9
     )
 
 
@@ -172,7 +183,7 @@ def test_the_bootstrap_depends_on_nothing_but_the_seed():
 
 def test_whole_clusters_are_drawn():
     c = course(people=120)
-    pairs = Course(c.time, c.cause, c.lost, c.count, c.history, np.arange(120) // 2, WIDTH)
+    pairs = Course(c.time, c.cause, c.lost, c.count, c.history, np.arange(120) // 2, WIDTH, c.base)
     drawn = []
     emulation = strategy.emulate(pairs, (MANY, FEW), days=20)
     weigh = type(emulation).weigh

@@ -60,6 +60,7 @@ ROLES: dict[str, Roles] = {
         "time": "t_relapse",
         "event": "relapse",
         "entry": "entry",
+        "entry_date": "enrol_day",
         "cause": "cause",
         "arm": "arm_house",
         "outcome": "use90_24",
@@ -69,6 +70,7 @@ ROLES: dict[str, Roles] = {
         "adjust": ("sev_z", "motiv"),
         "diary_from": "diary_from",
         "diary_to": "diary_to",
+        "known": "t_known",
     },
     "waves": {
         "person": "pid",
@@ -90,7 +92,7 @@ ROLES: dict[str, Roles] = {
         "reason": "exit",
     },
     "events": {"person": "pid", "day": "eday", "cause": "etype"},
-    "weeks": {"person": "pid", "week": "week"},
+    "weeks": {"person": "pid", "week": "week", "changing": ("motiv_w",)},
 }
 
 
@@ -114,15 +116,28 @@ def protocol(plan: cohort.Cohort) -> Protocol:
         name: TableSpec(name, f"{name}.sav", KEYS.get(name, ()), _roles(name, preset))
         for name in names
     }
-    kinds = ("relationship_satisfaction", "meeting_frequency", "collaborative_housing")
     return Protocol(
         title=f"Synthetic recovery cohort, preset {preset.name}",
         population="simulated adults entering recovery support",
         synthetic=True,
         tables=specs,
-        analyses=tuple(AnalysisSpec(kind, kind) for kind in kinds),
+        analyses=_analyses(plan.persons),
         structural=(-97.0,),
         seed=plan.seed,
+    )
+
+
+# In a small study few keep to a narrow range for a year: wider ranges, and half a year.
+SMALL_STUDY = 2000
+SMALL_STRATEGIES = {"more_from": 10, "fewer_from": 0, "fewer_to": 6, "strategy_days": 168}
+
+
+def _analyses(persons: int) -> tuple[AnalysisSpec, ...]:
+    meetings = SMALL_STRATEGIES if persons < SMALL_STUDY else {}
+    return (
+        AnalysisSpec("relationship_satisfaction", "relationship_satisfaction"),
+        AnalysisSpec("meeting_frequency", "meeting_frequency", meetings),
+        AnalysisSpec("collaborative_housing", "collaborative_housing"),
     )
 
 

@@ -32,6 +32,9 @@ MEANING = {
     "the day of entry; death, incarceration and loss prevented; housing as it was",
     "risk_12m_random_kN": "the same with a meeting on each day with probability N/7",
     "risk_difference_12m_3v1": "three against one meeting a week, evenly spaced",
+    "sustained_12m_three": "12-month risk of relapse if everyone kept to at least 12 meetings in "
+    "every 28-day block, one block out of range forgiven (scripts/sustained_truth.py); death and "
+    "incarceration compete; _one: 2 to 6; _24w_: by day 168",
     "use90_24_difference": "everyone in the house arm against no one (marginal); among those alive "
     "and not in custody at 24 months; also employ24, income24; jail24 among those alive",
     "relapse_24m_difference": "first relapse within 24 months before death or incarceration",
