@@ -2,6 +2,7 @@
 
     python scripts/benchmark.py            start-up and demo; exit code 1 when a target is missed
     python scripts/benchmark.py --json     the same for machines
+    python scripts/benchmark.py survival   the ladder of survival; options as for mixed
     python scripts/benchmark.py mixed      a ladder of models; --only b,c takes some of its rungs
                                            --peers PYTHON (or RECOVERY_STATS_PEERS): an interpreter
                                            that has the peers of PyPI; R is used where it is found
@@ -31,10 +32,13 @@ SCRIPTS = Path(__file__).resolve().parent
 PROJECT = SCRIPTS.parent
 sys.path[:0] = [str(SCRIPTS), str(PROJECT)]
 
-from benchmark_ladder import mixed  # noqa: E402
+from benchmark_ladder import mixed, survival  # noqa: E402
 from benchmark_ladder.rung import Ladder, Outcome, Places, climb, markdown, rows  # noqa: E402
 
-LADDERS: dict[str, Callable[[Places], Ladder]] = {"mixed": mixed.ladder}
+LADDERS: dict[str, Callable[[Places], Ladder]] = {
+    "mixed": mixed.ladder,
+    "survival": survival.ladder,
+}
 HELP_RATIO = 3.0
 DEMO_SECONDS = 20.0
 
