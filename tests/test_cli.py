@@ -205,6 +205,15 @@ class TestAnalyze:
         words = ["analyze", "toy", "--data", "long.csv", "--outcome", "craving", "--format", "md"]
         assert cli(*words, "--deep") == 0
         assert cli(*words, "--deep", "--strict", "--force") == 7
+        assert cli(*words, "--deep", "--strict") == 7  # kept, and still failed
+
+    def test_without_a_primary_answer_it_ends_with_4_and_the_cure(
+        self, csv: Path, toy: Analysis, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        words = ["analyze", "toy", "--data", "long.csv", "--outcome", "craving", "--format", "md"]
+        for _ in range(2):
+            assert cli(*words, "--fail", "primary") == 4
+            assert "Ask for less" in capsys.readouterr().err
 
     def test_dry_run_writes_nothing(
         self, csv: Path, toy: Analysis, capsys: pytest.CaptureFixture[str]

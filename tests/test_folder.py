@@ -222,6 +222,17 @@ class TestBatch:
         assert "4711" not in outcomes["two"].message
         assert {p.name for p in tmp_path.iterdir() if "four" not in p.name} == {MANIFEST}
 
+    def test_no_primary_answer_is_written_and_said_again_where_it_is_kept(
+        self, tmp_path: Path, toy: Analysis
+    ) -> None:
+        made = study(analyses=(AnalysisSpec("toy", "toy", {"fail": "primary"}),))
+        for state in ("written", "kept"):
+            (outcome,) = run(tmp_path, made)
+            assert (outcome.state, outcome.exit_code) == (state, 4)
+            assert outcome.message == "Nobody kept to it. Ask for less."
+            assert outcome.failed_checks == ("primary estimand",)
+            assert (tmp_path / "toy.md").exists()
+
     def test_manifest_has_no_time_and_no_path(self, tmp_path: Path, toy: Analysis) -> None:
         run(tmp_path, study())
         first = (tmp_path / MANIFEST).read_bytes()

@@ -14,7 +14,7 @@ from recovery_stats import analyses
 from recovery_stats.analyses._question import Common, column, option
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset, Source
-from recovery_stats.core.document import Document
+from recovery_stats.core.document import Checks, Document
 from recovery_stats.core.estimate import Estimand, Estimate
 from recovery_stats.core.result import Result
 from recovery_stats.core.study import Protocol, Study, TableSpec
@@ -48,6 +48,8 @@ def answer(question: Question, study: Study) -> Result:
     mean = float(study["waves"].frame[question.outcome].mean())
     estimate = Estimate("mean", "Mean", mean, mean - 1, mean + 1)
     check = Check("toy check", "fail" if question.deep else "ok", ("Looked.",))
+    if question.fail == "primary":
+        check = Check("primary estimand", "fail", ("Nobody kept to it. Ask for less.",))
     return Result("toy", Estimand("", "", "", "", ""), (estimate,), (check,))
 
 
@@ -80,7 +82,7 @@ def get(name: str) -> analyses.Analysis:
 
 
 def report(result: Result) -> Document:
-    return Document("toy", "Toy", "REAL", (), result.estimates)
+    return Document("toy", "Toy", "REAL", (Checks(result.checks),), result.estimates)
 
 
 def install(replace: Callable[[Any, str, Any], None] = setattr) -> None:

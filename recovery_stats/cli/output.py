@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from recovery_stats.study.batch import Outcome, Plan
 
 FOUND = 7
+PRIMARY = "primary estimand"  # its message has told why
 DEFAULT_FOLDER = "reports"
 
 folder_option = click.option(
@@ -111,11 +112,19 @@ def _tell(outcome: Outcome, screen: Screen) -> None:
         screen.say(f"{outcome.name}: up to date, kept.")
     elif outcome.why not in ("asked for", "not there yet"):
         screen.say(f"{outcome.name}: done again ({outcome.why}).")
-    for check in outcome.failed_checks:
-        screen.say(f"{outcome.name}: {screen.mark('fail', 'check failed')}: {check}.")
+    _tell_checks(outcome, screen)
     if not screen.as_json:
         for path in outcome.files:
             screen.result(str(path))
+
+
+def _tell_checks(outcome: Outcome, screen: Screen) -> None:
+    """What is wrong with a report that was written: no primary answer first, with its cure."""
+    if outcome.message:
+        screen.complain(f"{outcome.name}: {outcome.message}")
+    for check in outcome.failed_checks:
+        if not (outcome.message and check == PRIMARY):
+            screen.say(f"{outcome.name}: {screen.mark('fail', 'check failed')}: {check}.")
 
 
 def _tell_plan(made: Plan, screen: Screen) -> int:

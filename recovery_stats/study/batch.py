@@ -20,7 +20,7 @@ import recovery_stats
 from recovery_stats import analyses
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.study import AnalysisSpec, Study
-from recovery_stats.errors import OutputError, RecoveryError, UsageError, unknown
+from recovery_stats.errors import NotEstimable, OutputError, RecoveryError, UsageError, unknown
 from recovery_stats.study import fault, workflow
 from recovery_stats.study.binding import bind
 from recovery_stats.study.folder import Entry, Folder, sha256
@@ -40,17 +40,25 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a worker brings back: files, or the message and exit code of what went wrong."""
+    """What a worker brings back: files, or the message and exit code of what went wrong.
+
+    refusal: why the report that was written has no primary answer.
+    """
 
     files: Mapping[str, bytes]
     failed_checks: tuple[str, ...] = ()
     message: str = ""
     exit_code: int = 0
+    refusal: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one analysis ended. `why`: why it was done again; `message`: why it failed."""
+    """How one analysis ended. `why`: why it was done again; `message`: why it failed.
+
+    A report without a primary answer is written or kept, with the exit code of what is not
+    estimable and the cure in its message.
+    """
 
     name: str
     kind: str
@@ -119,8 +127,7 @@ def plan(
             continue
         why = "asked for" if folder is None or force else _stale(folder, task, formats)
         if why is None:
-            files = () if folder is None else _standing(folder, spec.name)
-            settled.append(Outcome(spec.name, spec.kind, "kept", files))
+            settled.append(_kept(spec, folder))
         else:
             due.append((task, why))
     return Plan(tuple(due), tuple(settled))
@@ -146,13 +153,16 @@ def run(
             yield _failure(spec, work.message, work.exit_code)
             continue
         hashes = {name: sha256(content) for name, content in work.files.items()}
+        entry = Entry(spec.kind, task.key, hashes, inputs, work.failed_checks, work.refusal)
         try:
-            paths = folder.write(spec.name, Entry(spec.kind, task.key, hashes, inputs), work.files)
+            paths = folder.write(spec.name, entry, work.files)
         except OutputError as error:
             yield _failure(spec, str(error), error.exit_code)
             continue
-        why = reasons[spec.name]
-        yield Outcome(spec.name, spec.kind, "written", paths, why, "", 0, work.failed_checks)
+        yield Outcome(
+            spec.name, spec.kind, "written", paths, reasons[spec.name], *_refused(work.refusal),
+            work.failed_checks,
+        )  # fmt: skip
 
 
 def finish(task: Task, study: Study, formats: Sequence[str]) -> Work:
@@ -160,8 +170,9 @@ def finish(task: Task, study: Study, formats: Sequence[str]) -> Work:
     try:
         analysis = analyses.get(task.spec.kind)
         result = workflow.answer_question(analysis, task.question, study)
-        files = workflow.render(workflow.report(result), task.spec.name, formats)
-        return Work(files, workflow.failed_checks(result))
+        document = workflow.report(result)
+        files = workflow.render(document, task.spec.name, formats)
+        return Work(files, workflow.failed_checks(result), refusal=workflow.refusal(document))
     except RecoveryError as error:
         return Work({}, (), str(error), error.exit_code)
     except MemoryError:
@@ -230,6 +241,20 @@ def _leave_signals() -> None:
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _kept(spec: AnalysisSpec, folder: Folder | None) -> Outcome:
+    """What stands in the folder, with what was said when it was written."""
+    if folder is None:
+        return Outcome(spec.name, spec.kind, "kept")
+    entry, files = folder.manifest.entries[spec.name], _standing(folder, spec.name)
+    told = _refused(entry.refusal)
+    return Outcome(spec.name, spec.kind, "kept", files, "", *told, entry.failed_checks)
+
+
+def _refused(refusal: str) -> tuple[str, int]:
+    """Message and exit code of a report without a primary answer; none with one."""
+    return refusal, NotEstimable.exit_code if refusal else 0
 
 
 def _failure(spec: AnalysisSpec, message: str, exit_code: int) -> Outcome:

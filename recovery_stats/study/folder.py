@@ -31,12 +31,17 @@ PART = ".part"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What the manifest knows of one analysis: its key, and its files with their hashes."""
+    """What the manifest knows of one analysis: its key, and its files with their hashes.
+
+    failed_checks, refusal: what the run said of it, so that one that keeps it says the same.
+    """
 
     kind: str
     key: str
     files: Mapping[str, str]
     inputs: Mapping[str, str] = field(default_factory=dict)
+    failed_checks: tuple[str, ...] = ()
+    refusal: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,8 @@ class Manifest:
                     "key": e.key,
                     "files": dict(e.files),
                     "inputs": dict(e.inputs),
+                    **({"failed_checks": list(e.failed_checks)} if e.failed_checks else {}),
+                    **({"refusal": e.refusal} if e.refusal else {}),
                 }
                 for name, e in self.entries.items()
             },
@@ -81,7 +88,10 @@ def read_manifest(folder: Path) -> Manifest | None:
 
 
 def _entry(body: Mapping[str, Any]) -> Entry:
-    return Entry(body["kind"], body["key"], dict(body["files"]), dict(body["inputs"]))
+    return Entry(
+        body["kind"], body["key"], dict(body["files"]), dict(body["inputs"]),
+        tuple(body.get("failed_checks", ())), body.get("refusal", ""),
+    )  # fmt: skip
 
 
 def sha256(content: bytes) -> str:

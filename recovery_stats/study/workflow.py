@@ -17,6 +17,7 @@ from recovery_stats.study.binding import bind
 __all__ = ["Result", "answer", "report"]
 
 SHORT_HASH = 16
+PRIMARY = "primary estimand"  # the check that fails where what was declared is not estimable
 
 
 def answer(name: str, study: Study, **options: Any) -> Result:
@@ -140,6 +141,18 @@ def _framed(result: Result) -> str:
 # Here, where results come from: core knows nothing of reports.
 Result.write = write_result  # type: ignore[attr-defined]
 Result._repr_html_ = _framed  # type: ignore[attr-defined]
+
+
+def refusal(document: Document) -> str:
+    """Why the disclosed report has no primary answer, with the cure; nothing where it has one."""
+    from recovery_stats.core.document import Checks
+    from recovery_stats.report.numbers import sentence
+
+    checks = (c for block in document.blocks if isinstance(block, Checks) for c in block.checks)
+    for check in checks:
+        if check.name == PRIMARY and check.verdict == "fail":
+            return sentence(check.parts)
+    return ""
 
 
 def failed_checks(result: Result) -> tuple[str, ...]:
