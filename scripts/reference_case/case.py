@@ -10,6 +10,7 @@ from operator import eq, ge, gt, le, lt, ne
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from recovery_stats.errors import RecoveryError
@@ -20,6 +21,17 @@ COMPARED = re.compile(r"\s*([\w.]+)\s*(==|!=|<=|>=|<|>)\s*[\"']?([^\"']+?)[\"']?
 RELATIONS = {"==": eq, "!=": ne, "<=": le, ">=": ge, "<": lt, ">": gt}
 EVENT_NOTE = re.compile(r"\s*([\w.]+)\s*(?:\(\s*([^=\s]+)\s*=.*\)|:\s*(.*))?\s*")
 AS_FACTOR = re.compile(r"\b(as\.factor|factor)\(\s*([\w.]+)\s*\)")
+TRUTH = re.compile(r"\bI\(\s*([\w.]+)\s*(==|!=|<=|>=|<|>)\s*([^()]+?)\s*\)")
+COMPUTED = re.compile(r"\b(scale|log10|log2|log1p|exp|abs)\(\s*([\w.]+)\s*\)")
+COMPUTE: Mapping[str, Callable[[Any], Any]] = {
+    "scale": lambda x: (x - x.mean()) / x.std(),
+    "log10": np.log10,
+    "log2": np.log2,
+    "log1p": np.log1p,
+    "exp": np.exp,
+    "abs": np.abs,
+}
+OF_PACKAGE = re.compile(r"\b(\w+)::(\w+\([^()]*\))")
 PLAIN_EVENT = re.compile(r"(Surv\([^()]*,\s*)([\w.]+)(\s*\))")
 
 
@@ -39,7 +51,8 @@ def where_offered(find: Callable[[], Values]) -> Values:
 class Case:
     """One case without its values.
 
-    wrapped: columns that the formula makes factors, as written there: `factor(x)`.
+    wrapped: R's name of a column or term of ours, where it is another: `factor(x)`,
+    `I(week > 2)TRUE`, `splines::ns(x, 3)`.
     """
 
     name: str
@@ -82,9 +95,16 @@ def read_case(path: Path) -> Case:
     factors = raw.get("factors") or {}
     factors = {} if isinstance(factors, list) else factors
     frame = _read_table(path.parent / raw.get("data", f"{path.stem}.csv"), factors)
-    wrapped = {m[2]: m[0] for m in AS_FACTOR.finditer(str(model.get("formula", "")))}
+    formula = str(model.get("formula", ""))
+    wrapped = {m[2]: m[0] for m in AS_FACTOR.finditer(formula)}
     for column in wrapped:
         frame[column] = pd.Categorical(frame[column])
+    for m in TRUTH.finditer(formula):
+        frame[_truth(m)] = _chosen(f"{m[1]} {m[2]} {m[3]}", frame).astype(float)
+        wrapped[_truth(m)] = f"{m[0]}TRUE"
+    for m in COMPUTED.finditer(formula):
+        frame[m[0]] = COMPUTE[m[1]](frame[m[2]].astype(float))
+    wrapped |= {m[2]: m[0] for m in OF_PACKAGE.finditer(formula)}
     if "subset" in model:
         frame = frame[_chosen(str(model["subset"]), frame)].reset_index(drop=True)
     return Case(
@@ -124,8 +144,15 @@ def _coded_event(name: str, frame: pd.DataFrame) -> str:
 
 
 def _translated(formula: str, frame: pd.DataFrame) -> str:
-    text = AS_FACTOR.sub(lambda m: m[2], formula)
+    text = AS_FACTOR.sub(lambda m: m[2], OF_PACKAGE.sub(lambda m: m[2], formula))
+    text = TRUTH.sub(lambda m: quote(_truth(m)), text)
+    text = COMPUTED.sub(lambda m: quote(m[0]), text)
     return PLAIN_EVENT.sub(lambda m: m[1] + _coded_event(m[2], frame) + m[3], text)
+
+
+def _truth(found: re.Match[str]) -> str:
+    """The column that holds whether `I(column relation constant)` is true."""
+    return f"{found[1]} {found[2]} {found[3]}"
 
 
 def _read_table(path: Path, factors: Mapping[str, Sequence[str] | str]) -> pd.DataFrame:

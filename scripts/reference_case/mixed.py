@@ -10,10 +10,9 @@ from scipy.stats import norm
 
 import recovery_stats as rs
 
+from . import means
 from .case import Case, Values, where_offered
 from .naming import Names
-
-LARGEST_KENWARD_ROGER = 5_000  # rows; beyond, its matrices of n by n take minutes
 
 
 def mixed(case: Case) -> Values:
@@ -27,9 +26,18 @@ def mixed(case: Case) -> Values:
     values |= where_offered(lambda: _profile(fit, names))
     for kind in (3, 2, 1):
         values |= where_offered(partial(terms_tested, fit, names, kind, "satt"))
-    if reml and fit.n_obs <= LARGEST_KENWARD_ROGER:
+    if reml:
         values |= where_offered(lambda: kenward_roger(case.formula, case.frame, names, asked))
+    if means.asked_for(case):
+        values |= where_offered(lambda: _marginal_means(case, reml, asked))
     return values
+
+
+def _marginal_means(case: Case, reml: bool, asked: dict[str, Any]) -> Values:
+    """emmeans takes Kenward and Roger's df unless told otherwise."""
+    told = "satterthwaite" in f"{case.description} {dict(case.model)}".lower()
+    df: Any = "kenward-roger" if reml and not told else "satterthwaite"
+    return means.marginal_means(rs.lmm(case.formula, case.frame, df=df, **asked))
 
 
 def kenward_roger(formula: str, frame: pd.DataFrame, names: Names, asked: dict[str, Any]) -> Values:

@@ -14,6 +14,7 @@ from recovery_stats.errors import NotEstimable
 from recovery_stats.models.design import Outcome, build_design
 
 from .case import CannotAnswer, Case, Values
+from .family import counted
 from .marginal import FAMILY, R_LINKS
 from .naming import Names
 
@@ -25,9 +26,11 @@ def linear(case: Case) -> Values:
         raise CannotAnswer("the family is not understood")
     family = told[1].lower()
     asked: dict[str, Any] = {"link": case.option("link") or told[2] or R_LINKS.get(family)}
-    asked |= {k: str(case.option(k)) for k in ("weights", "offset", "cluster") if case.option(k)}
+    asked |= {k: str(case.option(k)) for k in ("offset", "cluster") if case.option(k)}
+    formula, frame, weights = counted(case, family)
+    asked |= {"weights": weights} if weights else {}
     try:
-        fit = rs.glm(case.formula, case.frame, family=family, **asked)
+        fit = rs.glm(formula, frame, family=family, **asked)
     except NotEstimable as refusal:
         if "separated" not in str(refusal):
             raise

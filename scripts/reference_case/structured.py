@@ -235,6 +235,12 @@ def _per_unit(rho: float, fit: Any, asked: Asked) -> float:
 
 
 def _reference_level(fit: Any, asked: Asked) -> str | None:
-    """The level whose variance nlme calls sigma²: the first in the order of the rows."""
-    level = fit.structure.rows.level
-    return str(fit.structure.levels[int(level[0])]) if len(fit.structure.levels) > 1 else None
+    """The level whose variance nlme calls sigma²: that of the first row, people in order."""
+    if len(fit.structure.levels) < 2:
+        return None
+    first = 0
+    if asked.how["residual"] != "heterogeneous":
+        person = asked.frame[str(asked.how["residual_by"]).rpartition("|")[2].strip()]
+        order = person.astype("category").cat.codes[fit.design.rows]
+        first = int(np.argmin(order.to_numpy()))
+    return str(fit.structure.levels[int(fit.structure.rows.level[first])])
