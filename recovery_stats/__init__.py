@@ -26,10 +26,13 @@ if TYPE_CHECKING:
     from recovery_stats.models.gee import gee
     from recovery_stats.models.generalised import glmm
     from recovery_stats.models.glm import glm
+    from recovery_stats.models.kernel import kernel_cox
     from recovery_stats.models.likelihood_ratio import compare
     from recovery_stats.models.mixed import lmm
+    from recovery_stats.models.policy import lag_cox, marginal_structural, one_more_meeting
     from recovery_stats.models.reshape import landmark, person_days
     from recovery_stats.models.split import within_between
+    from recovery_stats.models.strategy import Strategy, courses, sustained
     from recovery_stats.models.survival import (
         censoring_weights,
         concordance,
@@ -54,12 +57,14 @@ __version__ = "0.1.0"
 _HOME = {
     "Dataset": "recovery_stats.core.dataset",
     "Result": "recovery_stats.study.workflow",
+    "Strategy": "recovery_stats.models.strategy",
     "Study": "recovery_stats.core.study",
     "aft": "recovery_stats.models.aft",
     "answer": "recovery_stats.study.workflow",
     "compare": "recovery_stats.models.likelihood_ratio",
     "censoring_weights": "recovery_stats.models.survival",
     "concordance": "recovery_stats.models.survival",
+    "courses": "recovery_stats.models.strategy",
     "cox": "recovery_stats.models.survival",
     "cumulative_incidence": "recovery_stats.models.survival",
     "discrete_time": "recovery_stats.models.discrete",
@@ -71,14 +76,19 @@ _HOME = {
     "gray_test": "recovery_stats.models.survival",
     "interval_logrank": "recovery_stats.models.turnbull",
     "kaplan_meier": "recovery_stats.models.survival",
+    "kernel_cox": "recovery_stats.models.kernel",
+    "lag_cox": "recovery_stats.models.policy",
     "landmark": "recovery_stats.models.reshape",
     "lmm": "recovery_stats.models.mixed",
     "logrank": "recovery_stats.models.survival",
+    "marginal_structural": "recovery_stats.models.policy",
     "mean_cumulative": "recovery_stats.models.survival",
     "multistate": "recovery_stats.models.survival",
+    "one_more_meeting": "recovery_stats.models.policy",
     "person_days": "recovery_stats.models.reshape",
     "recurrent": "recovery_stats.models.survival",
     "recurrent_rows": "recovery_stats.models.survival",
+    "sustained": "recovery_stats.models.strategy",
     "transition_models": "recovery_stats.models.survival",
     "read_spss": "recovery_stats.data.sav",
     "read_study": "recovery_stats.study.table",
@@ -90,12 +100,14 @@ _HOME = {
 __all__ = [
     "Dataset",
     "Result",
+    "Strategy",
     "Study",
     "aft",
     "answer",
     "censoring_weights",
     "compare",
     "concordance",
+    "courses",
     "cox",
     "cumulative_incidence",
     "discrete_time",
@@ -107,16 +119,21 @@ __all__ = [
     "gray_test",
     "interval_logrank",
     "kaplan_meier",
+    "kernel_cox",
+    "lag_cox",
     "landmark",
     "lmm",
     "logrank",
+    "marginal_structural",
     "mean_cumulative",
     "multistate",
+    "one_more_meeting",
     "person_days",
     "read_spss",
     "read_study",
     "recurrent",
     "recurrent_rows",
+    "sustained",
     "synthetic_study",
     "transition_models",
     "turnbull",

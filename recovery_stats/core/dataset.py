@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from recovery_stats.core.codebook import Codebook, Variable
 from recovery_stats.errors import DataError, unknown
@@ -131,3 +131,14 @@ class Dataset:
 
     def _people(self, person: str | None) -> int | None:
         return int(self.frame[person].nunique()) if person else None
+
+
+@overload
+def as_dataset(table: Dataset | pd.DataFrame) -> Dataset: ...
+@overload
+def as_dataset(table: Dataset | pd.DataFrame | None) -> Dataset | None: ...
+def as_dataset(table: Dataset | pd.DataFrame | None) -> Dataset | None:
+    """A plain frame as a Dataset without a codebook; None stays None."""
+    if table is None or isinstance(table, Dataset):
+        return table
+    return Dataset(table)

@@ -22,7 +22,7 @@ import pandas as pd
 from scipy.stats import norm
 
 from recovery_stats.core.check import Check, Verdict
-from recovery_stats.core.dataset import Dataset
+from recovery_stats.core.dataset import Dataset, as_dataset
 from recovery_stats.core.document import Quantity
 from recovery_stats.engines import kernel_cox as engine
 from recovery_stats.engines import kernel_risk
@@ -43,9 +43,9 @@ YEAR = 365
 
 def kernel_cox(
     formula: Formula | str,
-    rows: Dataset,
+    rows: Dataset | pd.DataFrame,
     *,
-    meetings: Dataset,
+    meetings: Dataset | pd.DataFrame,
     meeting_person: str,
     meeting_day: str,
     meeting_count: str | None = None,
@@ -71,10 +71,11 @@ def kernel_cox(
     grid = [float(h) for h in half_lives]
     if len(grid) < 3 or grid[0] <= 0 or any(a >= b for a, b in pairwise(grid)):
         raise UsageError("half_lives are three or more increasing numbers of days above 0.")
+    rows = as_dataset(rows)
     known = _known(rows)
     read = read_person_days(formula, known, person, weights)
     who, when, count = match_diary(
-        read, known, meetings, person, meeting_person, meeting_day, meeting_count
+        read, known, as_dataset(meetings), person, meeting_person, meeting_day, meeting_count
     )
     kept = read.kept
     kernel = Kernel.of(shape, Exposed.of(read.person[kept], read.day[kept], who, when, count))

@@ -14,7 +14,7 @@ import pandas as pd
 from scipy.interpolate import BSpline
 from scipy.stats import chi2, norm
 
-from recovery_stats.core.dataset import Dataset
+from recovery_stats.core.dataset import Dataset, as_dataset
 from recovery_stats.engines import kernel_cox as engine
 from recovery_stats.engines.kernel import Exposed, meetings_by_lag
 from recovery_stats.engines.marginal_weight import stabilised
@@ -32,7 +32,7 @@ CLASSES = (2.0, 7.0, 12.0)  # meetings a block of 28 days from which a higher cl
 
 def one_more_meeting(
     formula: Formula | str,
-    rows: Dataset,
+    rows: Dataset | pd.DataFrame,
     *,
     exposure: str = "meetings_last7",
     window: int = 7,
@@ -50,6 +50,7 @@ def one_more_meeting(
     only) adjusts it. Assumes that extra meetings do not change later attendance or covariates.
     Raises UsageError, DataError, NotEstimable.
     """
+    rows = as_dataset(rows)
     rows.require(exposure)
     known = rows.with_frame(rows.frame[rows.frame[exposure].notna()])
     read = read_person_days(formula, known, person, weights)
@@ -109,9 +110,9 @@ def marginal_structural(people: Courses, *, classes: Sequence[float] = CLASSES) 
 
 def lag_cox(
     formula: Formula | str,
-    rows: Dataset,
+    rows: Dataset | pd.DataFrame,
     *,
-    meetings: Dataset,
+    meetings: Dataset | pd.DataFrame,
     meeting_person: str,
     meeting_day: str,
     meeting_count: str | None = None,
@@ -128,6 +129,7 @@ def lag_cox(
     curve instead, a cubic spline of `pieces` pieces over 1 … `longest` days that ends at zero
     (weighted cumulative exposure: Sylvestre & Abrahamowicz 2009).
     """
+    rows, meetings = as_dataset(rows), as_dataset(meetings)
     read = read_person_days(formula, rows, person, weights)
     who, when, count = match_diary(read, rows, meetings, person, meeting_person, meeting_day,
                                    meeting_count)  # fmt: skip

@@ -26,14 +26,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal, get_args, overload
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from recovery_stats.core.codebook import Variable
-from recovery_stats.core.dataset import Dataset, Step
+from recovery_stats.core.dataset import Dataset, Step, as_dataset
 from recovery_stats.errors import DataError, UsageError, rows_phrase, unknown
 from recovery_stats.models.follow_up import (
     People,
@@ -85,7 +85,7 @@ def person_days(
     columns of persons.
     Raises DataError for repeated persons, times that do not run forward, events other than 0/1.
     """
-    persons, meetings, stays = _dataset(persons), _dataset(meetings), _dataset(stays)
+    persons, meetings, stays = as_dataset(persons), as_dataset(meetings), as_dataset(stays)
     if half_life is not None and not half_life > 0:
         raise UsageError("A half-life is a number of days above 0.")
     if lag < 0 or any(w < 1 for w in windows):
@@ -104,14 +104,6 @@ def person_days(
     parts = [rows_of(people, block, diary, homes, asked) for block in people.blocks(asked.reach)]
     columns = {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
     return join_rows(persons, person, columns, keep)
-
-
-@overload
-def _dataset(table: Dataset | pd.DataFrame) -> Dataset: ...
-@overload
-def _dataset(table: Dataset | pd.DataFrame | None) -> Dataset | None: ...
-def _dataset(table: Dataset | pd.DataFrame | None) -> Dataset | None:
-    return Dataset(table) if isinstance(table, pd.DataFrame) else table
 
 
 def _refuse_what_cannot_be(also: Sequence[str], asked: Exposures) -> None:
@@ -144,7 +136,7 @@ def landmark(
     Adds `landmark` (the day, entry of Surv(landmark, stop, event)), `meetings_before` (on days
     from entry to at-1) and `meetings_per_week`; nan where the diary does not cover all of them.
     """
-    persons, meetings = _dataset(persons), _dataset(meetings)
+    persons, meetings = as_dataset(persons), as_dataset(meetings)
     people = People.of(persons, person, stop, event, start, diary_from, diary_to)
     diary = read_meetings(people, meetings, meeting_person or person, meeting_day, meeting_count)
     first = np.ceil(people.start)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from recovery_stats.core.check import Check
-from recovery_stats.core.dataset import Dataset
+from recovery_stats.core.dataset import Dataset, as_dataset
 from recovery_stats.core.document import Count, Quantity
 from recovery_stats.engines import strategy as engine
 from recovery_stats.engines.strategy import CURE, Course, Strategy, TooFewFollow
@@ -56,7 +56,7 @@ class Courses:
 
 
 def courses(
-    persons: Dataset,
+    persons: Dataset | pd.DataFrame,
     *,
     person: str,
     stop: str,
@@ -65,18 +65,18 @@ def courses(
     competing: Sequence[int] = (),
     lost: Sequence[int] | None = None,
     start: str | None = None,
-    meetings: Dataset,
+    meetings: Dataset | pd.DataFrame,
     meeting_person: str | None = None,
     meeting_day: str,
     meeting_count: str | None = None,
     diary_from: str | None = None,
     diary_to: str | None = None,
-    stays: Dataset | None = None,
+    stays: Dataset | pd.DataFrame | None = None,
     stay_person: str | None = None,
     stay_start: str | None = None,
     stay_stop: str | None = None,
     baseline: Sequence[str] = (),
-    changing: Dataset | None = None,
+    changing: Dataset | pd.DataFrame | None = None,
     changing_person: str | None = None,
     changing_day: str | None = None,
     changing_columns: Sequence[str] = (),
@@ -100,6 +100,8 @@ def courses(
     attendance acts on the event for longer than a block.
     Raises DataError, UsageError.
     """
+    persons, meetings = as_dataset(persons), as_dataset(meetings)
+    stays, changing = as_dataset(stays), as_dataset(changing)
     people = People.of(persons, person, stop, event, start, diary_from, diary_to)
     diary = read_meetings(people, meetings, meeting_person or person, meeting_day, meeting_count)
     homes = read_stays(people, stays, stay_person or person, stay_start, stay_stop)
