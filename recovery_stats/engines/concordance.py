@@ -10,8 +10,9 @@ survival and G the probability of being uncensored just before it:
     n/G2    1 / G² (Uno): the limit does not depend on the censoring
     S/G     S / (G n)                    I      1 / n
 
-Each row needs the weight of its partners with a lower, an equal and a higher predictor: a rank
-query on a range of rows ordered by time, answered for all rows at once by a wavelet matrix.
+Each row needs the weight of its partners with a lower, an equal and a higher predictor: counts of
+inversions where all pairs count alike (`ordered_pair`), else a rank query on a range of rows
+ordered by time, answered for all rows at once by a wavelet matrix.
 
 Source: Harrell et al. 1982; Uno et al. 2011; Therneau & Watson 2015; Claude, Navarro &
 Ordóñez 2015 (the matrix).
@@ -27,7 +28,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recovery_stats.engines import curves
-from recovery_stats.engines.risk_set import Array, Ints, merge_close
+from recovery_stats.engines.ordered_pair import count_pairs
+from recovery_stats.engines.risk_set import Array, Ints, merge_close, number_times
 from recovery_stats.errors import NotEstimable
 
 TimeWeight = Literal["n", "S", "S/G", "n/G2", "I"]
@@ -113,16 +115,13 @@ def concordance(
         (stop,) = merge_close(stop)
     else:
         stop, start = merge_close(stop, start)
-    weight = np.ones(len(x)) if weights is None else weights
-    stratum = np.zeros(len(x), np.int64) if strata is None else strata
-    rank = np.unique(x, return_inverse=True)[1]
     died = event != 0
-    pairs = _Pairs.of(stop, died, start, stratum, rank, weight)
-    if count_by != "n":
-        counts = _time_weight(stop, died, start, stratum, weight, count_by)
-        pairs = replace(pairs, counts=counts)
-    lower, equal, higher = pairs.as_event()
-    over, same, under = pairs.as_partner()
+    weight = np.ones(len(x)) if weights is None else weights
+    if weights is None and count_by == "n":
+        found, (both, same_x) = _count_alike(x, stop, died, start, strata)
+    else:
+        found, (both, same_x) = _weigh(x, stop, died, start, strata, weight, count_by)
+    lower, equal, higher, over, same, under = found
     concordant = float(weight @ lower)
     discordant, tied = float(weight @ higher), float(weight @ equal)
     comparable = concordant + discordant + tied
@@ -135,8 +134,75 @@ def concordance(
     if cluster is not None:
         influence = np.bincount(cluster, influence).astype(float)
     std_error = float(np.sqrt(influence @ influence))
-    both, same_x = _tied_events(died, weight, stratum, stop, rank)
     return Concordance(C, std_error, concordant, discordant, tied, both - same_x, same_x, influence)
+
+
+def _moments(stop: Array, died: NDArray[np.bool_]) -> tuple[Array, Ints, int]:
+    """Distinct times; each row's moment, 2j + 1 an event at time j, 2j + 2 a censoring there, so
+    that events come first; and how many moments there can be."""
+    times, at = number_times(stop)
+    return times, 2 * at + np.where(died, 1, 2), 2 * len(times) + 3
+
+
+def _count_alike(
+    x: Array, stop: Array, died: NDArray[np.bool_], start: Array | None, strata: Ints | None
+) -> tuple[list[Array], tuple[float, float]]:
+    """Partners and events of each kind where all pairs count alike (see `_Pairs`)."""
+    times, moment, width = _moments(stop, died)
+    base = 0 if strata is None else strata * width
+    moment = moment + base
+    pairs = count_pairs(x, moment, strata, died)
+    found = [pairs.lower, pairs.equal, pairs.higher, pairs.over, pairs.same, pairs.under]
+    if start is not None:
+        entry = base + 2 * np.searchsorted(times, start, side="right")
+        found = _less_those_to_come(found, x, moment, entry, died, strata)
+    events = np.bincount(moment[died])
+    tied = (int(events @ (events - 1)) // 2, pairs.tied_x)
+    return [np.asarray(part, dtype=float) for part in found], tied
+
+
+def _less_those_to_come(
+    found: list[Ints],
+    x: Array,
+    moment: Ints,
+    entry: Ints,
+    died: NDArray[np.bool_],
+    strata: Ints | None,
+) -> list[Ints]:
+    """Take out the partners that enter after the event: an event stands beside its row for it."""
+    events = np.flatnonzero(died)
+    rows = np.append(np.arange(len(x)), events)
+    is_event = np.arange(len(rows)) >= len(x)
+    value = np.append(entry, moment[events])
+    later = count_pairs(
+        x[rows], value, None if strata is None else strata[rows], is_event, ~is_event
+    )
+    left = []
+    for part, out in zip(found[:3], (later.lower, later.equal, later.higher), strict=True):
+        left.append(part.copy())
+        left[-1][events] -= out[len(x) :]
+    partners = (later.over, later.same, later.under)
+    return left + [p - out[: len(x)] for p, out in zip(found[3:], partners, strict=True)]
+
+
+def _weigh(
+    x: Array,
+    stop: Array,
+    died: NDArray[np.bool_],
+    start: Array | None,
+    strata: Ints | None,
+    weight: Array,
+    count_by: TimeWeight,
+) -> tuple[list[Array], tuple[float, float]]:
+    """The same with weights of rows or times."""
+    stratum = np.zeros(len(x), np.int64) if strata is None else strata
+    rank = np.unique(x, return_inverse=True)[1]
+    pairs = _Pairs.of(stop, died, start, stratum, rank, weight)
+    if count_by != "n":
+        counts = _time_weight(stop, died, start, stratum, weight, count_by)
+        pairs = replace(pairs, counts=counts)
+    found = [*pairs.as_event(), *pairs.as_partner()]
+    return found, _tied_events(died, weight, stratum, stop, rank)
 
 
 def _tied_events(
@@ -225,11 +291,9 @@ class _Pairs:
         weight: Array,
     ) -> _Pairs:
         """Number the moments: at one time, events come before censorings."""
-        times, at = np.unique(stop, return_inverse=True)
-        width = 2 * len(times) + 2
+        times, moment, width = _moments(stop, died)
         base = stratum * width
-        # moments: 2j+1 an event at time j, 2j+2 a censoring there
-        moment = base + 2 * at + np.where(died, 1, 2)
+        moment = base + moment
         order = np.argsort(moment, kind="stable")
         low = np.searchsorted(moment[order], moment, side="right")
         high = np.searchsorted(moment[order], base + width, side="left")

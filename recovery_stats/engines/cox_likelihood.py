@@ -211,13 +211,19 @@ def _sum_elements(problem: Problem, S0: Array, S0D: Array) -> tuple[Array, ...] 
     if not len(problem.share):
         zero = np.zeros(len(S0))
         return d * np.log(S0), d / S0, zero, d / S0**2, zero, zero
-    c, at = problem.share, problem.share_at
-    total = S0[at] - c * S0D[at]
-    if not np.all(total > 0):
-        return None
-    a = 1 / total
-    rows = (np.log(total), a, c * a, a * a, c * a * a, c * c * a * a)
-    return tuple(problem.risk.deaths.sum(row) for row in rows)
+    sums, room = np.zeros((6, len(S0))), np.empty((6, risk_set.BLOCK))
+    for b in problem.risk.deaths.blocks:
+        c, at = problem.share[b.begin : b.end], problem.share_at[b.begin : b.end]
+        total = S0[at] - c * S0D[at]
+        if not total.min() > 0:
+            return None
+        log, a, ca, a2, ca2, cca2 = rows = room[:, : len(at)]
+        np.log(total, out=log)
+        np.divide(1, total, out=a)
+        for left, right, out in ((c, a, ca), (a, a, a2), (ca, a, ca2), (ca, ca, cca2)):
+            np.multiply(left, right, out=out)
+        sums[:, b.group : b.group + len(b.starts)] += np.add.reduceat(rows, b.starts, axis=1)
+    return tuple(sums)
 
 
 def evaluate_moments(problem: Problem, beta: Array) -> Moments | None:

@@ -50,7 +50,7 @@ class Runs:
 
     @classmethod
     def of(cls, values: Ints, size: int) -> Runs:
-        """The runs of sorted `values`, whole numbers below `size`."""
+        """The runs of `values` once sorted, whole numbers below `size`."""
         counts = np.bincount(values, minlength=size)
         present = np.flatnonzero(counts)
         return cls(present, counts[present])
@@ -86,7 +86,7 @@ class Runs:
             out[:, b.group : b.group + len(b.starts)] += part
         return out
 
-    def spread(self, per_run: Array) -> Array:
+    def spread(self, per_run: NDArray[Any]) -> NDArray[Any]:
         """Give every row the value of its run."""
         return np.repeat(per_run, self.counts)
 
@@ -359,28 +359,34 @@ def _sort(
     entry None: everyone is at risk from the opening; opening None: the number 0 for all.
     """
     K, n = len(time), len(exit_)
-    opening = np.zeros(n, np.int64) if opening is None else opening
-    entry = opening if entry is None else entry
-    ever = np.flatnonzero(entry <= exit_)
+    nobody_late, entry = entry is None, opening if entry is None else entry
+    ever = np.flatnonzero(exit_ >= (0 if entry is None else entry))
     if len(ever) < n:
-        entry, exit_, event, opening = entry[ever], exit_[ever], event[ever], opening[ever]
-    kind = np.where(entry == exit_, 1, np.where(entry == opening, 0, 2))
-    run = 6 * exit_ + 2 * kind + event
+        exit_, event = exit_[ever], event[ever]
+        entry, opening = (None if e is None else e[ever] for e in (entry, opening))
+    run = 6 * exit_
+    run += event
+    once = exit_ == (0 if entry is None else entry)
+    run += 2 * once
+    if not nobody_late:
+        run += 4 * ~(once | (entry == (0 if opening is None else opening)))
     order = np.argsort(smallest_unsigned(run), kind="stable")
-    run, entry, exit_ = run[order], entry[order], exit_[order]
-    died = np.flatnonzero(event[order])
-    late = np.flatnonzero(run % 6 // 2 == 2)
+    leaving = Runs.of(run, 6 * K)
+    late = np.flatnonzero(leaving.spread(leaving.value % 6 // 2 == 2))
+    entry = np.zeros(len(order), np.int64) if entry is None else entry[order]
     late = late[np.argsort(smallest_unsigned(entry[late]), kind="stable")]
+    died = np.flatnonzero(leaving.spread(leaving.value % 2 == 1))
+    exit_ = leaving.spread(leaving.value // 6)
     begins = np.flatnonzero(np.diff(stratum, prepend=-1))
     return RiskSets(
         n=n,
         time=time,
         stratum=stratum,
         spans=tuple(pairwise([*begins.tolist(), K])),
-        order=ever[order],
+        order=order if len(ever) == n else ever[order],
         entry=entry,
         exit=exit_,
-        leaving=Runs.of(run, 6 * K),
+        leaving=leaving,
         died=died,
         died_at=exit_[died],
         late=late,

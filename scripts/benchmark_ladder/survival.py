@@ -26,7 +26,7 @@ WORDS = {
 PEERS: Mapping[str, tuple[str, ...]] = {
     "lung": ("lifelines", "sksurv", "statsmodels"),
     "stops": ("lifelines", "statsmodels"),
-    "million": ("lifelines", "sksurv", "statsmodels"),
+    "million": ("lifelines",),
     "km": ("lifelines", "sksurv", "statsmodels"),
     "logrank": ("lifelines", "sksurv", "statsmodels"),
     "pairs": ("lifelines", "sksurv"),
@@ -93,7 +93,7 @@ def ladder(places: Places) -> Ladder:
             partial(survival_data.write, name),
             commands(name, places),
             targets(name),
-            rounds=1 if name in ("million", "aft") else 3,
+            rounds=1 if name in ("million", "aft", "km", "logrank") else 2,
         )
         for name, words in WORDS.items()
     ]
