@@ -242,7 +242,8 @@ class _Search:
         r, w = self.equations.pearson(self.eta), self.equations.weights
         found = float(w @ r**2) / float(w.sum())
         self.scale = found if self.known_scale is None else self.known_scale
-        if not found > EXACT * float(np.ptp(self.equations.y)) ** 2:
+        # a known scale needs no residuals: a saturated model of counts has an answer
+        if self.known_scale is None and not found > EXACT * float(np.ptp(self.equations.y)) ** 2:
             raise ConvergenceError("The residuals are all zero: the model fits exactly.")
         self.alpha = self.correlation.estimate(r, self.scale, self.alpha)
 

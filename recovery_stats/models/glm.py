@@ -175,10 +175,11 @@ def glm(
     n, p = asked.X.shape
     if n <= p:
         raise NotEstimable(f"{n} rows cannot estimate {p} coefficients and their errors.")
-    solved = asked.solve("CR2" if cluster else "CR0")
+    spread = family in ("gaussian", "gamma")  # the other families know their own dispersion
+    solved = asked.solve("CR2" if cluster else "CR0", None if spread else 1.0)
     y, w = asked.y, np.ones(n) if asked.weights is None else asked.weights
     dispersion = 1.0
-    if family in ("gaussian", "gamma"):
+    if spread:
         dispersion = float(w @ solved.pearson**2) / (n - p)
     deviance = _deviance(asked.law, y, solved.mu, w)
     log_likelihood = _log_likelihood(asked.law, y, solved.mu, w, deviance)

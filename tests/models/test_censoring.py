@@ -155,7 +155,7 @@ def test_refusals() -> None:
         weigh(data, method="probit")
     with pytest.raises(UsageError, match="two percentiles"):
         weigh(data, truncate=(0.9, 0.1))
-    with pytest.raises(UsageError, match="several rows a person"):
+    with pytest.raises(DataError, match="observed again from the beginning"):
         weigh(pd.concat([data, data]))
     with pytest.raises(NotEstimable, match="zero"):
         weigh(data.assign(zero=1.0), "zero", method="logistic")
