@@ -222,7 +222,7 @@ def with_outcome(problem: Problem, outcomes: Outcomes, lifted: Array) -> Problem
         within_xy = second.within_xy.copy()
         within_xy[:, p] = lifted[:, 0]
         second = replace(second, within_xy=within_xy)
-    return replace(problem, c=c, within=within, second=second)
+    return replace(problem, c=c, within=within, second=second, alike=None)
 
 
 def _in_users_units(problem: Problem, frame: Frame, truth: Truth, parts: list[Part]) -> Refits:

@@ -17,6 +17,7 @@ from scipy import sparse
 from scipy.linalg import solve_triangular
 
 from recovery_stats.engines.linalg import Array, IntArray
+from recovery_stats.engines.lmm_alike import Alike
 from recovery_stats.errors import NotEstimable
 
 MAX_SECOND = 6_000  # random effects in the dense block: 300 MB each copy
@@ -126,7 +127,10 @@ class Second:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Sufficient statistics: R (q, q, m), c (q, s, m) with s = p + 1, within (s, s)."""
+    """Sufficient statistics: R (q, q, m), c (q, s, m) with s = p + 1, within (s, s).
+
+    alike: the same by patterns of R, where one factor alone has few of them.
+    """
 
     n: int
     p: int
@@ -137,6 +141,7 @@ class Problem:
     second: Second | None
     blocks: tuple[tuple[tuple[int, ...], ...], ...]
     q: tuple[int, ...]
+    alike: Alike | None = None
 
     @property
     def nu(self) -> int:

@@ -118,7 +118,7 @@ def _start(problem: Problem) -> Array:
     A variance that is zero in the sample alone would be a stationary point: it is lifted.
     """
     plain, m = starting_values(problem), problem.R.shape[2]
-    if problem.second is not None or m < PILOT:
+    if problem.second is not None or problem.alike is not None or m < PILOT:
         return plain
     chosen = np.linspace(0, m - 1, PILOT_SIZE).astype(np.intp)
     share = PILOT_SIZE / m

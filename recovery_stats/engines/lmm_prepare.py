@@ -17,6 +17,7 @@ from scipy import sparse
 from scipy.linalg import solve_triangular
 
 from recovery_stats.engines.linalg import Array
+from recovery_stats.engines.lmm_alike import alike
 from recovery_stats.engines.lmm_groups import (
     Frame,
     Problem,
@@ -34,11 +35,15 @@ CAREFUL = 1e4  # variance of a group's mean over the residual's, from which subt
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """Orthogonal columns as a product: X A = values inner, (X A)'(X A) = n I (by blocks)."""
+    """Orthogonal columns as a product: X A = values inner, (X A)'(X A) = n I (by blocks).
+
+    gram: values'values.
+    """
 
     values: Array
     inner: Array
     A: Array
+    gram: Array
 
     def columns(self) -> Array:
         """X A, written out."""
@@ -83,7 +88,7 @@ def prepare(
         second = second_factors(chosen[1:], Zs, chosen[0], Q, F, subtracted)
     problem = Problem(
         n, p, reml, R, c, within, second, tuple(f.blocks for f in chosen),
-        tuple(f.q for f in chosen),
+        tuple(f.q for f in chosen), None if order[1:] else alike(R, c),
     )  # fmt: skip
     log_weights = 0.0 if weights is None else float(np.log(weights).sum())
     return problem, Frame(base.A, start, scale, tuple(b.A for b in bases), order, log_weights)
@@ -100,13 +105,15 @@ def loses_digits(problem: Problem, L: Array) -> bool:
 
 def fixed_base(X: Array) -> Base:
     n, p = X.shape
-    found = _triangular(X.T @ X, n)
+    gram = X.T @ X
+    found = _triangular(gram, n)
     if found is not None:
-        return Base(X, found, found)
+        return Base(X, found, found, gram)
     length = np.sqrt((X**2).sum(0))
     Q, R = np.linalg.qr(X / length)
     A = solve_triangular(R, np.eye(p)) / length[:, None]
-    return Base(Q * np.sqrt(n), np.eye(p), A * np.sqrt(n))
+    values = Q * np.sqrt(n)
+    return Base(values, np.eye(p), A * np.sqrt(n), values.T @ values)
 
 
 def _random_base(Z: Array, factor: RandomFactor) -> Base:
@@ -117,9 +124,9 @@ def _random_base(Z: Array, factor: RandomFactor) -> Base:
         found = _triangular(G[index], n)
         if found is None:
             Zo, T = orthogonal_blocks(Z, factor)
-            return Base(Zo, np.eye(q), T)
+            return Base(Zo, np.eye(q), T, Zo.T @ Zo)
         T[index] = found
-    return Base(Z, T, T)
+    return Base(Z, T, T, G)
 
 
 def _triangular(G: Array, n: int) -> Array | None:
@@ -171,7 +178,7 @@ def _total(base: Base, yo: Array) -> Array:
     """[X y]'[X y] in orthogonal units."""
     p = base.values.shape[1]
     total = np.empty((p + 1, p + 1))
-    total[:p, :p] = base.inner.T @ (base.values.T @ base.values) @ base.inner
+    total[:p, :p] = base.inner.T @ base.gram @ base.inner
     total[:p, p] = total[p, :p] = base.inner.T @ (base.values.T @ yo)
     total[p, p] = yo @ yo
     return total

@@ -6,7 +6,7 @@ Hessian and the pieces of the degrees of freedom are all contractions of the sum
     log|N_i|,  c_i'N_i c_i,  T_i,  T_i ⊗ T_i,  H_i ⊗ H_i,  T_i ⊗ H_i ⊗ H_i,
 
 which depend on neither beta nor s2. So one visit to each level's numbers is enough, and the levels
-are taken by blocks that stay in the processor's cache.
+are taken by blocks that stay in the processor's cache, or once per pattern (`lmm_alike`).
 Checked: dense formulas, finite differences (tests/engines/test_lmm.py, test_lmm_df.py).
 """
 
@@ -27,6 +27,7 @@ from recovery_stats.engines.linalg import (
 )
 
 if TYPE_CHECKING:
+    from recovery_stats.engines.lmm_alike import Alike
     from recovery_stats.engines.lmm_groups import Problem
 
 BLOCK = 2048  # levels at once: their c, H and T H fit into a megabyte at usual sizes
@@ -93,6 +94,8 @@ class Sums:
 
 def sums(problem: Problem, L: Array) -> Sums:
     """All sums at Psi = L L'."""
+    if problem.alike is not None:
+        return _sums_of_patterns(problem.alike, problem.within, L)
     q, s, m = problem.c.shape
     pairs = [(e, f) for e in range(q) for f in range(e, q)]
     width = q * s
@@ -124,6 +127,30 @@ def sums(problem: Problem, L: Array) -> Sums:
         TT[places][:, :, places],
         HTH[:width].reshape(q, s, q, s),
         HTH[width:].reshape(-1, q, s, q, s)[places],
+    )
+
+
+def _sums_of_patterns(alike: Alike, within: Array, L: Array) -> Sums:
+    """The same where levels share R: with G = R'N, H ⊗ H is G ⊗ G times the products of c."""
+    q, s = alike.R.shape[0], len(within)
+    pairs = [(e, f) for e in range(q) for f in range(e, q)]
+    N, log_dets = inverse_of_identity_plus(times(alike.R, L[:, :, None]))
+    G = times(transposed(alike.R), N)
+    blocks = times(G, alike.R)
+    own = np.stack([blocks[e, f] for e, f in pairs])
+    GG = (G[:, None, :, None] * G[None, :, None, :]).reshape(q * q, -1)  # (ef)(abk)
+    TGG = (own[:, None, None] * GG.reshape(q * q, q * q, -1)).reshape(-1, GG.shape[1])
+    products = alike.products.reshape(-1, s * s)
+    S, HH, THH = np.split(np.vstack([N.reshape(1, -1), GG, TGG]) @ products, [1, 1 + q * q])
+    S = within + S.reshape(s, s)
+    places, counted = _places(q, pairs), own * alike.count
+    return Sums(
+        float(alike.count @ log_dets),
+        0.5 * (S + S.T),
+        counted.sum(1)[places],
+        (counted @ own.T)[places][:, :, places],
+        HH.reshape(q, q, s, s).transpose(0, 2, 1, 3),
+        THH.reshape(-1, q, q, s, s).transpose(0, 1, 3, 2, 4)[places],
     )
 
 
