@@ -1,0 +1,315 @@
+"""A part of scripts/meeting_recovery.py: one simulated study, and what the methods say of it.
+
+Every part takes a seed and a number of people and returns answers by name. An answer is
+(estimate, standard error, lower limit, upper limit, p-value), nan where it was not estimable.
+Half-lives and ratios are told as logarithms.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from scipy.stats import chi2, norm
+
+import recovery_stats as rs
+from recovery_stats.core.codebook import Variable
+from recovery_stats.core.dataset import Dataset
+from recovery_stats.data.synthetic import PRESETS, Preset
+from recovery_stats.engines.kernel_cox import maximise
+from recovery_stats.errors import ConvergenceError, NotEstimable
+from recovery_stats.models.kernel import KernelFit, kernel_cox
+from recovery_stats.models.policy import lag_cox, marginal_structural, one_more_meeting
+from recovery_stats.models.reshape import naive_frequency, person_days
+from recovery_stats.models.strategy import Courses, Strategy, courses, sustained
+
+Answer = tuple[float, float, float, float, float]
+Answers = dict[str, Answer]
+NOTHING: Answer = (math.nan,) * 5
+SURVIVAL = "Surv(start, stop, event) ~ "
+HIDDEN = f"{SURVIVAL}sev_z + in_house + strata(site_id)"  # as if motivation were in no column
+FORMULA = f"{SURVIVAL}sev_z + motiv + in_house + strata(site_id)"
+DIARY = {"meeting_person": "pid", "meeting_day": "mday"}
+STAYS = {"stay_person": "pid", "stay_start": "in_day", "stay_stop": "out_day"}
+COVERED = {"diary_from": "diary_from", "diary_to": "diary_to"}
+ASKED = (Strategy("three", 12, 28), Strategy("one", 2, 6))
+LAGS = (0, 7, 14, 30)
+STRENGTHS = (0.0, -0.2, -0.4, -0.6)  # log hazard ratios of the confounder in the tipping table
+Z = float(norm.isf(0.025))
+
+ALIKE = {"b_display": 0.0, "sd_site": 0.0, "sd_house": 0.0, "sd_frailty": 0.0}
+PRODROME_ONLY = replace(PRESETS["null"], name="null with a prodrome", prodrome_days=14)
+SEEN = replace(PRESETS["unmeasured"], name="unmeasured, seen", hide_motivation=False)
+SUM_ALONE = replace(PRESETS["sum-kernel"], name="sum-kernel without frailty", **ALIKE)
+
+
+def draw(preset: str | Preset, persons: int, seed: int):
+    return rs.synthetic_study(preset, persons=persons, seed=seed)
+
+
+def days(study) -> Dataset:
+    """Person-days whose last week the diary covers."""
+    rows = person_days(
+        study["persons"], person="pid", stop="t_relapse", event="relapse", start="entry",
+        meetings=study["meetings"], stays=study["stays"], windows=(7,), half_life=2.0,
+        keep=("sev_z", "motiv", "site_id"),
+        **DIARY, **STAYS, **COVERED,
+    )  # fmt: skip
+    return rows.with_frame(rows.frame[rows.frame["meetings_last7"].notna()])
+
+
+def blocks(study, **changes) -> Courses:
+    return courses(
+        study["persons"], person="pid", stop="t_first", event="relapse", cause="cause",
+        competing=(2, 3), lost=(4,), start="entry", meetings=study["meetings"],
+        stays=study["stays"], **DIARY, **STAYS, **COVERED,
+        **{"baseline": ("sev_z", "motiv")} | changes,
+    )  # fmt: skip
+
+
+def wald(value: float, se: float) -> Answer:
+    return value, se, value - Z * se, value + Z * se, float(2 * norm.sf(abs(value) / se))
+
+
+def of_term(fit, term: str) -> Answer:
+    row = fit.tidy().set_index("term").loc[term]
+    return tuple(
+        float(row[c]) for c in ("estimate", "std_error", "conf_low", "conf_high", "p_value")
+    )
+
+
+def of_row(row, p: float = math.nan) -> Answer:
+    low, high = float(row["conf_low"]), float(row["conf_high"])
+    return float(row["estimate"]), float(row["std_error"]), low, high, float(p)
+
+
+def of_week(formula: str, rows: Dataset, diary: Dataset, lag: int = 0) -> Answer:
+    """Log hazard per meeting of a week that ended `lag` days before yesterday."""
+    late = diary.with_frame(diary.frame.assign(mday=diary.frame["mday"] + lag))
+    fit = lag_cox(formula, rows, meetings=late, steps=(7,), **DIARY)
+    return wald(float(fit.coefficient[0]), float(np.sqrt(fit.covariance[0, 0])))
+
+
+# --- how long it lasts ----------------------------------------------------------------------
+
+
+def of_kernel(fit: KernelFit) -> Answers:
+    """Full exposure, and log half-life with its profile interval, open ends at infinity."""
+    half = fit.half_life()
+    name = "log(half_life)"
+    se = math.sqrt(max(float(fit.covariance().loc[name, name]), 0.0))
+    low = -math.inf if half.open_low else math.log(half.low)
+    high = math.inf if half.open_high else math.log(half.high)
+    p = float(fit.test()["p_value"].iloc[0])
+    return {
+        "theta": of_term(fit, "meeting"),
+        "half_life": (math.log(half.value), se, low, high, p),
+    }
+
+
+def kernel(persons: int, seed: int) -> Answers:
+    """The last meeting's kernel on its own truth, and the sum on that of the last meeting."""
+    study = draw("plain-without-frailty", persons, seed)
+    rows, diary = days(study), study["meetings"]
+    fit = kernel_cox(FORMULA, rows, meetings=diary, **DIARY)
+    found = of_kernel(fit)
+    for spacing in ("even", "random"):
+        table = fit.risks(spacing=spacing).set_index("weekly")
+        found |= {f"{spacing}_{k}": of_row(table.loc[k]) for k in range(8)}
+        row = fit.risk_difference(3, 1, spacing=spacing).iloc[0]
+        found[f"{spacing}_difference"] = of_row(row, row["p_value"])
+    found["weekly"] = of_week(FORMULA, rows, diary)
+    wrong = of_kernel(kernel_cox(FORMULA, rows, meetings=diary, shape="sum", **DIARY))
+    return found | {f"sum_{name}": answer for name, answer in wrong.items()}
+
+
+def kernel_sum(persons: int, seed: int) -> Answers:
+    """The sum over past meetings on its own truth."""
+    study = draw(SUM_ALONE, persons, seed)
+    return of_kernel(
+        kernel_cox(FORMULA, days(study), meetings=study["meetings"], shape="sum", **DIARY)
+    )
+
+
+# --- no effect --------------------------------------------------------------------------------
+
+
+def null(persons: int, seed: int) -> Answers:
+    """Every test where nothing works."""
+    study = draw("null", persons, seed)
+    rows, diary = days(study), study["meetings"]
+    fit = kernel_cox(FORMULA, rows, meetings=diary, **DIARY)
+    p = float(fit.test()["p_value"].iloc[0])
+    _, without = maximise(fit.days, np.empty((0, len(fit.days.weight))))
+    best = float(chi2.sf(2 * (fit.best.loglik - without.loglik), 1))
+    return {
+        "weekly": of_week(FORMULA, rows, diary),
+        "threshold": threshold(rows),
+        "kernel": (*NOTHING[:4], p),
+        "best": (*NOTHING[:4], best),
+        "marginal": of_term(marginal_structural(blocks(study)), "weekly"),
+        "naive": naive(study),
+    }
+
+
+def threshold(rows: Dataset) -> Answer:
+    """Three or four meetings in the week before, against one or two."""
+    met = rows.frame["meetings_last7"]
+    for name, inside in (
+        ("none", met < 1), ("three", met.between(3, 4)), ("five", met >= 5)
+    ):  # fmt: skip
+        rows = rows.with_column(Variable(name, name), inside.astype(float))
+    return of_term(rs.cox(f"{FORMULA} + none + three + five", rows), "three")
+
+
+def naive(study) -> Answer:
+    """Attendance over the whole follow-up as if it had been known at entry."""
+    people = naive_frequency(
+        study["persons"], person="pid", stop="t_relapse", start="entry",
+        meetings=study["meetings"], **DIARY,
+    )  # fmt: skip
+    right = "sev_z + motiv + meetings_total + strata(site_id)"
+    return of_term(rs.cox(f"Surv(entry, t_relapse, relapse) ~ {right}", people), "meetings_total")
+
+
+def policy(persons: int, seed: int, draws: int) -> Answers:
+    """One more meeting a week where nothing works."""
+    rows = days(draw("null", persons, seed))
+    found = one_more_meeting(FORMULA, rows, replicates=draws, seed=seed)
+    drawn = found.draws[:, 1] - found.draws[:, 0]
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    value, se = found.difference, float(drawn.std(ddof=1))
+    return {"difference": (value, se, float(low), float(high), float(2 * norm.sf(abs(value) / se)))}
+
+
+# --- strategies ---------------------------------------------------------------------------------
+
+
+def of_strategies(people: Courses, seed: int, draws: int) -> Answers:
+    """Both risks and their difference; `followed`: the least effective number in any block."""
+    fit = sustained(people, ASKED, replicates=draws, seed=seed, least=0.0)
+    rows = [of_row(row, row["p_value"]) for _, row in fit.tidy().iterrows()]
+    least = float(fit.adherence()["effective"].min())
+    return {
+        "three": rows[0],
+        "one": rows[1],
+        "difference": rows[2],
+        "followed": (least, *NOTHING[1:]),
+    }
+
+
+def strategies(preset: str, persons: int, seed: int, draws: int) -> Answers:
+    return of_strategies(blocks(draw(preset, persons, seed)), seed, draws)
+
+
+def feedback(persons: int, seed: int, draws: int) -> Answers:
+    """Motivation is a common cause and an effect of attendance: strategies and Cox models."""
+    study = draw("feedback", persons, seed)
+    weeks = study["weeks"]
+    changing = weeks.with_frame(weeks.frame.assign(day=weeks.frame["week"] * 7.0))
+    people = blocks(
+        study, changing=changing, changing_person="pid", changing_day="day",
+        changing_columns=("motiv_w",),
+    )  # fmt: skip
+    found = of_strategies(people, seed, draws)
+    rows = with_weekly(days(study), weeks.frame)
+    for name, formula in (
+        ("cox_entry", FORMULA),
+        ("cox_weekly", FORMULA.replace("motiv", "motiv_w")),
+    ):
+        fit = kernel_cox(formula, rows, meetings=study["meetings"], **DIARY)
+        row = fit.risk_difference(3, 1).iloc[0]
+        found[name] = of_row(row, row["p_value"])
+    return found
+
+
+def with_weekly(rows: Dataset, weeks: pd.DataFrame) -> Dataset:
+    """Motivation of the week as it was on the day before each day at risk."""
+    known = weeks.set_index(["pid", "week"])["motiv_w"]
+    week = (np.ceil(rows.frame["stop"]) - 1) // 7
+    at = pd.MultiIndex.from_arrays([rows.frame["person"], week])
+    values = known.reindex(at).to_numpy(dtype=float)
+    return rows.with_column(Variable("motiv_w", "Motivation of the week"), values)
+
+
+# --- sensitivity ----------------------------------------------------------------------------------
+
+
+def lagged(preset: str | Preset, persons: int, seed: int) -> Answers:
+    """Attendance of a week, 0 to 30 days earlier."""
+    study = draw(preset, persons, seed)
+    rows = days(study)
+    return {f"lag_{lag}": of_week(FORMULA, rows, study["meetings"], lag) for lag in LAGS}
+
+
+def unmeasured(persons: int, seed: int) -> Answers:
+    """Without motivation; and moved by what motivation of the true strength explains.
+
+    The log hazard ratio moves by gamma delta: gamma the log hazard ratio of motivation, delta
+    its mean difference per meeting given the covariates, among those at risk (Lin, Psaty &
+    Kronmal 1998, normal confounder). Tipping: the adjusted estimate over a range of gamma.
+    """
+    study = draw(SEEN, persons, seed)
+    rows, diary = days(study), study["meetings"]
+    value, se, *_ = of_week(HIDDEN, rows, diary)
+    gamma = PRESETS["unmeasured"].b_motivation
+    delta = confounder_slope(rows)
+    limits = [bound for g in STRENGTHS for bound in wald(value - g * delta, se)[2:4]]
+    return {
+        "hidden": wald(value, se),
+        "moved": wald(value - gamma * delta, se),
+        "range": (value, se, min(limits), max(limits), math.nan),
+        "delta": (delta, *NOTHING[1:]),
+    }
+
+
+def confounder_slope(rows: Dataset) -> float:
+    """Mean difference of true motivation per meeting of the week, given the covariates."""
+    frame = rows.frame
+    X = np.column_stack(
+        [np.ones(len(frame)), frame["meetings_last7"], frame["sev_z"], frame["in_house"]]
+    )
+    return float(np.linalg.lstsq(X, frame["motiv"].to_numpy(), rcond=None)[0][1])
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One set of studies: how many, how large, and the questions; bootstraps have `draws`."""
+
+    name: str
+    title: str
+    ask: Callable[..., Answers]
+    replicates: int
+    persons: int
+    draws: int = 0
+
+    def study(self, persons: int, draws: int, seed: int) -> Answers:
+        """The answers of one study; empty where a method said that it could not be estimated."""
+        extra: Mapping[str, int] = {"draws": draws} if self.draws else {}
+        try:
+            return self.ask(persons=persons, seed=seed, **extra)
+        except (NotEstimable, ConvergenceError):
+            return {}
+
+
+PARTS: Sequence[Part] = (
+    Part("kernel", "Fading protection of the last meeting (plain-without-frailty)", kernel, 1000,
+         1000),
+    Part("null", "No effect (null)", null, 1000, 1000),
+    Part("sum", "Protection that adds up (sum-kernel without frailty)", kernel_sum, 1000, 1000),
+    Part("feedback", "Sustained strategies (feedback)", feedback, 200, 2000, 200),
+    Part("strategies_null", "Sustained strategies where nothing works (null)",
+         partial(strategies, "null"), 200, 3000, 200),
+    Part("policy", "One more meeting a week where nothing works (null)", policy, 200, 1000, 200),
+    Part("lag", "Lags without a prodrome (last-meeting)", partial(lagged, "last-meeting"), 200,
+         1000),
+    Part("lag_prodrome", "Lags with a prodrome of 14 days (prodrome)", partial(lagged, "prodrome"),
+         200, 1000),
+    Part("lag_only", "A prodrome of 14 days and no effect", partial(lagged, PRODROME_ONLY), 200,
+         1000),
+    Part("unmeasured", "Motivation in no column (unmeasured)", unmeasured, 200, 1000),
+)  # fmt: skip
