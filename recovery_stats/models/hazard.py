@@ -65,7 +65,7 @@ def cox(
     gives finite estimates where a term separates the events (FirthFit).
     Raises UsageError, DataError, NotEstimable (no events, a term without a finite estimate).
     """
-    if ties not in TIE_NAMES:
+    if not isinstance(ties, str) or ties not in TIE_NAMES:
         raise UsageError(unknown("treatment of ties", ties, TIE_NAMES))
     asked = read_survival(formula, "cox")
     seen = observe(
@@ -225,9 +225,10 @@ class CoxFit:
     def concordance(self) -> Concordance | None:
         """How often the one with the earlier event had the higher hazard; None without pairs."""
         seen = self.observation
+        log_hazard = seen.X @ self.beta + (0.0 if seen.offset is None else seen.offset)
         try:
             return concordance.concordance(
-                seen.X @ self.beta,
+                log_hazard,
                 seen.stop,
                 seen.cause,
                 start=seen.start,

@@ -9,7 +9,19 @@ from pathlib import Path
 
 from recovery_stats.errors import RecoveryError
 
-from . import effect, generalised, linear, marginal, parametric, rate, structured, survival
+from . import (
+    competing,
+    curve,
+    effect,
+    generalised,
+    linear,
+    marginal,
+    marker,
+    parametric,
+    rate,
+    structured,
+    survival,
+)
 from .case import CannotAnswer, Case, Values, read_case
 
 BY_KIND: dict[str, Callable[[Case], Values]] = {
@@ -27,10 +39,17 @@ BY_KIND: dict[str, Callable[[Case], Values]] = {
     "mmrm": structured.structured,
     "cox": survival.cox,
     "frailty": survival.cox,
-    "km": survival.curves,
-    "logrank": survival.tests,
-    "competing": survival.competing,
-    "concordance": survival.markers,
+    "coxph": survival.cox,
+    "km": curve.curves,
+    "survfit": curve.curves,
+    "rmst": curve.curves,
+    "logrank": curve.tests,
+    "survdiff": curve.tests,
+    "turnbull": curve.intervals,
+    "competing": competing.competing,
+    "finegray": competing.competing,
+    "gray": competing.competing,
+    "concordance": marker.markers,
     "ols": linear.least_squares,
     "lm": linear.least_squares,
     "anova": linear.variance_table,

@@ -32,6 +32,8 @@ COMPUTE: Mapping[str, Callable[[Any], Any]] = {
     "abs": np.abs,
 }
 OF_PACKAGE = re.compile(r"\b(\w+)::(\w+\([^()]*\))")
+COMPARED_EVENT = re.compile(r"(Surv\([^()]*,\s*)([\w.]+\s*(?:>=|<=|!=|>|<)\s*[^,()]+)(\s*[,)])")
+PRODUCT_OF_STRATA = re.compile(r"(([\w.]+)\s*\*\s*(strata\(([\w.]+)\)))")
 PLAIN_EVENT = re.compile(r"(Surv\([^()]*,\s*)([\w.]+)(\s*\))")
 
 
@@ -105,6 +107,8 @@ def read_case(path: Path) -> Case:
     for m in COMPUTED.finditer(formula):
         frame[m[0]] = COMPUTE[m[1]](frame[m[2]].astype(float))
     wrapped |= {m[2]: m[0] for m in OF_PACKAGE.finditer(formula)}
+    if "formula" in model:
+        model = {**model, "formula": _with_columns(str(model["formula"]), frame)}
     if "subset" in model:
         frame = frame[_chosen(str(model["subset"]), frame)].reset_index(drop=True)
     return Case(
@@ -141,6 +145,26 @@ def _coded_event(name: str, frame: pd.DataFrame) -> str:
     """R reads 1/2 as alive/dead, and TRUE as an event."""
     seen = set(frame[name].dropna().unique().tolist())
     return f"{quote(name)} == 2" if seen == {1, 2} else quote(name)
+
+
+def _with_columns(formula: str, frame: pd.DataFrame) -> str:
+    """The formula with columns (put into the frame) for what R computes inside it.
+
+    `durable > 0` as an event; strata(x) in an interaction, whose levels R calls `x=2`.
+    """
+    compared = COMPARED_EVENT.search(formula)
+    if compared:
+        event = compared[2].strip()
+        frame[event] = _chosen(event, frame).astype(int)
+        formula = formula.replace(compared[0], f"{compared[1]}{quote(event)}{compared[3]}", 1)
+    for product, before, term, column in PRODUCT_OF_STRATA.findall(formula):
+        levels = frame[column].dropna().unique()
+        frame[term] = pd.Categorical(
+            frame[column].map(lambda v, c=column: f"{c}={v}"),
+            [f"{column}={v}" for v in sorted(levels)],
+        )
+        formula = formula.replace(product, f"{before} + {before}:{quote(term)} + {term}", 1)
+    return formula
 
 
 def _translated(formula: str, frame: pd.DataFrame) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 SMOOTH = re.compile(r"pspline\((.*), [\d.]+\)$")
 LEVEL = re.compile(r"\[(?:T\.)?(.*)\]$")
@@ -66,3 +66,9 @@ def split(name: str) -> list[str]:
 def number(value: float) -> str:
     """A number as R's paste() writes it."""
     return f"{value:.15g}"
+
+
+def short(column: str, among: Sequence[str] = ()) -> str:
+    """`ph.ecog` is `ecog` in keys, where no other column would be."""
+    last = column.rpartition(".")[2]
+    return column if sum(c.rpartition(".")[2] == last for c in among) > 1 else last

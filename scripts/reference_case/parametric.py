@@ -14,6 +14,7 @@ from recovery_stats.models.columns import Grouping
 
 from .case import CannotAnswer, Case, Values, where_offered
 from .naming import Names
+from .tobit import LAW, Bent
 
 DISTRIBUTIONS = {
     "weibull": "weibull",
@@ -33,22 +34,25 @@ SEXES = {"man": 0, "male": 0, "woman": 1, "female": 1}
 
 def accelerated(case: Case) -> Values:
     """Everything that summary(survreg) says, and the median of the person described."""
-    asked = str(case.option("dist", "distribution", default="weibull"))
-    name = DISTRIBUTIONS.get(re.sub(r"[\s_-]", "", asked.casefold()))
+    asked = re.sub(
+        r"[\s_-]", "", str(case.option("dist", "distribution", default="weibull")).casefold()
+    )
+    bent = Bent.of(case.formula, case.frame) if asked in LAW else None
+    name = LAW.get(asked) or DISTRIBUTIONS.get(asked)
     if name is None:
         raise CannotAnswer(f"the distribution {asked!r} is not offered")
     fit = rs.aft(
-        case.formula,
-        case.frame,
-        distribution=name,
+        bent.formula if bent else case.formula,
+        bent.frame if bent else case.frame,
+        distribution=name,  # type: ignore[arg-type]
         cluster=case.option("cluster", "id"),
         weights=case.option("weights"),
         offset=case.option("offset"),
         entry=case.option("entry"),
     )
-    return _summary(fit, Names(case.formula, case.wrapped), case) | where_offered(
-        lambda: _median(fit, case)
-    )
+    values = _summary(fit, Names(case.formula, case.wrapped), case)
+    values |= where_offered(lambda: _median(fit, case))
+    return bent.straighten(values, fit) if bent else values
 
 
 def discrete(case: Case) -> Values:
@@ -119,6 +123,7 @@ def _summary(fit: AftFit, names: Names, case: Case) -> Values:
         if fit.robust is not None:
             values[f"naive_se[{label}]"] = found["std_error_model"]
             values[f"robust_se[{label}]"] = found["std_error"]
+            values[f"se_robust[{label}]"] = found["std_error"]
     if len(fit.scale) == 1:
         values["scale"] = float(fit.scale[0])
     else:
