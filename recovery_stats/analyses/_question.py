@@ -8,12 +8,19 @@ from typing import Any
 
 
 def column(
-    help: str, *, table: str, role: str, default: str | None = None, required: bool = False
+    help: str,
+    *,
+    table: str,
+    role: str,
+    default: str | None = None,
+    required: bool = False,
+    late: bool = False,
 ) -> Any:
     """Declare a field that names a column of `table`.
 
     Unset, it takes the column that plays `role` in the study file, else `default` where the
-    table has a column of that name, else None (an error when `required`).
+    table has a column of that name, else None (an error when `required`;
+    `late`: the analysis itself complains, after what no such column would cure).
     """
     metadata = {
         "help": help,
@@ -22,6 +29,7 @@ def column(
         "role": role,
         "default": default,
         "required": required,
+        "late": late,
         "many": False,
     }
     return field(default=None, metadata=metadata)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from recovery_stats.analyses._satisfaction_model import WAVES_FOR_WITHIN_SLOPE, MeanLevel, Model
+from recovery_stats.analyses._satisfaction_family import suggestion
+from recovery_stats.analyses._satisfaction_level import MeanLevel
+from recovery_stats.analyses._satisfaction_model import WAVES_FOR_WITHIN_SLOPE, Fit, Model
 from recovery_stats.analyses._satisfaction_rows import TIME, Waves
 from recovery_stats.analyses._wording import opening, phrase
 from recovery_stats.core.check import Check, Verdict
 from recovery_stats.core.document import Cell, Count, Quantity, Ref, Share
 from recovery_stats.core.estimate import Estimate
-from recovery_stats.models.mixed import MixedFit
 
 FEW_CLUSTERS = 10
 FEW_RESIDUAL_DF = 10
@@ -18,17 +19,16 @@ MUCH_MISSING = 0.2
 PILED_UP = 0.15  # share of answers on one end of the scale from which a normal model misleads
 
 
-def checks(
-    model: Model, fit: MixedFit, waves: Waves, named: Mapping[str, Estimate]
-) -> Iterator[Check]:
+def checks(model: Model, fit: Fit, waves: Waves, named: Mapping[str, Estimate]) -> Iterator[Check]:
     """Those of the question first, then those of the fit."""
     yield from _exogeneity(model, named)
     yield _missing(model, waves)
     yield _level(model, MeanLevel.of(model, fit))
-    yield _scale_ends(model)
+    if model.law.linear:
+        yield _scale_ends(model)
     yield from _recorded(model)
     yield from _known_once(model)
-    yield _degrees_of_freedom(named["within"])
+    yield _degrees_of_freedom(model, named)
     yield from _random_slopes(model)
     yield from _clusters(model)
     yield from _few_people(model)
@@ -39,7 +39,14 @@ def checks(
 
 def _weighted(model: Model) -> Iterator[Check]:
     """Weights in a mixed model say how precise a row is, not whom it stands for."""
-    if model.asked.weights:
+    if model.asked.weights and not model.law.linear:
+        words = (
+            "The weights multiply each row's part of the likelihood. Sampling weights make the "
+            "ratios those of the weighted people, but the model's intervals are not design-based; "
+            "the marginal row of the sensitivity table does not lean on them."
+        )
+        yield Check("weights", "caution", (words,), about=model.asked.weights)
+    elif model.asked.weights:
         yield Check(
             "weights",
             "caution",
@@ -128,7 +135,9 @@ def _ends(model: Model) -> tuple[Share, Share]:
 
 
 def bounded(model: Model) -> bool:
-    """Whether the outcome is a whole number piled up on an end of its scale."""
+    """Whether a normal model was given a whole number piled up on an end of its scale."""
+    if not model.law.linear:
+        return False
     values = model.data.frame[model.asked.outcome]
     return bool((values % 1 == 0).all()) and max(s.n / s.of for s in _ends(model)) >= PILED_UP
 
@@ -144,11 +153,16 @@ def _scale_ends(model: Model) -> Check:
     )
     words = (
         "So bounded a count is not normal about its mean: read the slope as an average tendency, "
-        "and look at the robust errors. A model for bounded counts is not in this package yet."
+        f"and look at the robust errors. A model for such an outcome: {_remedy(model)}."
         if bounded(model)
         else "Few enough for a model of its mean."
     )
     return Check("bounded outcome", _verdict(bounded(model)), (*shares, words), model.asked.outcome)
+
+
+def _remedy(model: Model) -> str:
+    name = model.asked.outcome
+    return suggestion(model.data.frame[name], len(model.data.variable(name).values))
 
 
 def _recorded(model: Model) -> Iterator[Check]:
@@ -185,15 +199,40 @@ def _known_once(model: Model) -> Iterator[Check]:
         yield Check("known once a person", "ok", (words,))
 
 
-def _degrees_of_freedom(main: Estimate) -> Check:
+def _degrees_of_freedom(model: Model, named: Mapping[str, Estimate]) -> Check:
+    main = named["within"]
+    if not model.law.linear:
+        return _normal_reference(named)
     few = main.df < FEW_RESIDUAL_DF
     end = ": few, and the interval leans on normal errors." if few else "."
     words: tuple[Cell, ...] = ("The slope within people has ", Quantity(main.df, "df"))
     return Check("degrees of freedom", _verdict(few), (*words, " degrees of freedom" + end))
 
 
+def _normal_reference(named: Mapping[str, Estimate]) -> Check:
+    """No degrees of freedom are known for these models; the marginal model has its own."""
+    words = (
+        "Theory gives a generalised mixed model no degrees of freedom: its intervals are normal, "
+        "and too short for few people."
+    )
+    beside = named.get("robust")
+    if beside is None:
+        return Check("degrees of freedom", "ok", (words,))
+    few = beside.df < FEW_RESIDUAL_DF
+    told = (" The marginal model beside it has ", Quantity(beside.df, "df"))
+    return Check("degrees of freedom", _verdict(few), (words, *told, " degrees of freedom."))
+
+
 def _random_slopes(model: Model) -> Iterator[Check]:
     """Say when the rows are too few for the slopes that the design calls for."""
+    if not model.law.linear and not model.wished:
+        words = (
+            "The slope is the same for everyone: answers of this kind tell little of one person's "
+            "own slope. Name columns in `random_slope` to let theirs vary; the marginal model of "
+            "the sensitivity table does not need it."
+        )
+        yield Check("random slopes", "ok", (words,))
+        return
     left_out = [c for c in model.wished if c not in model.slopes]
     if left_out:
         names = "; ".join(_slope_in_words(model, c) for c in left_out)

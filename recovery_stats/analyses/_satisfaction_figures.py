@@ -8,7 +8,8 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from recovery_stats.analyses._satisfaction_model import MeanLevel, Model, mean_row
+from recovery_stats.analyses._satisfaction_level import MeanLevel, Population, means_at
+from recovery_stats.analyses._satisfaction_model import Fit, Model
 from recovery_stats.analyses._satisfaction_tables import rivals_told
 from recovery_stats.analyses._wording import opening, phrase, plural, short
 from recovery_stats.core.document import (
@@ -21,16 +22,14 @@ from recovery_stats.core.document import (
 )
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.models.columns import Columns
-from recovery_stats.models.mixed import MixedFit
+from recovery_stats.models.generalised import GlmmFit
 from recovery_stats.models.summary import mean_interval
 
 POINTS_OF_A_LINE = 9
 MOST_NAMED_WAVES = 7  # more names would run into each other
 
 
-def figures(
-    model: Model, fit: MixedFit, named: Mapping[str, Estimate], unit: str
-) -> Iterator[Figure]:
+def figures(model: Model, fit: Fit, named: Mapping[str, Estimate], unit: str) -> Iterator[Figure]:
     """Predicted lines, the course over the waves, rivals, and clusters where there are any."""
     outcome = short(model.data.label(model.asked.outcome))
     yield _slopes(model, fit, named, unit)
@@ -48,14 +47,18 @@ def figures(
         yield ForestFigure(
             "forest",
             "The slope within people asked in other ways",
-            f"Difference in {phrase(outcome)} per {unit}",
+            f"Difference in {phrase(outcome)} per {unit}"
+            if model.law.linear
+            else f"{opening(model.law.effect)} per {unit}",
             tuple(Ref(n) for n in others if n != "between"),
+            null=model.law.null,
+            log_x=not model.law.linear,
         )
     if model.cluster:
         yield _clusters(model, fit, model.cluster)
 
 
-def _slopes(model: Model, fit: MixedFit, named: Mapping[str, Estimate], unit: str) -> LineFigure:
+def _slopes(model: Model, fit: Fit, named: Mapping[str, Estimate], unit: str) -> LineFigure:
     """Predicted lines; as differences where the model's level must not be told."""
     asked = model.asked
     outcome = short(model.data.label(asked.outcome))
@@ -65,25 +68,38 @@ def _slopes(model: Model, fit: MixedFit, named: Mapping[str, Estimate], unit: st
         (asked.between, "Between people", named["between"]),
     )
     far = MeanLevel.of(model, fit).far
-    note = (
-        "Slopes of the mixed model with confidence bands, as differences from the outcome at the "
-        "mean. The level itself is not drawn: that of the model is far from that of the rows "
-        "analysed (see the checks)."
-        if far
-        else "Lines of the mixed model with confidence bands; covariates at their means."
-    )
     return LineFigure(
         "slopes_figure",
         f"{opening(outcome)} predicted from {phrase(satisfaction)}",
         f"{satisfaction}: {plural(unit)} from the mean",
-        "Difference in the outcome" if far else outcome,
+        _axis(model, fit, outcome, far=far),
         tuple(
             _difference(model, part, name, slope) if far else _line(model, fit, part, name)
             for part, name, slope in parts
         ),
-        horizontal=0.0 if far else None,
-        notes=(note,),
+        horizontal=model.law.null if far else None,
+        log_y=far and not model.law.linear,
+        notes=(_note(model, far=far),),
     )
+
+
+def _axis(model: Model, fit: Fit, outcome: str, *, far: bool) -> str:
+    if far:
+        return "Difference in the outcome" if model.law.linear else opening(model.law.effect)
+    return opening(Population.of(model, fit).words) if isinstance(fit, GlmmFit) else outcome
+
+
+def _note(model: Model, *, far: bool) -> str:
+    if far:
+        kind = "differences from" if model.law.linear else "ratios to"
+        return (
+            f"Slopes of the mixed model with confidence bands, as {kind} the outcome at the mean. "
+            "The level itself is not drawn: that of the model is far from that of the rows "
+            "analysed (see the checks)."
+        )
+    if model.law.linear:
+        return "Lines of the mixed model with confidence bands; covariates at their means."
+    return "Averages over the population with confidence bands; all else as observed."
 
 
 def _range(model: Model, part: str) -> NDArray[np.float64]:
@@ -93,26 +109,22 @@ def _range(model: Model, part: str) -> NDArray[np.float64]:
 
 
 def _difference(model: Model, part: str, name: str, slope: Estimate) -> Series:
-    """The slope as a line through no difference at the mean."""
+    """The slope as a line through no difference (or a ratio of one) at the mean."""
     x = _range(model, part)
-    y, one, other = (x * b for b in (slope.value, slope.low, slope.high))
+    of = (slope.value, slope.low, slope.high)
+    y, one, other = (x * b if model.law.linear else b**x for b in of)
     ends = np.minimum(one, other), np.maximum(one, other)
     across, along, low, high = (tuple(map(float, v)) for v in (x, y, *ends))
     return Series(name, across, along, low, high)
 
 
-def _line(model: Model, fit: MixedFit, part: str, name: str) -> Series:
+def _line(model: Model, fit: Fit, part: str, name: str) -> Series:
     """A predicted line with its band."""
-    x = _range(model, part)
-    points = [
-        fit.estimate(
-            mean_row(model, fit, part, float(v)), name="", label="", level=model.asked.level
-        )
-        for v in x
-    ]
+    x = list(map(float, _range(model, part)))
+    points = means_at(model, fit, part, x)
     return Series(
         name,
-        tuple(map(float, x)),
+        tuple(x),
         tuple(p.value for p in points),
         tuple(p.low for p in points),
         tuple(p.high for p in points),
@@ -142,7 +154,7 @@ def _wave_names(model: Model) -> tuple[tuple[float, str], ...]:
     return tuple((w, variable.level(w)) for w in waves)
 
 
-def _clusters(model: Model, fit: MixedFit, cluster: str) -> CaterpillarFigure:
+def _clusters(model: Model, fit: Fit, cluster: str) -> CaterpillarFigure:
     """Predicted intercepts of the clusters in order, unnamed."""
     effects = fit.random_effects()
     effects = effects[effects["group"] == cluster]
@@ -157,7 +169,7 @@ def _clusters(model: Model, fit: MixedFit, cluster: str) -> CaterpillarFigure:
     return CaterpillarFigure(
         "clusters_figure",
         f"{opening(model.data.label(cluster))}: predicted differences from the average",
-        f"Difference in {outcome}",
+        f"Difference in {outcome}" if model.law.linear else f"Log {model.law.effect}",
         value,
         low,
         high,

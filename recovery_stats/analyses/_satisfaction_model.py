@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from recovery_stats.analyses._satisfaction_family import Law
 from recovery_stats.analyses._satisfaction_rows import TIME, Asked
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.estimate import Estimate
+from recovery_stats.core.estimate import Estimate, Level
 from recovery_stats.errors import NotEstimable
 from recovery_stats.models.formula import quote
+from recovery_stats.models.generalised import GlmmFit, glmm
 from recovery_stats.models.mixed import MixedFit, lmm
 
 WAVES_FOR_SLOPE = 3
 WAVES_FOR_WITHIN_SLOPE = 4
-# Fitted and observed mean further apart than this share of the outcome's sd: more than what is
-# called a small difference (0.2), so that the error of the level would drown what it illustrates.
-FAR = 0.25
+NODES = 11  # of adaptive quadrature, where people are the only random effect
 STEPS = ((-1, "One SD below"), (0, "At"), (1, "One SD above"))
+Fit = MixedFit | GlmmFit
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +41,21 @@ class Model:
         return int(self.data.frame[self.asked.person].nunique())
 
     @property
+    def law(self) -> Law:
+        """The distribution of the outcome."""
+        return self.asked.law
+
+    @property
     def wished(self) -> tuple[str, ...]:
         """Columns whose slope the design would let vary between people.
 
         Time from three waves on, satisfaction from four: fewer cannot tell a slope from noise.
+        Answers that are counted or a yes or no tell too little of one person's own slope: with
+        them only what is asked for varies.
         """
         wished = list(self.asked.random_slope)
+        if not self.law.linear:
+            return tuple(wished)
         if self.waves >= WAVES_FOR_SLOPE and TIME not in wished:
             wished.append(TIME)
         if self.waves >= WAVES_FOR_WITHIN_SLOPE:
@@ -67,9 +77,7 @@ class Model:
     def null(self) -> str:
         """Random intercepts and nothing else."""
         groups = [self.asked.person, *((self.cluster,) if self.cluster else ())]
-        return " + ".join(
-            [f"{quote(self.asked.outcome)} ~ 1", *(f"(1 | {quote(g)})" for g in groups)]
-        )
+        return " + ".join([f"{self.law.response} ~ 1", *(f"(1 | {quote(g)})" for g in groups)])
 
     def random(self, *, within_slope: bool = True, cluster: bool = True) -> str:
         """The random terms of people and of the cluster."""
@@ -90,27 +98,47 @@ class Model:
         extra: str = "",
     ) -> str:
         """The outcome on time, `parts` of satisfaction (both), covariates and random terms."""
+        fixed = self.fixed(parts, adjust=adjust) + extra
+        return f"{fixed} + {self.random(within_slope=within_slope, cluster=cluster)}"
+
+    def fixed(self, parts: Sequence[str] | None = None, *, adjust: bool = True) -> str:
+        """The same without random terms."""
         both = (self.asked.within, self.asked.between)
         predictors = [TIME, *(both if parts is None else parts)]
         if adjust:
             predictors += [c for c in self.asked.adjust if c not in predictors]
-        fixed = " + ".join(map(quote, predictors)) + extra
-        random = self.random(within_slope=within_slope, cluster=cluster)
-        return f"{quote(self.asked.outcome)} ~ {fixed} + {random}"
+        return f"{self.law.response} ~ " + " + ".join(map(quote, predictors))
 
     def over(self, data: Dataset) -> Model:
         """The same model over other rows, with the random slopes that those can carry."""
         return replace(self, data=data)
 
-    def fit(self, formula: str = "", **options: Any) -> MixedFit:
+    def fit(self, formula: str = "", **options: Any) -> Fit:
         """Fit a formula; without one the main model, whose within slope must be estimable."""
-        return lmm(
-            formula or self.formula(),
-            self.data,
-            weights=self.asked.weights,
-            required=() if formula else (self.asked.within,),
-            **options,
+        required = () if formula else (self.asked.within,)
+        asked, weights = formula or self.formula(), self.asked.weights
+        if self.law.linear:
+            return lmm(asked, self.data, weights=weights, required=required, **options)
+        return glmm(
+            asked, self.data, family=self.law.generalised, quadrature=self.nodes, weights=weights,
+            required=required,
+        )  # fmt: skip
+
+    @property
+    def nodes(self) -> int:
+        """Of quadrature; 1, Laplace's approximation, for several random effects."""
+        return 1 if self.cluster or self.slopes else NODES
+
+    def told(
+        self, fit: Any, weights: Mapping[str, float], name: str, label: str,
+        rank: Level = "secondary",
+    ) -> Estimate:  # fmt: skip
+        """A combination of coefficients: a difference, or a ratio of odds or rates."""
+        scale = {} if self.law.linear else {"scale": self.law.scale}
+        found: Estimate = fit.estimate(
+            weights, name=name, label=label, level=self.asked.level, rank=rank, **scale
         )
+        return found
 
     def sd(self, name: str) -> float:
         """Standard deviation over rows; of a person's mean over people, each once."""
@@ -158,85 +186,23 @@ def require_change(model: Model) -> None:
 # --- what is estimated -----------------------------------------------------------------------
 
 
-def main_estimates(model: Model, fit: MixedFit) -> Iterator[Estimate]:
+def main_estimates(model: Model, fit: Fit) -> Iterator[Estimate]:
     """The slopes within and between people, their difference, and the trend over time."""
-    asked, level = model.asked, model.asked.level
-    yield fit.estimate(
-        {asked.within: 1.0},
-        name="within",
-        label="Within a person",
-        level=level,
-        rank="primary",
-    )
-    yield fit.estimate({asked.between: 1.0}, name="between", label="Between people", level=level)
-    yield fit.estimate(
-        {asked.between: 1.0, asked.within: -1.0},
-        name="contextual",
-        label="Between people minus within a person",
-        level=level,
-    )
-    yield fit.estimate({TIME: 1.0}, name="time", label=model.data.label(TIME), level=level)
+    asked = model.asked
+    yield model.told(fit, {asked.within: 1.0}, "within", "Within a person", "primary")
+    yield model.told(fit, {asked.between: 1.0}, "between", "Between people")
+    apart = {asked.between: 1.0, asked.within: -1.0}
+    label = "Between people minus within a person"
+    if not model.law.linear:
+        label = "Between people over within a person"
+    yield model.told(fit, apart, "contextual", label)
+    yield model.told(fit, {TIME: 1.0}, "time", model.data.label(TIME))
 
 
-def coefficients(model: Model, fit: MixedFit) -> Iterator[Estimate]:
+def coefficients(model: Model, fit: Fit) -> Iterator[Estimate]:
     """Every fixed effect under the name of its term."""
     for term in fit.terms:
-        yield fit.estimate(
-            {term: 1.0}, name=f"fixed[{term}]", label=model.label(term), level=model.asked.level
-        )
-
-
-def adjusted_means(model: Model, fit: MixedFit) -> Iterator[Estimate]:
-    """Means of the outcome one sd below, at and above usual, covariates at their means."""
-    for name, part, usual in (
-        ("within", model.asked.within, "the person's own usual level"),
-        ("between", model.asked.between, "the average person"),
-    ):
-        for step, where in STEPS:
-            yield fit.estimate(
-                mean_row(model, fit, part, step * model.sd(part)),
-                name=f"mean_{name}[{step}]",
-                label=f"{where} {usual}",
-                level=model.asked.level,
-                rank="descriptive",
-            )
-
-
-def mean_row(model: Model, fit: MixedFit, part: str, value: float) -> dict[str, float]:
-    """Weights of the coefficients for the mean outcome where `part` is `value`."""
-    usual = dict(zip(fit.terms, fit.term_means, strict=True))
-    usual |= {model.asked.within: 0.0, model.asked.between: 0.0}
-    return usual | {part: value}
-
-
-@dataclass(frozen=True, slots=True)
-class MeanLevel:
-    """The outcome of the average person at the covariates' means, and the mean of the rows.
-
-    Random slopes of time carry the line of whoever left early over waves they never came to, so
-    that a model that fits every row it has may place the average far from all of them.
-    """
-
-    fitted: float
-    observed: float
-    sd: float
-
-    @classmethod
-    def of(cls, model: Model, fit: MixedFit) -> MeanLevel:
-        weights = mean_row(model, fit, model.asked.within, 0.0)
-        fitted = sum(w * fit.coefficient(term) for term, w in weights.items())
-        observed = float(model.data.frame[model.asked.outcome].mean())
-        return cls(fitted, observed, model.sd(model.asked.outcome))
-
-    @property
-    def gap(self) -> float:
-        """How far apart they are, in standard deviations of the outcome."""
-        return abs(self.fitted - self.observed) / self.sd
-
-    @property
-    def far(self) -> bool:
-        """Whether the model's level must not be told."""
-        return self.gap > FAR
+        yield model.told(fit, {term: 1.0}, f"fixed[{term}]", model.label(term))
 
 
 def simple_slopes(model: Model) -> Iterator[Estimate]:
@@ -250,14 +216,9 @@ def simple_slopes(model: Model) -> Iterator[Estimate]:
     product = next((t for t in fit.terms if t in products), None)
     if product is None:
         return
-    sd, level = model.sd(between), model.asked.level
+    sd = model.sd(between)
     for step, where in STEPS:
-        yield fit.estimate(
-            {within: 1.0, product: step * sd},
-            name=f"simple[{step}]",
-            label=f"{where} the average person's usual level",
-            level=level,
-        )
-    yield fit.estimate(
-        {product: 1.0}, name="interaction", label="Within × between interaction", level=level
-    )
+        weights = {within: 1.0, product: step * sd}
+        label = f"{where} the average person's usual level"
+        yield model.told(fit, weights, f"simple[{step}]", label)
+    yield model.told(fit, {product: 1.0}, "interaction", "Within × between interaction")

@@ -8,26 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from recovery_stats.analyses._satisfaction_model import WAVES_FOR_SLOPE, Model
 from recovery_stats.analyses._satisfaction_rows import TIME, Waves
 from recovery_stats.analyses._wording import plural
 from recovery_stats.core.codebook import Variable
+from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.errors import DataError, NotEstimable
 from recovery_stats.models.formula import quote
+from recovery_stats.models.gee import gee
+from recovery_stats.models.glm import glm
 from recovery_stats.models.linear import ols
-from recovery_stats.models.mixed import MixedFit
 from recovery_stats.models.split import AFTER, BEFORE, DETRENDED, detrend, part_name, shift
+
+ABOVE = "outcome above the split"
 
 
 def rivals(model: Model, waves: Waves, occasion: str) -> Iterator[Estimate]:
     """Robust errors, other random terms, covariates and predictors; the naive regression last."""
     asked = model.asked
-    yield from _robust(model)
+    yield from (_robust(model) if model.law.linear else _marginal(model))
     if model.varying:
-        same = model.fit(model.formula(within_slope=False))
-        yield _slope(model, same, asked.within, "fixed_slope", "The same slope for everyone")
+        yield from _shared(model)
     if asked.adjust:
         yield from _unadjusted(model, waves, occasion)
     if model.waves >= WAVES_FOR_SLOPE:
@@ -36,10 +40,16 @@ def rivals(model: Model, waves: Waves, occasion: str) -> Iterator[Estimate]:
     yield from _pooled(model)
 
 
-def _slope(model: Model, fit: MixedFit, term: str, name: str, label: str) -> Estimate:
-    return fit.estimate(
-        {term: 1.0}, name=name, label=label, level=model.asked.level, rank="sensitivity"
-    )
+def _slope(model: Model, fit: Any, term: str, name: str, label: str) -> Estimate:
+    return model.told(fit, {term: 1.0}, name, label, "sensitivity")
+
+
+def _shared(model: Model) -> Iterator[Estimate]:
+    try:
+        same = model.fit(model.formula(within_slope=False))
+    except NotEstimable:
+        return
+    yield _slope(model, same, model.asked.within, "fixed_slope", "The same slope for everyone")
 
 
 def _unadjusted(model: Model, waves: Waves, occasion: str) -> Iterator[Estimate]:
@@ -71,21 +81,50 @@ def _robust(model: Model) -> Iterator[Estimate]:
     yield from _believable(_slope(model, fit, model.asked.within, "robust", label))
 
 
+def _marginal(model: Model) -> Iterator[Estimate]:
+    """Estimating equations by person: the population's ratio, with errors for small samples."""
+    asked = model.asked
+    data, formula = _above_or_not(model)
+    try:
+        fit = gee(
+            formula, data, groups=asked.person, family=model.law.marginal,
+            weights=asked.weights, required=(asked.within,),
+        )  # fmt: skip
+    except NotEstimable:
+        return
+    label = "Marginal model (GEE), small-sample errors by person"
+    yield from _believable(_slope(model, fit, asked.within, "robust", label))
+
+
+def _above_or_not(model: Model) -> tuple[Dataset, str]:
+    """An ordinal outcome as a yes or no at the split nearest to half; others as they are."""
+    formula = model.fixed()
+    if model.law.family != "ordinal":
+        return model.data, formula
+    values = model.data.frame[model.asked.outcome]
+    cuts = sorted(values.unique())[:-1]
+    cut = min(cuts, key=lambda c: abs(float((values > c).mean()) - 0.5))
+    variable = Variable(ABOVE, measure="scale")
+    predictors = formula.partition("~")[2]
+    data = model.data.with_column(variable, (values > cut).astype(float))
+    return data, f"{quote(ABOVE)} ~ {predictors}"
+
+
 def _pooled(model: Model) -> Iterator[Estimate]:
     """The naive answer: one regression over all rows, as if each were another person."""
     asked = model.asked
-    terms = " + ".join(map(quote, (TIME, asked.satisfaction, *asked.adjust)))
+    predictors = " + ".join(map(quote, (TIME, asked.satisfaction, *asked.adjust)))
     try:
-        fit = ols(f"{quote(asked.outcome)} ~ {terms}", model.data)
+        if model.law.linear:
+            fit: Any = ols(f"{quote(asked.outcome)} ~ {predictors}", model.data)
+        else:
+            data, formula = _above_or_not(model)
+            left = formula.partition("~")[0]
+            fit = glm(f"{left} ~ {predictors}", data, family=model.law.marginal)
     except NotEstimable:  # covariates that are combinations of others; the main model drops them
         return
-    yield fit.estimate(
-        {asked.satisfaction: 1.0},
-        name="pooled",
-        label="Naive: rows as if unrelated",
-        level=asked.level,
-        rank="naive",
-    )
+    label = "Naive: rows as if unrelated"
+    yield model.told(fit, {asked.satisfaction: 1.0}, "pooled", label, "naive")
 
 
 def _detrended(model: Model) -> Iterator[Estimate]:

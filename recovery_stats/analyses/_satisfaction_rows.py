@@ -7,10 +7,13 @@ from typing import Any
 
 import pandas as pd
 
+from recovery_stats.analyses._satisfaction_family import Law, check_outcome, law_of
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset, Step
 from recovery_stats.core.study import Study
 from recovery_stats.errors import DataError, NotEstimable, UsageError, rows_phrase
+from recovery_stats.models.formula import quote
+from recovery_stats.models.glm import glm
 from recovery_stats.models.split import BETWEEN, WITHIN, part_name, split
 
 TIME = "time since entry"
@@ -32,13 +35,17 @@ class Asked:
     random_slope: tuple[str, ...]
     weights: str | None
     level: float
+    law: Law
 
     @classmethod
     def of(cls, q: Any) -> Asked:
         """Read a Question; UsageError for a column left out or used twice."""
         for name in ("person", "wave", "outcome", "satisfaction"):
             if getattr(q, name) is None:
-                raise UsageError(f"relationship_satisfaction needs a column for {name!r}.")
+                raise UsageError(
+                    f"relationship_satisfaction needs a column for {name!r}; name it with --{name} "
+                    f'COLUMN, or in the study file under [roles.waves] as {name} = "COLUMN".'
+                )
         if q.outcome in (q.satisfaction, *q.adjust):
             raise UsageError(
                 f"Column {q.outcome!r} is the outcome and a predictor as well; "
@@ -57,6 +64,7 @@ class Asked:
             random_slope=tuple(dict.fromkeys(TIME if c in clock else c for c in q.random_slope)),
             weights=q.weights,
             level=q.level,
+            law=law_of(q.family, q.outcome, q.trials, q.out_of),
         )
 
     @property
@@ -71,16 +79,19 @@ class Asked:
     def needed(self) -> tuple[str, ...]:
         """Columns a wave must have beyond outcome and satisfaction."""
         slopes = (c for c in self.random_slope if c != TIME)
-        return (*(c for c in (self.wave, self.day, self.weights) if c), *self.adjust, *slopes)
+        single = (self.wave, self.day, self.weights, self.law.trials)
+        return (*(c for c in single if c), *self.adjust, *slopes)
 
 
 @dataclass(frozen=True, slots=True)
 class Waves:
     """Every wave read, those the question applies to, and those with complete values.
 
-    used: the rows of the model, satisfaction split into its parts.
+    used: the rows of the model, satisfaction split into its parts. asked: the question, with the
+    number of trials that the codebook told.
     """
 
+    asked: Asked
     read: Dataset
     applies: Dataset
     used: Dataset
@@ -112,9 +123,26 @@ class Waves:
         return split(data, asked.satisfaction, asked.person)
 
 
+def refuse_beyond_cure(question: Any, study: Study) -> None:
+    """NotEstimable where satisfaction alone tells a yes or no apart: no wave would cure that.
+
+    Asked before a missing column for the wave is complained of.
+    """
+    if question.family != "binomial" or None in (question.outcome, question.satisfaction):
+        return
+    if question.trials or question.out_of:
+        return
+    data = study.joined("waves", key=question.person)
+    columns = (question.outcome, question.satisfaction)
+    data.require(*columns, table="waves")
+    if all(pd.api.types.is_numeric_dtype(data.frame[c]) for c in columns):
+        check_outcome(law_of("binomial", question.outcome, None, 0), data)
+        glm(" ~ ".join(map(quote, columns)), data.complete(*columns), family="binomial")
+
+
 def read_waves(asked: Asked, study: Study, occasion: str) -> Waves:
     """Read the waves with what is known of their people; keep those the estimand is about."""
-    data = _read(asked, study)
+    asked, data = _read(asked, study)
     people = int(data.frame[asked.person].nunique())
     start = Step(f"Person-{occasion}s read", len(data), "rows", people)
     data = replace(data, flow=data.flow or (start,))
@@ -132,7 +160,7 @@ def read_waves(asked: Asked, study: Study, occasion: str) -> Waves:
         )
     _refuse_still_slopes(asked, used)
     used = replace(used, flow=_people_at_the_ends(used.flow))
-    return Waves(data, applies, split(used, asked.satisfaction, asked.person))
+    return Waves(asked, data, applies, split(used, asked.satisfaction, asked.person))
 
 
 def _people_at_the_ends(flow: tuple[Step, ...]) -> tuple[Step, ...]:
@@ -143,15 +171,17 @@ def _people_at_the_ends(flow: tuple[Step, ...]) -> tuple[Step, ...]:
     )
 
 
-def _read(asked: Asked, study: Study) -> Dataset:
+def _read(asked: Asked, study: Study) -> tuple[Asked, Dataset]:
     data = study.joined("waves", key=asked.person)
     optional = (asked.partnered, asked.cluster)
     wanted = (asked.person, asked.outcome, asked.satisfaction, *asked.needed)
     data.require(*wanted, *(c for c in optional if c), table="waves")
     _check_numbers(asked, data)
+    law = asked.law.read_from(data)
+    check_outcome(law, data)
     _check_keys(asked, data)
     _check_partnered(asked, data)
-    return _with_time(asked, data)
+    return replace(asked, law=law), law.with_rest(_with_time(asked, data))
 
 
 def _check_numbers(asked: Asked, data: Dataset) -> None:

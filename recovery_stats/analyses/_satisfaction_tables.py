@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recovery_stats.analyses._satisfaction_model import STEPS, Model
+from recovery_stats.analyses._satisfaction_model import STEPS, Fit, Model
 from recovery_stats.analyses._satisfaction_rows import TIME, Waves
 from recovery_stats.analyses._wording import opening, phrase, plural, short
 from recovery_stats.core.document import (
@@ -24,7 +24,7 @@ from recovery_stats.core.document import (
 )
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.errors import NotEstimable
-from recovery_stats.models.mixed import MixedFit
+from recovery_stats.models.generalised import GlmmFit
 from recovery_stats.models.summary import levels_of, missing_by_table, missing_table, table_one
 
 RIVALS = (
@@ -41,7 +41,7 @@ RIVALS = (
 
 
 def tables(
-    model: Model, fit: MixedFit, waves: Waves, named: Mapping[str, Estimate], occasion: str
+    model: Model, fit: Fit, waves: Waves, named: Mapping[str, Estimate], occasion: str
 ) -> Iterator[Table]:
     """Every table the template may place."""
     yield _people(model)
@@ -50,6 +50,8 @@ def tables(
     yield _variance(model, fit)
     if "mean_within[0]" in named:
         yield _means(model, named)
+    if "response_within" in named:
+        yield _responses(model, named)
     if "interaction" in named:
         names = [f"simple[{step}]" for step, _ in STEPS]
         yield _estimates(
@@ -57,6 +59,7 @@ def tables(
             "Slope within a person, by usual level",
             [*names, "interaction"],
             named,
+            model.law.heading,
             ("From the main model with an interaction of both parts; a secondary question.",),
         )
     if others := rivals_told(named):
@@ -65,6 +68,7 @@ def tables(
             "The same question asked in other ways",
             others,
             named,
+            model.law.heading,
             (
                 f"The {occasion} before asks what precedes the outcome. The {occasion} "
                 f"after is a test, not an effect. The naive row mixes people with "
@@ -149,7 +153,7 @@ def _spread(values: pd.Series[float]) -> Spread:
     return Spread(float(values.mean()) if len(values) else float("nan"), sd, len(values))
 
 
-def _effects(model: Model, fit: MixedFit) -> Table:
+def _effects(model: Model, fit: Fit) -> Table:
     """Fixed effects, grouped by what they compare."""
     asked = model.asked
     known = (asked.within, asked.between, TIME, "Intercept")
@@ -165,6 +169,8 @@ def _effects(model: Model, fit: MixedFit) -> Table:
         if title and terms:
             rows.append(Row(f"head[{title}]", title))
         rows += [_effect(model, fit, t, depth=int(bool(title))) for t in terms if t in fit.terms]
+    if not model.law.linear:
+        return _ratios(model, rows)
     heads = ("b", "SE", "df", "t", "p", "CI", "Std. b")
     return Table(
         "effects",
@@ -178,23 +184,47 @@ def _effects(model: Model, fit: MixedFit) -> Table:
     )
 
 
+def _ratios(model: Model, rows: Sequence[Row]) -> Table:
+    """The same of a generalised model: ratios per unit, tested against the normal."""
+    law = model.law
+    heads = (law.heading, "SE (log)", "z", "p", "CI")
+    return Table(
+        "effects",
+        "Fixed effects of the generalised mixed model",
+        tuple(Column(k, h) for k, h in zip(RATIO_PARTS, heads, strict=True)),
+        tuple(rows),
+        (
+            f"{law.heading}: {law.effect} per unit for one and the same person (conditional on "
+            "the random effects). SE on the scale of its logarithm. Intervals and tests by the "
+            "normal distribution.",
+        ),
+    )
+
+
 PARTS = ("value", "se", "df", "statistic", "p", "range")
+RATIO_PARTS = ("value", "se", "statistic", "p", "range")
 
 
-def _effect(model: Model, fit: MixedFit, term: str, depth: int) -> Row:
+def _effect(model: Model, fit: Fit, term: str, depth: int) -> Row:
     name = f"fixed[{term}]"
     standard: Cell = None
+    if isinstance(fit, GlmmFit):
+        label = _fixed_label(model, term)
+        return Row(name, label, tuple(Ref(name, part) for part in RATIO_PARTS), depth)
     if term in model.data.frame.columns:
         ratio = model.sd(term) / model.sd(model.asked.outcome)
         standard = Quantity(fit.coefficient(term) * ratio)
     cells = (*(Ref(name, part) for part in PARTS), standard)
-    # Its head says already what the row compares.
+    return Row(name, _fixed_label(model, term), cells, depth)
+
+
+def _fixed_label(model: Model, term: str) -> str:
+    """A split part is named by satisfaction: its head says already what the row compares."""
     split = term in (model.asked.within, model.asked.between)
-    label = opening(model.data.label(model.asked.satisfaction)) if split else model.label(term)
-    return Row(name, label, cells, depth)
+    return opening(model.data.label(model.asked.satisfaction)) if split else model.label(term)
 
 
-def _variance(model: Model, fit: MixedFit) -> Table:
+def _variance(model: Model, fit: Fit) -> Table:
     """Standard deviations and correlations of the random effects, and the residual."""
     rows = []
     for i, part in enumerate(fit.variance_components().itertuples(index=False)):
@@ -202,13 +232,28 @@ def _variance(model: Model, fit: MixedFit) -> Table:
         sd = Quantity(float(np.sqrt(part.covariance))) if same else None
         correlation = None if same else Quantity(float(part.correlation))
         rows.append(Row(f"component_{i}", _component(model, part), (sd, correlation)))
+    note = "Restricted maximum likelihood. SDs are in units of the outcome."
+    if isinstance(fit, GlmmFit):
+        note = f"Maximum likelihood ({fit.approximation}). SDs are of the log {model.law.effect}."
+        rows += list(_own_parameters(model, fit))
     return Table(
         "variance",
         "Random effects",
         (Column("sd", "SD"), Column("correlation", "Correlation")),
         tuple(rows),
-        ("Restricted maximum likelihood. SDs are in units of the outcome.",),
+        (note,),
     )
+
+
+def _own_parameters(model: Model, fit: GlmmFit) -> Iterator[Row]:
+    """What the family adds: overdispersion, likeness of the trials of a row."""
+    for own in fit.family_parameters().itertuples(index=False):
+        if own.parameter == "correlation":
+            label = "Trials of one row: intraclass correlation"
+            yield Row("own_correlation", label, (None, Quantity(float(own.estimate))))
+        elif own.parameter == "dispersion":
+            label = "Overdispersion: SD of rates beyond chance, as a share"
+            yield Row("own_dispersion", label, (Quantity(float(np.sqrt(own.estimate))), None))
 
 
 def _component(model: Model, part: Any) -> str:
@@ -242,7 +287,29 @@ def _means(model: Model, named: Mapping[str, Estimate]) -> Table:
         f"Adjusted means of the outcome, by {satisfaction}",
         (Column("value", "Mean"), Column("range", "CI")),
         tuple(rows),
-        ("Covariates and time at their means.",),
+        (
+            "Covariates and time at their means."
+            if model.law.linear
+            else "Averages over the population, the random effects integrated over; covariates "
+            "and time as observed.",
+        ),
+    )
+
+
+def _responses(model: Model, named: Mapping[str, Estimate]) -> Table:
+    """What one step goes with in units of the outcome, over the population."""
+    names = [n for n in ("response_within", "response_between") if n in named]
+    parts, heads = ("value", "se", "range", "p"), ("Difference", "SE", "CI", "p")
+    return Table(
+        "responses",
+        "The same in units of the outcome, averaged over the population",
+        tuple(Column(p, h) for p, h in zip(parts, heads, strict=True)),
+        tuple(Row(n, named[n].label, tuple(Ref(n, p) for p in parts)) for n in names),
+        (
+            "One step above the mean against the mean, everybody's other values as observed; the "
+            "random effects are integrated over, errors by the delta method."
+            + (" A difference of 0.01 is one in a hundred." if model.law.chance else ""),
+        ),
     )
 
 
@@ -259,10 +326,11 @@ def _comparison(model: Model) -> Table:
     }
     if model.varying:
         steps["slope"] = (f"With a slope of {satisfaction} that varies", model.formula())
+    likelihood = {"reml": False} if model.law.linear else {}
     rows = []
     for name, (label, formula) in steps.items():
         try:
-            seen = model.fit(formula, reml=False).glance().iloc[0]
+            seen = model.fit(formula, **likelihood).glance().iloc[0]
         except NotEstimable:
             continue
         numbers = (-2.0 * seen["log_likelihood"], seen["aic"], seen["bic"])
@@ -281,9 +349,10 @@ def _estimates(
     caption: str,
     names: Sequence[str],
     named: Mapping[str, Estimate],
+    heading: str,
     notes: tuple[str, ...] = (),
 ) -> Table:
-    parts, heads = ("value", "range", "df", "p"), ("b", "CI", "df", "p")
+    parts, heads = ("value", "range", "df", "p"), (heading, "CI", "df", "p")
     return Table(
         name,
         caption,

@@ -13,25 +13,32 @@ from dataclasses import dataclass
 
 from recovery_stats.analyses._question import Common, column, columns, option
 from recovery_stats.analyses._satisfaction_checks import bounded, checks, rejects
+from recovery_stats.analyses._satisfaction_family import FAMILIES
 from recovery_stats.analyses._satisfaction_figures import figures
+from recovery_stats.analyses._satisfaction_level import MeanLevel, Population, adjusted_means
 from recovery_stats.analyses._satisfaction_model import (
-    MeanLevel,
+    Fit,
     Model,
-    adjusted_means,
     coefficients,
     main_estimates,
     require_change,
     simple_slopes,
 )
 from recovery_stats.analyses._satisfaction_rivals import rivals
-from recovery_stats.analyses._satisfaction_rows import TIME, Asked, Waves, read_waves
+from recovery_stats.analyses._satisfaction_rows import (
+    TIME,
+    Asked,
+    Waves,
+    read_waves,
+    refuse_beyond_cure,
+)
 from recovery_stats.analyses._satisfaction_tables import tables
 from recovery_stats.analyses._wording import holding, phrase, plural, short
 from recovery_stats.core.document import Cell, Count, Quantity, Share
 from recovery_stats.core.estimate import Estimand, Estimate
 from recovery_stats.core.result import Result
 from recovery_stats.core.study import Study
-from recovery_stats.models.mixed import MixedFit
+from recovery_stats.models.generalised import GlmmFit
 
 TABLES = {
     "waves": "One row a person and wave: outcome, satisfaction, interview day.",
@@ -52,6 +59,7 @@ class Question(Common):
         role="wave",
         default="wave",
         required=True,
+        late=True,
     )
     day: str | None = column(
         "Actual interview day; with it time runs in years since entry.", table="waves", role="day"
@@ -74,7 +82,13 @@ class Question(Common):
     random_slope: tuple[str, ...] = columns(
         "A further column whose slope varies between people.", table="waves", role="random_slope"
     )
-    family: str = option("Distribution of the outcome.", default="gaussian", choices=("gaussian",))
+    family: str = option("Distribution of the outcome.", default="gaussian", choices=FAMILIES)
+    trials: str | None = column(
+        "Days (trials) out of which the outcome counts, for binomial and beta-binomial.",
+        table="waves",
+        role="trials",
+    )
+    out_of: int = option("The same where it is one number for all: 30 for days of 30.", default=0)
     unit: str = option("What one step of satisfaction is called.", default="point")
     outcome_unit: str = option("What one step of the outcome is called.", default="point")
     occasion: str = option("What a wave is called (wave, week, visit).", default="wave")
@@ -82,8 +96,11 @@ class Question(Common):
 
 def answer(question: Question, study: Study) -> Result:
     """Slope of the outcome on satisfaction within and between people, with its rivals."""
+    if question.wave is None:
+        refuse_beyond_cure(question, study)
     asked = Asked.of(question)
     waves = read_waves(asked, study, question.occasion)
+    asked = waves.asked
     model = Model.of(asked, waves.used)
     require_change(model)
     fit = model.fit()
@@ -91,7 +108,7 @@ def answer(question: Question, study: Study) -> Result:
     named = {e.name: e for e in estimates}
     return Result(
         analysis="relationship_satisfaction",
-        estimand=_estimand(question, model, waves, study),
+        estimand=_estimand(question, model, fit, waves, study),
         estimates=estimates,
         checks=tuple(checks(model, fit, waves, named)),
         flow=waves.used.flow,
@@ -104,17 +121,16 @@ def answer(question: Question, study: Study) -> Result:
     )
 
 
-def _estimates(
-    question: Question, model: Model, fit: MixedFit, waves: Waves
-) -> tuple[Estimate, ...]:
+def _estimates(question: Question, model: Model, fit: Fit, waves: Waves) -> tuple[Estimate, ...]:
     means = () if MeanLevel.of(model, fit).far else tuple(adjusted_means(model, fit))
-    found = (*main_estimates(model, fit), *coefficients(model, fit), *means)
+    steps = tuple(Population.of(model, fit).steps()) if isinstance(fit, GlmmFit) else ()
+    found = (*main_estimates(model, fit), *steps, *coefficients(model, fit), *means)
     if not question.sensitivity:
         return found
     return (*found, *simple_slopes(model), *rivals(model, waves, question.occasion))
 
 
-def _estimand(question: Question, model: Model, waves: Waves, study: Study) -> Estimand:
+def _estimand(question: Question, model: Model, fit: Fit, waves: Waves, study: Study) -> Estimand:
     satisfaction = phrase(model.data.label(model.asked.satisfaction))
     outcome = short(model.data.label(model.asked.outcome))
     occasion = question.occasion
@@ -134,8 +150,23 @@ def _estimand(question: Question, model: Model, waves: Waves, study: Study) -> E
         endpoint=f"{outcome} at the same {occasion}",
         intercurrent=f"{separation}{plural(occasion)} not held are taken as missing at random "
         "given what is observed",
-        summary=f"mean difference per {question.unit}, within people",
+        summary=_summary(question, model, fit),
     )
+
+
+def _summary(question: Question, model: Model, fit: Fit) -> str:
+    if not isinstance(fit, GlmmFit):
+        return f"mean difference per {question.unit}, within people"
+    return (
+        f"{model.law.effect} per {question.unit}, within people (one person against themselves); "
+        f"beside it the difference in {Population.of(model, fit).words}, over the population"
+    )
+
+
+def _quantity(model: Model) -> str:
+    """Of what a ratio is taken."""
+    outcome = phrase(model.data.label(model.asked.outcome))
+    return f"a higher answer on {outcome}" if model.law.family == "ordinal" else outcome
 
 
 def _said(
@@ -145,8 +176,13 @@ def _said(
     conditions = {
         "shown": rejects(main),
         "not_shown": not rejects(main),
-        "higher": main.value > 0,
-        "lower": main.value <= 0,
+        "higher": main.value > model.law.null,
+        "lower": main.value <= model.law.null,
+        "generalised": not model.law.linear,
+        "chance": model.law.chance,
+        "amount": not model.law.chance and not model.law.linear,
+        "ordinal": model.law.family == "ordinal",
+        "quadrature": model.nodes > 1,
         "clustered": model.cluster is not None,
         "interview_day": model.asked.day is not None,
         "adjusted": bool(model.asked.adjust),
@@ -162,7 +198,7 @@ def _said(
     return holding(conditions) | named.keys()
 
 
-def _facts(question: Question, model: Model, fit: MixedFit, waves: Waves) -> Mapping[str, Cell]:
+def _facts(question: Question, model: Model, fit: Fit, waves: Waves) -> Mapping[str, Cell]:
     asked, data = model.asked, model.data
     r2, row = fit.r2(), fit.glance().iloc[0]
     clusters = data.frame[model.cluster].nunique() if model.cluster else 0
@@ -185,6 +221,11 @@ def _facts(question: Question, model: Model, fit: MixedFit, waves: Waves) -> Map
         "outcome_units": plural(question.outcome_unit),
         "occasion": question.occasion,
         "occasions": plural(question.occasion),
+        "effect": model.law.effect,
+        "an_effect": f"{'an' if model.law.link == 'logit' else 'a'} {model.law.effect}",
+        "quantity": _quantity(model),
+        "response": Population.of(model, fit).words if isinstance(fit, GlmmFit) else "",
+        "family": question.family,
         "sd_within": Quantity(model.sd(asked.within)),
         "sd_between": Quantity(model.sd(asked.between)),
         "sd_outcome": Quantity(model.sd(asked.outcome)),

@@ -17,11 +17,12 @@ from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.estimate import Estimate, Level, Scale
 from recovery_stats.engines import glmm as engine
 from recovery_stats.engines.glmm_family import BetaBinomial, Family, Ordinal
-from recovery_stats.engines.glmm_population import Average, integrated, inverse_link
+from recovery_stats.engines.glmm_population import inverse_link
 from recovery_stats.engines.glmm_profile import limits
 from recovery_stats.engines.linalg import Array, IntArray
 from recovery_stats.errors import UsageError, unknown
 from recovery_stats.models import (
+    generalised_population,
     generalised_prediction,
     generalised_residual,
     generalised_variance,
@@ -104,7 +105,7 @@ class GlmmFit:
     def tidy(self, level: float = 0.95, exponentiate: bool = False) -> pd.DataFrame:
         """One row per coefficient; `exponentiate` gives odds ratios or rate ratios."""
         found = self.combine(np.eye(len(self.terms)))
-        return _tidied(self.terms, found, level, exponentiate)
+        return generalised_population.tidied(self.terms, found, level, exponentiate)
 
     def covariance(self) -> pd.DataFrame:
         """Covariance of the coefficients, variances estimated beside them."""
@@ -217,44 +218,36 @@ class GlmmFit:
 
     # --- the population, integrated over the random effects ---------------------------------------
 
-    def population_means(self, by: str, level: float = 0.95) -> pd.DataFrame:
+    def population_means(
+        self,
+        by: str,
+        level: float = 0.95,
+        *,
+        at: Sequence[float] | None = None,
+        above: str | None = None,
+    ) -> pd.DataFrame:
         """The mean outcome with everybody at each level of `by`: risks, or rates.
 
-        Every row keeps its other columns; chances are integrated over the random effects and
-        averaged over the rows. Errors by the delta method in coefficients and variances.
+        at: values of a numeric `by`. above: of an ordinal outcome, the chance of a category above
+        this one. Every row keeps its other columns; chances are integrated over the random effects
+        and averaged over the rows. Errors by the delta method in coefficients and variances.
         """
-        names, parts = self._standardised(by)
-        value, J = np.array([a.value for a in parts]), np.array([a.gradient for a in parts])
-        se = np.sqrt(np.maximum(np.einsum("ki,ij,kj->k", J, self.engine.joint, J), 0.0))
-        z = float(norm.isf((1.0 - level) / 2.0))
-        slope = value * (1.0 - value) if self.link == "logit" else value
-        centre = np.log(value / (1.0 - value)) if self.link == "logit" else np.log(value)
-        low, high = (inverse_link(self.link, centre + s * z * se / slope)[0] for s in (-1, 1))
-        return pd.DataFrame(
-            {by: names, "estimate": value, "std_error": se, "conf_low": low, "conf_high": high}
-        )
+        return generalised_population.means(self, by, at, above, level)
 
     def population_effects(
-        self, by: str, scale: Literal["difference", "ratio"] = "difference", level: float = 0.95
+        self,
+        by: str,
+        scale: generalised_population.Scale = "difference",
+        level: float = 0.95,
+        *,
+        at: Sequence[float] | None = None,
+        above: str | None = None,
     ) -> pd.DataFrame:
-        """Differences or ratios of the population's means, each level against the first."""
-        if scale not in ("difference", "ratio"):
-            raise UsageError(unknown("scale", scale, ("difference", "ratio")))
-        names, parts = self._standardised(by)
-        rows = []
-        for a in parts[1:]:
-            base = parts[0]
-            if scale == "difference":
-                rows.append((a.value - base.value, a.gradient - base.gradient))
-            else:
-                gradient = a.gradient / a.value - base.gradient / base.value
-                rows.append((float(np.log(a.value / base.value)), gradient))
-        found = self._delta([v for v, _ in rows], [g for _, g in rows])
-        table = _tidied([f"{n} - {names[0]}" for n in names[1:]], found, level, scale == "ratio")
-        shown = table.rename(columns={"term": "contrast"})
-        if scale == "ratio":
-            shown["contrast"] = [f"{n} / {names[0]}" for n in names[1:]]
-        return shown
+        """Differences or ratios of the population's means, each level (or value) against the first.
+
+        at, above: as in `population_means`.
+        """
+        return generalised_population.effects(self, by, at, above, scale, level)
 
     def population_coefficients(
         self, level: float = 0.95, exponentiate: bool = False
@@ -262,54 +255,11 @@ class GlmmFit:
         """Coefficients of the model that holds for the population, on the scale of the link.
 
         The least-squares projection of the link of every row's integrated mean on the columns.
-        Source: Hedeker, du Toit, Demirtas & Gibbons 2018.
         """
-        self._refuse_ordinal("Population coefficients")
-        shift = np.zeros(self.n_obs) if self.offset is None else self.offset
-        at = integrated(self.engine, self.link, self.X, self._Z(), shift)
-        if self.link == "logit":
-            target = np.log(at.value / (1.0 - at.value)) - shift
-            J = at.gradients() / (at.value * (1.0 - at.value))[:, None]
-        else:
-            target, J = np.log(at.value) - shift, at.gradients() / at.value[:, None]
-        scale = np.sqrt((self.X**2).sum(0))
-        project = np.linalg.pinv(self.X / scale) / scale[:, None]
-        found = self._delta(project @ target, project @ J)
-        return _tidied(self.terms, found, level, exponentiate)
-
-    def _delta(self, values: Any, gradients: Any) -> Combination:
-        J = np.array(gradients)
-        variance = np.einsum("ki,ij,kj->k", J, self.engine.joint, J)
-        se = np.sqrt(np.maximum(variance, 0.0))
-        return Combination(np.array(values), se, np.full(len(se), np.inf))
-
-    def _standardised(self, by: str) -> tuple[list[str], list[Average]]:
-        self._refuse_ordinal("Population means")
-        if by not in self.grid.levels:
-            raise UsageError(unknown("factor among the predictors", by, self.grid.levels))
-        frame = self.analysed.frame if isinstance(self.analysed, Dataset) else self.analysed
-        key = next(c for c in frame.columns if str(c) == by)
-        shift = np.zeros(self.n_obs) if self.offset is None else self.offset
-        weights = np.asarray(self.law.weights)
-        found = []
-        for value in self.grid.levels[by]:
-            moved = Columns.of(self._with(frame.assign(**{key: _like(frame[key], value)})))
-            X = self.recipe.matrix(moved)[:, self.kept]
-            Z = self.effect_columns(moved)
-            found.append(integrated(self.engine, self.link, X, Z, shift).mean(weights))
-        return list(self.grid.names[by]), found
-
-    def _with(self, frame: pd.DataFrame) -> pd.DataFrame | Dataset:
-        return self.data.with_frame(frame) if isinstance(self.data, Dataset) else frame
+        return generalised_population.coefficients(self, level, exponentiate)
 
     def _Z(self) -> list[Array]:
         return [f.Z for f in self.factors]
-
-    def _refuse_ordinal(self, what: str) -> None:
-        if self.family == "ordinal":
-            raise UsageError(
-                f"{what} are not offered for ordinal models; see predict(random='average')."
-            )
 
     # --- the fit as a whole -----------------------------------------------------------------------
 
@@ -344,10 +294,11 @@ class GlmmFit:
             "binomial": "logistic", "poisson": "Poisson", "negative-binomial": "negative binomial",
             "beta-binomial": "beta-binomial", "ordinal": "cumulative logit",
         }[self.family]  # fmt: skip
-        return f"{law} mixed model, {self._approximation}"
+        return f"{law} mixed model, {self.approximation}"
 
     @property
-    def _approximation(self) -> str:
+    def approximation(self) -> str:
+        """How the random effects were integrated over, in words."""
         nodes = self.engine.nodes
         return "Laplace" if nodes == 1 else f"adaptive quadrature with {nodes} nodes"
 
@@ -366,7 +317,7 @@ class GlmmFit:
                 "criterion": [-2.0 * e.log_likelihood],
                 "sigma": [np.nan],
                 "singular": [e.singular],
-                "method": [self._approximation],
+                "method": [self.approximation],
             }
         )
 
@@ -589,18 +540,8 @@ class GlmmFit:
         note = ", singular" if e.singular else ""
         return (
             f"<GlmmFit {self.formula.text!r}: {self.family}, {e.n} rows, groups {groups}, "
-            f"{self._approximation} log-likelihood {e.log_likelihood:.3f}{note}>"
+            f"{self.approximation} log-likelihood {e.log_likelihood:.3f}{note}>"
         )
-
-
-def _tidied(
-    terms: Sequence[str], found: Combination, level: float, exponentiate: bool
-) -> pd.DataFrame:
-    table: dict[str, Any] = {"term": list(terms), **found.table(level)}
-    if exponentiate:
-        for name in ("estimate", "conf_low", "conf_high"):
-            table[name] = np.exp(table[name])
-    return pd.DataFrame(table)
 
 
 def _check_prediction(kind: str, random: bool | str, interval: str | None) -> None:
@@ -615,10 +556,3 @@ def _checked(kind: str) -> str:
     if kind not in known:
         raise UsageError(unknown("type of prediction", kind, known))
     return kind
-
-
-def _like(column: pd.Series[Any], value: Any) -> Any:
-    """The value in every row, in the column's own type (a category keeps its categories)."""
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        return pd.Categorical([value] * len(column), dtype=column.dtype)
-    return value

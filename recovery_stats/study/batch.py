@@ -263,7 +263,7 @@ def _failure(spec: AnalysisSpec, message: str, exit_code: int) -> Outcome:
 
 def _task(study: Study, spec: AnalysisSpec, data: Mapping[str, str]) -> Task:
     analysis = analyses.get(spec.kind)
-    question = bind(analysis, study, spec.options)
+    question = bind(analysis, study, spec.options, to_answer=True)
     depends = {
         "question": [spec.kind, spec.name, repr(question)],
         "protocol": repr(study.protocol),

@@ -6,7 +6,7 @@ import dataclasses
 import types
 import typing
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from recovery_stats.analyses import Analysis
@@ -20,8 +20,8 @@ WEIGHTS = "weights"
 class Option:
     """One field of a Question as the command line, study.toml and Python see it.
 
-    type: bool, int, float or str (of one member when `many`). table, role, fallback, required:
-    of a column only, as `_question.column` declares them.
+    type: bool, int, float or str (of one member when `many`). table, role, fallback, required,
+    late: of a column only, as `_question.column` declares them.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Option:
     role: str = ""
     fallback: str | None = None
     required: bool = False
+    late: bool = False
 
     @property
     def flag(self) -> str:
@@ -62,6 +63,7 @@ def _option(field: dataclasses.Field[Any], hint: Any) -> Option:
         role=known.get("role", ""),
         fallback=known.get("default"),
         required=known.get("required", False),
+        late=known.get("late", False),
     )
 
 
@@ -75,8 +77,12 @@ def _word_type(hint: Any) -> type[Any]:
     return str
 
 
-def bind(analysis: Analysis, study: Study, options: Mapping[str, Any]) -> Any:
+def bind(
+    analysis: Analysis, study: Study, options: Mapping[str, Any], *, to_answer: bool = False
+) -> Any:
     """Fill the Question of `analysis`: explicit option, role of the study, default, None.
+
+    to_answer: a column declared `late` may stay None, for the analysis to complain of.
 
     Raises UsageError for an unknown option, a wrong type or choice, a required column that
     nothing names; DataError for a column that does not exist.
@@ -85,7 +91,13 @@ def bind(analysis: Analysis, study: Study, options: Mapping[str, Any]) -> Any:
     for name in options:
         if name not in known:
             raise UsageError(unknown(f"option of {analysis.name}", name, known))
-    values = {name: _fill(o, analysis, study, options.get(name)) for name, o in known.items()}
+    values = {
+        name: _fill(
+            replace(o, required=o.required and not (o.late and to_answer)), analysis, study,
+            options.get(name),
+        )
+        for name, o in known.items()
+    }  # fmt: skip
     return analysis.question(**values)
 
 

@@ -26,7 +26,7 @@ def answer(name: str, study: Study, **options: Any) -> Result:
     Raises UsageError, DataError or NotEstimable, each with the cure.
     """
     analysis = analyses.get(name)
-    return answer_question(analysis, bind(analysis, study, options), study)
+    return answer_question(analysis, bind(analysis, study, options, to_answer=True), study)
 
 
 def answer_question(analysis: analyses.Analysis, question: Any, study: Study) -> Result:
