@@ -158,7 +158,7 @@ def _effects(problem: Problem, at: Moments, k: int, Psi: Array) -> tuple[Array, 
     Psi - Psi (T - H Sxx⁻¹ H') Psi: Henderson's prediction error variance.
     """
     if k == 0:
-        blocks, H = first_blocks(problem, at).transpose(2, 0, 1), at.H1.transpose(2, 0, 1)
+        blocks, H = first_blocks(at).transpose(2, 0, 1), at.H1.transpose(2, 0, 1)
     else:
         assert problem.second is not None
         assert at.second is not None

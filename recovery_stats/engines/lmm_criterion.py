@@ -23,14 +23,13 @@ from recovery_stats.engines.lmm_moments import (
     moments,
 )
 from recovery_stats.engines.lmm_products import (
-    Direction,
     effects_of,
     lift,
     through,
     times_effects,
-    trace,
 )
 from recovery_stats.engines.lmm_single import Sums
+from recovery_stats.engines.lmm_traces import Direction, pair_traces
 
 EXACT_SECOND = 300  # effects of the other factors up to which the exact Hessian is cheap
 
@@ -91,7 +90,7 @@ def _gradient(problem: Problem, at: Moments) -> tuple[Array, ...]:
 
 def _first_trace(problem: Problem, at: Moments) -> Array:
     """Sum over groups of the blocks of Z1'V0⁻¹Z1."""
-    return np.asarray(first_blocks(problem, at).sum(2))
+    return np.asarray(first_blocks(at).sum(2))
 
 
 def _contracted(H: Array, Om: Array) -> Array:
@@ -141,6 +140,9 @@ def _direction(problem: Problem, at: Moments, k: int, i: int, j: int) -> Directi
 def _traces(problem: Problem, at: Moments) -> Array:
     """tr(V⁻¹V_aV⁻¹V_b), under REML tr(P V_a P V_b)."""
     directions = [_direction(problem, at, *entry) for entry in problem.entries()]
+    out = pair_traces(problem, at, directions)
+    if not problem.reml:
+        return out
     count, p = len(directions), problem.p
     EH = [times_effects(problem, at, k, E) for k, E in directions]
     lifted = [lift(problem, at, k, part) for (k, _), part in zip(directions, EH, strict=True)]
@@ -148,14 +150,12 @@ def _traces(problem: Problem, at: Moments) -> Array:
         at.S_inverse @ np.einsum("qsm,qtm->st", effects_of(problem, at, k), part)[:p, :p]
         for (k, _), part in zip(directions, EH, strict=True)
     ]
-    out = np.empty((count, count))
     for a in range(count):
         for b in range(a + 1):
-            value = trace(problem, at, directions[a], directions[b])
-            if problem.reml:
-                Q = through(problem, at, directions, EH, lifted, a, b)[:p, :p]
-                value += float(np.sum(PS[a] * PS[b].T) - 2.0 * np.sum(at.S_inverse * Q.T))
-            out[a, b] = out[b, a] = value
+            Q = through(problem, at, directions, EH, lifted, a, b)[:p, :p]
+            value = float(np.sum(PS[a] * PS[b].T) - 2.0 * np.sum(at.S_inverse * Q.T))
+            out[a, b] += value
+            out[b, a] += value if a != b else 0.0
     return out
 
 

@@ -31,9 +31,10 @@ from recovery_stats.engines.lmm_products import (
     lift,
     through,
     times_effects,
-    trace,
     trace_once,
 )
+from recovery_stats.engines.lmm_single import with_residual
+from recovery_stats.engines.lmm_traces import Direction, pair_traces
 from recovery_stats.errors import NotEstimable
 
 
@@ -80,8 +81,7 @@ def information(fit: LmmFit) -> Information:
         E = np.array([E for _, E in directions]).reshape(-1, *at.L[0].shape)
         P, Q, traces = at.sums.pieces(E, at.L[0] @ at.L[0].T, problem.n, s2)
     else:
-        P, Q, traces = _random_parts(problem, at, directions, s2)
-        P, Q, traces = _with_residual(problem, at, directions, s2, P, Q, traces)
+        P, Q, traces = _pieces(problem, at, directions, s2)
     v = at.v
     Phi = s2 * at.S_inverse
     Px, Qx = P[:, :p, :p], Q[:, :, :p, :p]
@@ -181,70 +181,40 @@ def _curvature(problem: Problem, at: Moments, grad_psi: Sequence[Array], s2: flo
     return out
 
 
-def _random_parts(
-    problem: Problem, at: Moments, directions: list[tuple[int, Array]], s2: float
+def _pieces(
+    problem: Problem, at: Moments, directions: list[Direction], s2: float
 ) -> tuple[Array, Array, Array]:
-    """P (r, s, s), Q (r, r, s, s) and tr (r, r) of the random part, [X y] in place of X."""
-    r, s = len(directions), problem.p + 1
-    P, Q, traces = np.zeros((r, s, s)), np.zeros((r, r, s, s)), np.zeros((r, r))
-    EH = [times_effects(problem, at, k, E) for k, E in directions]
-    for a in range(r):
-        k, _ = directions[a]
-        H = effects_of(problem, at, k)
-        P[a] = np.einsum("qsm,qtm->st", H, EH[a]) / s2**2
-    lifted = [lift(problem, at, directions[a][0], EH[a]) for a in range(r)]
-    for a in range(r):
-        for b in range(a + 1):
-            Q[a, b] = through(problem, at, directions, EH, lifted, a, b) / s2**3
-            Q[b, a] = Q[a, b].T
-            traces[a, b] = traces[b, a] = trace(problem, at, directions[a], directions[b]) / s2**2
-    return P, Q, traces
+    """P, Q and tr for all parameters, [X y] in place of X; the same as `Sums.pieces`.
 
-
-def _with_residual(
-    problem: Problem,
-    at: Moments,
-    directions: list[tuple[int, Array]],
-    s2: float,
-    P: Array,
-    Q: Array,
-    traces: Array,
-) -> tuple[Array, Array, Array]:
-    """Append the residual variance, dV/ds2 = I, through powers of V0⁻¹.
-
-    V0⁻¹ Z Psi Z'V0⁻¹ = V0⁻¹ - V0⁻², so every power follows from S, H and T.
+    Psi of every factor together is the last direction, which becomes the residual variance.
     """
-    r, s = P.shape[0], P.shape[1]
-    count = len(problem.q)
-    PsiH = [
-        np.tensordot(at.L[k] @ at.L[k].T, effects_of(problem, at, k), (1, 0)) for k in range(count)
-    ]
-    lifted = [lift(problem, at, k, PsiH[k]) for k in range(count)]
-    psis = [(k, at.L[k] @ at.L[k].T) for k in range(count)]
-    once = sum(np.einsum("qsm,qtm->st", effects_of(problem, at, k), PsiH[k]) for k in range(count))
-    twice = sum(
-        through(problem, at, psis, PsiH, lifted, a, b) for a in range(count) for b in range(count)
+    r, count = len(directions), len(problem.q)
+    every = [*directions, *((k, at.L[k] @ at.L[k].T) for k in range(count))]
+    EH = [times_effects(problem, at, k, E) for k, E in every]
+    lifted = [lift(problem, at, k, part) for (k, _), part in zip(every, EH, strict=True)]
+    once = np.stack(
+        [
+            np.tensordot(effects_of(problem, at, k), part, ((0, 2), (0, 2)))
+            for (k, _), part in zip(every, EH, strict=True)
+        ]
     )
-    squared, cubed = at.S - once, at.S - 2.0 * once + twice
-    bigger_P, bigger_Q = np.zeros((r + 1, s, s)), np.zeros((r + 1, r + 1, s, s))
-    bigger_T = np.zeros((r + 1, r + 1))
-    bigger_P[:r], bigger_Q[:r, :r], bigger_T[:r, :r] = P, Q, traces
-    bigger_P[r], bigger_Q[r, r] = squared / s2**2, cubed / s2**3
-    once_trace = [trace_once(problem, at, k, Psi) for k, Psi in psis]
-    twice_trace = sum(trace(problem, at, a, b) for a in psis for b in psis)
-    bigger_T[r, r] = (problem.n - 2.0 * sum(once_trace) + twice_trace) / s2**2
-    for a, (k, E) in enumerate(directions):
-        EH = times_effects(problem, at, k, E)
-        part = np.einsum("qsm,qtm->st", EH, effects_of(problem, at, k))
-        joint = [(k, E), *psis]
-        together = [EH, *PsiH]
-        lifts = [lift(problem, at, k, EH), *lifted]
-        for b in range(1, count + 1):
-            part = part - through(problem, at, joint, together, lifts, 0, b)
-        bigger_Q[a, r], bigger_Q[r, a] = part / s2**3, part.T / s2**3
-        value = trace_once(problem, at, k, E) - sum(trace(problem, at, (k, E), o) for o in psis)
-        bigger_T[a, r] = bigger_T[r, a] = value / s2**2
-    return bigger_P, bigger_Q, bigger_T
+    twice = np.empty((r + count, r + count, *at.S.shape))
+    for a in range(r + count):
+        for b in range(a + 1):
+            twice[a, b] = through(problem, at, every, EH, lifted, a, b)
+            twice[b, a] = twice[a, b].T
+    once_trace = np.array([trace_once(problem, at, k, E) for k, E in every])
+    together = np.eye(r + 1, r + count)
+    together[r, r:] = 1.0
+    return with_residual(
+        np.tensordot(together, once, 1),
+        np.einsum("ai,bj,ijst->abst", together, together, twice),
+        together @ once_trace,
+        together @ pair_traces(problem, at, every) @ together.T,
+        at.S,
+        problem.n,
+        s2,
+    )
 
 
 # --- Satterthwaite -------------------------------------------------------------------------------

@@ -39,9 +39,14 @@ class SecondMoments:
     H2: Array
 
     @cached_property
+    def rest(self) -> Array:
+        """I - K2 S22 (M2, M2): a dense product, so only where it is asked for."""
+        return np.asarray(np.eye(len(self.K2)) - self.K2 @ self.S22)
+
+    @cached_property
     def T22(self) -> Array:
-        """Z2'V0⁻¹Z2, (M2, M2): two dense products, so only where it is asked for."""
-        return np.asarray(self.S22 - self.S22 @ (self.K2 @ self.S22))
+        """Z2'V0⁻¹Z2, (M2, M2): another dense product."""
+        return np.asarray(self.S22 @ self.rest)
 
     def blocks(self, k: int) -> Array:
         """The diagonal blocks of T22 for factor k+1, (levels, q, q).
@@ -110,6 +115,13 @@ class Moments:
     def T1(self) -> Array:
         """Z1'V1⁻¹Z1 (q, q, m), before the other factors."""
         return times(self.RN, self.problem.R)
+
+    @cached_property
+    def taken(self) -> Array:
+        """What the other factors take from the blocks of T1, (q, q, m)."""
+        assert self.second is not None
+        inside = times(self.RN, self.second.second.gather(self.second.K2))
+        return times(inside, transposed(self.RN))
 
 
 def moments(problem: Problem, L: Sequence[Array]) -> Moments:
@@ -184,9 +196,6 @@ def _without_zeros(L: Array) -> Array:
     return np.where(np.eye(len(L), dtype=bool) & (L == 0), 1e-100, L)
 
 
-def first_blocks(problem: Problem, at: Moments) -> Array:
+def first_blocks(at: Moments) -> Array:
     """The diagonal blocks of Z1'V0⁻¹Z1, (q, q, m)."""
-    if problem.second is None or at.second is None:
-        return at.T1
-    inside = times(at.RN, problem.second.gather(at.second.K2))
-    return at.T1 - times(inside, transposed(at.RN))
+    return at.T1 if at.second is None else at.T1 - at.taken

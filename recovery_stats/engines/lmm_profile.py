@@ -22,7 +22,8 @@ from recovery_stats.engines.lmm_coordinate import Coordinates, Place, Quantity, 
 from recovery_stats.engines.lmm_criterion import EXACT_SECOND, Solution
 from recovery_stats.engines.lmm_groups import Problem
 from recovery_stats.engines.lmm_moments import Moments
-from recovery_stats.engines.lmm_products import effects_of, lift, through, trace
+from recovery_stats.engines.lmm_products import effects_of, lift, through
+from recovery_stats.engines.lmm_traces import pair_traces
 from recovery_stats.errors import ConvergenceError
 
 SETTLED = 1e-12  # Newton decrement at which a constrained deviance is known to as much
@@ -232,10 +233,9 @@ def _second(
         for b in range(a + 1):
             Q = float(through(problem, at, directions, Et, lifted, a, b)[0, 0])
             Q -= float(hx[a, :p] @ state.inverse @ hx[b, :p])
-            value = precision * Q
-            if exact:
-                value = 2.0 * value - trace(problem, at, directions[a], directions[b])
-            out[a, b] = out[b, a] = value
+            out[a, b] = out[b, a] = precision * Q
+    if exact:
+        out = 2.0 * out - pair_traces(problem, at, directions)
     turned = -2.0 * precision * (hx @ state.turn)
     out[0] += turned
     out[:, 0] += turned

@@ -82,14 +82,31 @@ class Sums:
         both = np.concatenate([E, Psi[None]])
         once, twice = self.once(both), self.twice(both, both)
         in_trace, in_traces = both.reshape(r + 1, -1) @ self.T.ravel(), self.traces(both, both)
-        P, Q, tr = once.copy(), twice.copy(), in_traces.copy()
-        P[r] = self.S - once[r]
-        Q[:r, r] = once[:r] - twice[:r, r]
-        Q[r, :r] = Q[:r, r].transpose(0, 2, 1)
-        Q[r, r] = self.S - 2.0 * once[r] + twice[r, r]
-        tr[:r, r] = tr[r, :r] = in_trace[:r] - in_traces[:r, r]
-        tr[r, r] = n - 2.0 * in_trace[r] + in_traces[r, r]
-        return P / s2**2, Q / s2**3, tr / s2**2
+        return with_residual(once, twice, in_trace, in_traces, self.S, n, s2)
+
+
+def with_residual(
+    once: Array,
+    twice: Array,
+    in_trace: Array,
+    in_traces: Array,
+    S: Array,
+    n: int,
+    s2: float,
+) -> tuple[Array, Array, Array]:
+    """P, Q and tr of `lmm_df` from H'E H (r + 1, s, s), H'E T F H, tr(E T), tr(E T F T).
+
+    The last direction is Psi itself; its place is taken by the residual variance.
+    """
+    r = len(once) - 1
+    P, Q, tr = once.copy(), twice.copy(), in_traces.copy()
+    P[r] = S - once[r]
+    Q[:r, r] = once[:r] - twice[:r, r]
+    Q[r, :r] = Q[:r, r].transpose(0, 2, 1)
+    Q[r, r] = S - 2.0 * once[r] + twice[r, r]
+    tr[:r, r] = tr[r, :r] = in_trace[:r] - in_traces[:r, r]
+    tr[r, r] = n - 2.0 * in_trace[r] + in_traces[r, r]
+    return P / s2**2, Q / s2**3, tr / s2**2
 
 
 def sums(problem: Problem, L: Array) -> Sums:
