@@ -21,6 +21,7 @@ from recovery_stats.models.formula import Formula
 from recovery_stats.models.hazard_check import FEW_CLUSTERS, FEW_EVENTS
 from recovery_stats.models.observation import (
     Observation,
+    check_censored,
     name_causes,
     naming_columns,
     observe,
@@ -331,6 +332,7 @@ class FineGrayFit:
                 "caution",
                 (Count(lost, "rows"), " rows lack a value that the model needs and were left out."),
             )
+        yield from check_censored(float((seen.cause == 0).sum()))
         yield from self._total_check()
 
     def _total_check(self) -> Iterator[Check]:

@@ -66,7 +66,7 @@ def cox(
     Raises UsageError, DataError, NotEstimable (no events, a term without a finite estimate).
     """
     if not isinstance(ties, str) or ties not in TIE_NAMES:
-        raise UsageError(unknown("treatment of ties", ties, TIE_NAMES))
+        raise UsageError(unknown("treatment of ties", str(ties), TIE_NAMES))
     asked = read_survival(formula, "cox")
     seen = observe(
         asked,

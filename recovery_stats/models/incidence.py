@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
+from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.document import Series
 from recovery_stats.engines import curves, gray
@@ -27,7 +28,7 @@ from recovery_stats.models.life_table import (
     read_groups,
     step_series,
 )
-from recovery_stats.models.observation import name_causes, observe
+from recovery_stats.models.observation import check_censored, name_causes, observe
 
 Errors = Literal["jackknife", "martingale"]
 
@@ -108,6 +109,10 @@ class IncidenceCurves:
     fitted: tuple[Incidence, ...]
     conf_type: Interval
     level: float
+
+    def checks(self) -> tuple[Check, ...]:
+        """Whether anybody is censored, which codes that do not begin at 0 would hide."""
+        return tuple(check_censored(sum(float(c.table.n_censor.sum()) for c in self.fitted)))
 
     def limits(self, estimate: Array, std_error: Array) -> tuple[Array, Array]:
         """Pointwise limits of a probability that starts at 0."""

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.engines.cox import ColumnsNotEstimable
 from recovery_stats.engines.cox_likelihood import NoEvent
@@ -205,6 +206,19 @@ def refuse_censored_as_cause(columns: Columns, name: str) -> None:
                 f"Code {code:g} of column {name!r} is labelled {str(label)!r} ({rows} rows), but 0 "
                 "means censored and 1, 2, … the causes; recode it."
             )
+
+
+def check_censored(censored: float) -> Iterator[Check]:
+    """A caution where no row is censored: codes of causes that begin at 1 are mistaken for it."""
+    if censored == 0:
+        yield Check(
+            "coding of causes",
+            "caution",
+            (
+                "No row has the code 0, which means censored, so everybody had one of the events; "
+                "if the lowest code of the column means censored, recode it to 0.",
+            ),
+        )
 
 
 class Designed(Protocol):

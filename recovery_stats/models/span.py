@@ -112,6 +112,8 @@ def observe_spans(
     _refuse_infinite(surv, columns)
     low, high, begins = _ends(design, surv, entry, name)
     _check(low, high, begins, surv, name, zero_events=zero_events)
+    if np.isinf(high).all():
+        raise NotEstimable(_no_event(surv, design, what))
     w = read_weights(design.numbers[weights], weights, name) if weights else None
     grouping = design.groups[cluster] if cluster else design.cluster
     whole = Spans(
@@ -227,6 +229,19 @@ def _check(
         )
     if not ((high > 0) & ~((low == 0) & np.isinf(high))).any() and not zero_events:
         raise NotEstimable("No row says anything about the time of the event.")
+
+
+def _no_event(surv: Surv, design: Design, what: str) -> str:
+    """Who was observed without an event, and what may be wrong."""
+    column = f" by column {surv.event.column!r}" if surv.event else ""
+    check = "which code is the event, as in Surv(time, event == 2)"
+    lost = sum(design.lost.values())
+    rest = f" {lost} further rows lack a value of the model's columns." if lost else ""
+    return (
+        f"None of the {len(design.rows)} rows had the event{column}: every time is right-censored, "
+        f"and {what} has nothing to estimate; check "
+        f"{check if surv.event else f'that {surv.stop} holds the ends of the intervals'}.{rest}"
+    )
 
 
 def _refuse_infinite(surv: Surv, columns: Columns) -> None:

@@ -223,3 +223,10 @@ class TestRefusals:
             rs.aft("time ~ age", DATA)
         with pytest.raises(UsageError, match="does not read interval-censored"):
             rs.cox('Surv(low, high, type="interval2") ~ age', DATA)
+
+
+@pytest.mark.parametrize("model", [rs.aft, rs.flexible_survival, rs.discrete_time, rs.turnbull])
+def test_nobody_with_the_event_is_told_with_the_column(model):
+    frame = pd.DataFrame({"time": [1.0, 2, 3, 4], "event": 0, "x": [1.0, 0, 2, 1]})
+    with pytest.raises(NotEstimable, match="None of the 4 rows had the event by column 'event'"):
+        model("Surv(time, event) ~ 1", frame)

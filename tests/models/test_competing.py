@@ -182,3 +182,13 @@ def test_what_has_no_answer() -> None:
         rs.fine_gray("Surv(days, why) ~ age + twice", twice)
     with pytest.raises(NotEstimable, match="there is one"):
         rs.cumulative_incidence("Surv(days, why) ~ 1", data).gray_test()
+
+
+def test_causes_coded_from_one_are_told():
+    """With 1 for censored nobody is censored; right codes say nothing."""
+    frame = pd.DataFrame({"time": range(1, 61), "cause": [0, 1, 2] * 20, "x": [0.0, 1, 1, 0] * 15})
+    wrong = frame.assign(cause=frame["cause"] + 1)
+    for data, told in ((frame, False), (wrong, True)):
+        found = rs.fine_gray("Surv(time, cause) ~ x", data).checks()
+        found += rs.cumulative_incidence("Surv(time, cause) ~ 1", data).checks()
+        assert sum(c.name == "coding of causes" for c in found) == 2 * told
