@@ -21,7 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi2, norm
 
-from recovery_stats.engines.risk_set import Array, Ints, merge_close, number_times, rank
+from recovery_stats.engines.risk_set import (
+    PIECE,
+    Array,
+    Ints,
+    are_whole,
+    merge_close,
+    number_times,
+    rank,
+)
 from recovery_stats.errors import NotEstimable
 
 Interval = Literal["log-log", "log", "plain"]
@@ -103,16 +111,29 @@ def _count_cells(
     stop: Array, died: NDArray[np.bool_], group: Ints, G: int
 ) -> tuple[Array, Ints | None]:
     """Distinct times (T,) and rows by group, end and time (G, 2, T); None where most are empty."""
+    low, high = (float(end) for end in (stop.min(), stop.max()))
+    if SPARSE * len(stop) >= 2 * G * (high - low + 1) and are_whole(stop):
+        cells = _count_days(stop - low if low else stop, died, group, G, int(high - low) + 1)
+        seen = np.flatnonzero(cells.any(axis=(0, 1)))
+        return seen + low, cells if len(seen) == cells.shape[2] else cells[..., seen]
     (stop,) = merge_close(stop)
     time, place = number_times(stop)
-    T = len(time)
-    if SPARSE * len(stop) < 2 * G * T:
+    if SPARSE * len(stop) < 2 * G * len(time):
         return time, None
-    cell = 2 * group
-    cell += died
-    cell *= T
-    cell += place
-    return time, np.bincount(cell, minlength=2 * G * T).reshape(G, 2, T)
+    return time, _count_days(place, died, group, G, len(time))
+
+
+def _count_days(day: NDArray[Any], died: NDArray[np.bool_], group: Ints, G: int, T: int) -> Ints:
+    """Rows by group, end and day 0 … T-1: (G, 2, T), in pieces that stay in the cache."""
+    cells = np.zeros(2 * G * T, np.int64)
+    for begin in range(0, len(day), PIECE):
+        rows = slice(begin, begin + PIECE)
+        cell = 2 * group[rows]
+        cell += died[rows]
+        cell *= T
+        np.add(cell, day[rows], out=cell, casting="unsafe")
+        cells += np.bincount(cell, minlength=2 * G * T)
+    return cells.reshape(G, 2, T)
 
 
 def _from_cells(time: Array, censored: Ints, died: Ints) -> LifeTable:

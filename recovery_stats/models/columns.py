@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from recovery_stats.core.codebook import Codebook
 from recovery_stats.core.dataset import Dataset
+from recovery_stats.engines.risk_set import number_times
 from recovery_stats.errors import DataError, rows_phrase, unknown
 
 Array = NDArray[np.float64]
@@ -70,6 +71,13 @@ class Columns:
         if isinstance(found, pd.DataFrame):
             raise DataError(f"Column {name!r} occurs {found.shape[1]} times; names must differ.")
         return found
+
+    def missing(self, name: str) -> NDArray[np.bool_]:
+        """Which cells of the column are empty (n,)."""
+        series = self.series(name)
+        if isinstance(series.dtype, np.dtype) and series.dtype.kind in "ifb":
+            return np.isnan(series.to_numpy())
+        return series.isna().to_numpy()
 
     def opened(self, names: Iterable[str]) -> Columns:
         """The same with infinite cells of these columns as missing: ends that are not known."""
@@ -143,7 +151,7 @@ class Columns:
         else:
             if series.dtype == object and not _all_numbers(series):
                 series = series.where(series.isna(), series.map(str))
-            codes, found = pd.factorize(series, sort=True)
+            codes, found = _factorise(series)
             values = found.tolist()
             names = self._level_names(name, values)
             return Levels(codes.astype(np.intp, copy=False), tuple(names), tuple(values))
@@ -177,6 +185,16 @@ class Columns:
         for part in parts[1:]:
             codes, levels = _nested(codes, levels, part)
         return Grouping(":".join(names), codes, tuple(levels))
+
+
+def _factorise(series: pd.Series[Any]) -> tuple[IntArray, Any]:
+    """Codes and sorted distinct values; numbers without gaps by a table."""
+    if isinstance(series.dtype, np.dtype) and series.dtype.kind in "if" and len(series):
+        values = series.to_numpy()
+        if not np.isnan(values.min()):
+            found, codes = number_times(values)
+            return codes, found
+    return pd.factorize(series, sort=True)
 
 
 def _nested(

@@ -207,7 +207,9 @@ def _observed(
     for name in dict.fromkeys((*formula.columns(), *further)):
         if name in exempt:
             continue
-        missing = data.series(name).isna().to_numpy()
+        missing = data.missing(name)
+        if not missing.any():
+            continue
         here = int((kept & missing).sum())
         if here:
             lost[name] = here
