@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import lapack
 
 from recovery_stats.engines.cox_exact import evaluate_exact
 from recovery_stats.engines.cox_likelihood import (
@@ -144,7 +144,18 @@ def _invert(information: Array) -> Array:
     """Inverse of a positive definite matrix."""
     if not len(information):
         return np.zeros((0, 0))
-    return np.asarray(cho_solve(cho_factor(information), np.eye(len(information))))
+    return _solve(information, np.eye(len(information)))
+
+
+def _solve(information: Array, right: Array) -> Array:
+    """Solve a positive definite system, by LAPACK itself: of few columns its wrapper takes longer.
+
+    Raises LinAlgError where the matrix is not positive definite, or not finite.
+    """
+    _, solved, failed = lapack.dposv(information, right)
+    if failed or not np.isfinite(solved).all():
+        raise np.linalg.LinAlgError("The information is not positive definite.")
+    return np.asarray(solved)
 
 
 def refuse_aliased(information: Array, events: float) -> None:
@@ -201,8 +212,8 @@ def _newton_step(score: Array, information: Array, beta: Array) -> Array:
     if not len(score):
         return score
     try:
-        return np.asarray(cho_solve(cho_factor(information), score))
-    except (np.linalg.LinAlgError, ValueError):
+        return _solve(information, score)
+    except np.linalg.LinAlgError:
         raise _runaway(beta) from None
 
 

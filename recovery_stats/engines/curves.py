@@ -115,7 +115,9 @@ def _count_cells(
     if SPARSE * len(stop) >= 2 * G * (high - low + 1) and are_whole(stop):
         cells = _count_days(stop - low if low else stop, died, group, G, int(high - low) + 1)
         seen = np.flatnonzero(cells.any(axis=(0, 1)))
-        return seen + low, cells if len(seen) == cells.shape[2] else cells[..., seen]
+        if len(seen) < cells.shape[2]:
+            cells = cells[..., seen]
+        return np.asarray(seen + low, dtype=float), cells
     (stop,) = merge_close(stop)
     time, place = number_times(stop)
     if SPARSE * len(stop) < 2 * G * len(time):

@@ -162,7 +162,7 @@ class RiskSets:
 
     def by_class(self, sums: Array) -> tuple[Array, Array, Array]:
         """Split sums by run of `leaving` (…, C) into three arrays by time (…, K)."""
-        split = tuple(np.zeros((*sums.shape[:-1], self.K)) for _ in range(3))
+        split = np.zeros((3, *sums.shape[:-1], len(self.time)))
         for kind, _, here, at in self.places:
             split[kind][..., at] += sums[..., here]
         return split[0], split[1], split[2]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,7 @@ class Columns:
     codebook: Codebook = Codebook()
     _numbers: dict[str, Array] = field(default_factory=dict)
     _keys: dict[str, Any] = field(default_factory=dict)
+    _series: dict[str, pd.Series[Any]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, data: pd.DataFrame | Dataset) -> Columns:
@@ -63,6 +64,11 @@ class Columns:
 
     def series(self, name: str) -> pd.Series[Any]:
         """The column called `name`; DataError when there is none, or more than one."""
+        if name not in self._series:
+            self._series[name] = self._find(name)
+        return self._series[name]
+
+    def _find(self, name: str) -> pd.Series[Any]:
         if not self._keys:
             self._keys.update({str(c): c for c in self.frame.columns})
         if name not in self._keys:
@@ -72,12 +78,16 @@ class Columns:
             raise DataError(f"Column {name!r} occurs {found.shape[1]} times; names must differ.")
         return found
 
+    def over(self, frame: pd.DataFrame) -> Columns:
+        """Another frame by the same codebook."""
+        return Columns(frame, self.codebook)
+
     def missing(self, name: str) -> NDArray[np.bool_]:
         """Which cells of the column are empty (n,)."""
         series = self.series(name)
         if isinstance(series.dtype, np.dtype) and series.dtype.kind in "ifb":
-            return np.isnan(series.to_numpy())
-        return series.isna().to_numpy()
+            return np.asarray(np.isnan(series.to_numpy()))
+        return np.asarray(series.isna())
 
     def opened(self, names: Iterable[str]) -> Columns:
         """The same with infinite cells of these columns as missing: ends that are not known."""
@@ -86,7 +96,7 @@ class Columns:
         if not any(found.any() for found in infinite.values()):
             return self
         frame = self.frame.assign(**{k: self.frame[k].mask(m) for k, m in infinite.items()})
-        return replace(self, frame=frame, _numbers={}, _keys={})
+        return self.over(frame)
 
     def label(self, name: str) -> str:
         return self.codebook[name].title
@@ -113,7 +123,10 @@ class Columns:
             series = pd.to_numeric(series)
         if not pd.api.types.is_numeric_dtype(series.dtype) or np.iscomplexobj(series.dtype.type(0)):
             raise DataError(f"Column {name!r} holds {_kind(series)}; a number is needed here.")
-        values = series.to_numpy(dtype=float, na_value=np.nan)
+        if series.dtype == np.float64:
+            values = series.to_numpy()
+        else:
+            values = series.to_numpy(dtype=float, na_value=np.nan)
         if np.isinf(values).any():
             infinite = np.isinf(values)
             raise DataError(
@@ -194,7 +207,8 @@ def _factorise(series: pd.Series[Any]) -> tuple[IntArray, Any]:
         if not np.isnan(values.min()):
             found, codes = number_times(values)
             return codes, found
-    return pd.factorize(series, sort=True)
+    codes, found = pd.factorize(series, sort=True)
+    return codes, found
 
 
 def _nested(

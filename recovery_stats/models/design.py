@@ -7,7 +7,7 @@ knots), so that new rows are coded exactly as the rows analysed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -141,7 +141,7 @@ def build_design(
     source = Columns.of(data)
     kept, lost = _observed(asked, source, (*numbers, *groups))
     whole = bool(kept.all())
-    columns = source if whole else replace(source, frame=source.frame[kept], _numbers={}, _keys={})
+    columns = source if whole else source.over(source.frame[kept])
     learner = Learner(columns, dict(reference or {}))
     recipe, X = learner.learn(asked.terms, asked.offsets)
     if drop_intercept and recipe.coded and recipe.coded[0].term == INTERCEPT:

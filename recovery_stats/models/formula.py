@@ -23,6 +23,7 @@ Checked: every rule above, hostile text and random names (tests/models/test_form
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from itertools import combinations
 
 from recovery_stats.errors import FormulaError, unknown
@@ -69,6 +70,12 @@ def parse(text: str) -> Formula:
         raise FormulaError(
             f"The formula has {len(text)} characters; at most {MAX_LENGTH} are read."
         )
+    return _read(text)
+
+
+@lru_cache(maxsize=256)
+def _read(text: str) -> Formula:
+    """A model's formula is read by several of its parts, and a formula never changes."""
     return _Reader(text).formula()
 
 

@@ -68,7 +68,7 @@ def read_groups(
 
 def _rows_of(columns: Columns, seen: Observation) -> Columns:
     kept = np.flatnonzero(seen.design.kept)
-    return replace(columns, frame=columns.frame.iloc[kept], _numbers={}, _keys={})
+    return columns.over(columns.frame.iloc[kept])
 
 
 def count_tables(seen: Observation, groups: Grouping) -> tuple[LifeTable, ...]:
