@@ -17,6 +17,7 @@ from recovery_stats.errors import UsageError
 from recovery_stats.models import mean_time
 from recovery_stats.models.columns import Array, IntArray
 from recovery_stats.models.formula import Formula
+from recovery_stats.models.hazard_check import FEW_CLUSTERS
 from recovery_stats.models.life_table import (
     count_clusters,
     count_tables,
@@ -79,9 +80,6 @@ def kaplan_meier(
 def _independent(seen: Observation) -> IntArray | None:
     """The clusters, else the people, whose rows are summed in robust errors; None: every row."""
     return seen.cluster if seen.cluster is not None else seen.person
-
-
-FEW_CLUSTERS = 10  # as for Cox models: a sandwich of fewer is luck
 
 
 @dataclass(frozen=True)

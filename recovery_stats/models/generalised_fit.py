@@ -16,12 +16,13 @@ from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.estimate import Estimate, Level, Scale
 from recovery_stats.engines import glmm as engine
-from recovery_stats.engines.glmm_family import BetaBinomial, Family, Ordinal
+from recovery_stats.engines.glmm_family import Family
 from recovery_stats.engines.glmm_population import inverse_link
 from recovery_stats.engines.glmm_profile import limits
 from recovery_stats.engines.linalg import Array, IntArray
 from recovery_stats.errors import UsageError, unknown
 from recovery_stats.models import (
+    generalised_component,
     generalised_population,
     generalised_prediction,
     generalised_residual,
@@ -35,7 +36,7 @@ from recovery_stats.models.formula import Formula
 from recovery_stats.models.generalised_check import examine
 from recovery_stats.models.hypothesis import contrasts
 from recovery_stats.models.margins import Combination, Grid
-from recovery_stats.models.mixed_fit import component, group_columns
+from recovery_stats.models.mixed_fit import group_columns
 
 Kind = Literal["response", "link"]
 
@@ -323,16 +324,7 @@ class GlmmFit:
 
     def variance_components(self) -> pd.DataFrame:
         """Variances and covariances of the random effects, on the scale of the link."""
-        rows = [
-            component(factor, psi, b, a)
-            for factor, psi in zip(self.factors, self.engine.psi, strict=True)
-            for block in factor.blocks
-            for i, a in enumerate(block)
-            for b in block[: i + 1]
-        ]
-        return pd.DataFrame(
-            rows, columns=["group", "term_1", "term_2", "covariance", "correlation"]
-        )
+        return generalised_component.variances(self)
 
     def family_parameters(self, level: float = 0.95) -> pd.DataFrame:
         """The family's own parameters: dispersion, or an ordinal outcome's thresholds.
@@ -340,50 +332,15 @@ class GlmmFit:
         "dispersion" alpha of a negative binomial: variance mu + alpha mu². "correlation" of a
         beta-binomial: between the trials of a row. Limits from the log and logit scales.
         """
-        own, V = self.engine.own, self.engine.own_covariance
-        z = float(norm.isf((1.0 - level) / 2.0))
-        columns = ["parameter", "estimate", "std_error", "conf_low", "conf_high"]
-        se = np.sqrt(np.maximum(np.diag(V), 0.0))
-        if isinstance(self.law, Ordinal):
-            names = [f"{a}|{b}" for a, b in zip(self.categories, self.categories[1:], strict=False)]
-            rows = list(zip(names, own, se, own - z * se, own + z * se, strict=True))
-            return pd.DataFrame(rows, columns=columns)
-        if not own.size:
-            return pd.DataFrame([], columns=columns)
-        value = float(own[0] ** 2)
-        spread = 2.0 * float(se[0] / own[0]) if own[0] else float("nan")  # of its logarithm
-        low, high = value * np.exp(-z * spread), value * np.exp(z * spread)
-        if isinstance(self.law, BetaBinomial):
-            share = value / (1.0 + value)
-            row = ("correlation", share, spread * share * (1.0 - share), low / (1 + low),
-                   high / (1 + high))  # fmt: skip
-        else:
-            row = ("dispersion", value, spread * value, low, high)
-        return pd.DataFrame([row], columns=columns)
+        return generalised_component.own_parameters(self, level)
 
     def random_effects(self) -> pd.DataFrame:
         """Predicted effects (modes) with their standard errors, parameters unknown."""
-        parts = []
-        for factor, grouping, mode, spread in zip(
-            self.factors, self._groupings, self.engine.effects, self.engine.effect_variance,
-            strict=True,
-        ):  # fmt: skip
-            se = np.sqrt(np.maximum(np.diagonal(spread, axis1=1, axis2=2), 0.0))
-            parts.append(
-                pd.DataFrame(
-                    {
-                        "group": factor.name,
-                        "level": np.repeat(np.array(grouping.levels, dtype=object), factor.q),
-                        "term": list(factor.effects) * factor.levels,
-                        "estimate": mode.ravel(),
-                        "std_error": se.ravel(),
-                    }
-                )
-            )
-        return pd.concat(parts, ignore_index=True)
+        return generalised_component.effects(self)
 
     @cached_property
-    def _groupings(self) -> tuple[Grouping, ...]:
+    def groupings(self) -> tuple[Grouping, ...]:
+        """Every random factor's levels by name."""
         named = {r.grouping.name: r.grouping for r in self.design.random}
         return tuple(named[f.name] for f in self.factors)
 
@@ -503,7 +460,7 @@ class GlmmFit:
 
     def level_codes(self, which: int, columns: Columns) -> IntArray:
         """The levels of a factor in other rows; -1 where the fit has not seen it."""
-        grouping = self._groupings[which]
+        grouping = self.groupings[which]
         known = {level: j for j, level in enumerate(grouping.levels)}
         found = columns.grouping(tuple(group_columns(self.formula, grouping.name)))
         places = np.array([*(known.get(v, -1) for v in found.levels), -1], dtype=np.intp)

@@ -15,7 +15,7 @@ from recovery_stats.models.spell_check import check_spells
 if TYPE_CHECKING:
     from recovery_stats.models.hazard import CoxFit
 
-FEW_CLUSTERS = 10
+FEW_CLUSTERS = 10  # a sandwich of fewer is luck, of Cox models and of curves
 USUAL_RATIO = (0.5, 2.0)  # robust over model errors: outside it one of the two is wrong
 FEW_EVENTS = 10  # events per coefficient below which Wald intervals are too short
 HEAVY_TIES = 0.1  # share of events at times with several, from which Breslow shrinks effects
