@@ -21,11 +21,11 @@ from recovery_stats.engines.linalg import Array, IntArray
 from recovery_stats.engines.mean_law import Law, Link
 from recovery_stats.errors import UsageError, unknown
 from recovery_stats.models import margins
-from recovery_stats.models.coding import Recipe
 from recovery_stats.models.columns import Columns
 from recovery_stats.models.design import Design
 from recovery_stats.models.formula import Formula
 from recovery_stats.models.hypothesis import contrasts
+from recovery_stats.models.kept import Kept
 from recovery_stats.models.margins import Combination, Grid
 from recovery_stats.models.mixed_check import left_out, rows_lost
 
@@ -34,7 +34,7 @@ FEW, VERY_FEW = 40, 10  # clusters
 
 
 @dataclass(frozen=True)
-class GeeFit:
+class GeeFit(Kept):
     """Solved estimating equations; see `recovery_stats.models.gee.gee`.
 
     Coefficients speak of the population's mean on the scale of the link, not of a cluster.
@@ -58,23 +58,6 @@ class GeeFit:
     data: pd.DataFrame | Dataset = field(repr=False)
 
     # --- the coefficients --------------------------------------------------------------------
-
-    @property
-    def recipe(self) -> Recipe:
-        return self.design.recipe
-
-    @property
-    def kept(self) -> list[int]:
-        return list(self.kept_columns)
-
-    @property
-    def X(self) -> Array:
-        return self.design.X[:, self.kept]
-
-    @property
-    def terms(self) -> tuple[str, ...]:
-        """The names of the coefficients."""
-        return tuple(self.design.names[j] for j in self.kept_columns)
 
     @property
     def n_obs(self) -> int:
@@ -102,10 +85,6 @@ class GeeFit:
         if self.df == "satterthwaite":
             return self.engine.df(row)
         return float(self.n_groups - len(self.terms)) if self.df == "clusters" else float("inf")
-
-    def coefficient(self, term: str) -> float:
-        """One coefficient by its name."""
-        return float(margins.row_of(self.terms, {term: 1.0}) @ self.engine.beta)
 
     def tidy(self, level: float = 0.95, exponentiate: bool = False) -> pd.DataFrame:
         """One row per coefficient; std_error is robust, std_error_model the working model's."""
@@ -289,15 +268,6 @@ class GeeFit:
             T = round((1.0 + np.sqrt(1.0 + 8.0 * alpha.size)) / 2.0)
             names = [f"{i + 1}:{j + 1}" for i, j in zip(*np.triu_indices(T, 1), strict=True)]
         return pd.DataFrame({"parameter": names, "estimate": alpha})
-
-    @property
-    def analysed(self) -> pd.DataFrame | Dataset:
-        """The rows analysed."""
-        if bool(self.design.kept.all()):
-            return self.data
-        if isinstance(self.data, Dataset):
-            return self.data.with_frame(self.data.frame[self.design.kept])
-        return self.data[self.design.kept]
 
     def checks(self) -> tuple[Check, ...]:
         """What was examined about this fit."""

@@ -29,12 +29,12 @@ from recovery_stats.models import (
     generalised_variance,
     margins,
 )
-from recovery_stats.models.coding import Recipe
 from recovery_stats.models.columns import Columns, Grouping
 from recovery_stats.models.design import Design, RandomDesign
 from recovery_stats.models.formula import Formula
 from recovery_stats.models.generalised_check import examine
 from recovery_stats.models.hypothesis import contrasts
+from recovery_stats.models.kept import Grouped
 from recovery_stats.models.margins import Combination, Grid
 from recovery_stats.models.mixed_fit import group_columns
 
@@ -42,7 +42,7 @@ Kind = Literal["response", "link"]
 
 
 @dataclass(frozen=True)
-class GlmmFit:
+class GlmmFit(Grouped):
     """A fitted generalised mixed model; see `recovery_stats.models.generalised.glmm`.
 
     Coefficients are conditional: effects within a group, on the scale of the link (log odds, log
@@ -66,35 +66,9 @@ class GlmmFit:
     # --- the coefficients --------------------------------------------------------------------
 
     @property
-    def recipe(self) -> Recipe:
-        return self.design.recipe
-
-    @property
-    def kept(self) -> list[int]:
-        return list(self.kept_columns)
-
-    @property
-    def X(self) -> Array:
-        return self.design.X[:, self.kept]
-
-    @property
-    def terms(self) -> tuple[str, ...]:
-        """The names of the coefficients."""
-        return tuple(self.design.names[j] for j in self.kept_columns)
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """What the coefficients are called in words."""
-        return tuple(self.design.labels[j] for j in self.kept_columns)
-
-    @property
     def link(self) -> Literal["logit", "log"]:
         """The scale of the coefficients: log odds, or log rates."""
         return "log" if self.family in ("poisson", "negative-binomial") else "logit"
-
-    def coefficient(self, term: str) -> float:
-        """One coefficient by its name."""
-        return float(margins.row_of(self.terms, {term: 1.0}) @ self.engine.beta)
 
     def combine(self, L: Array) -> Combination:
         """Estimates and standard errors of L @ coefficients; the reference is normal."""
@@ -275,20 +249,6 @@ class GlmmFit:
         return self.engine.n_parameters
 
     @property
-    def n_obs(self) -> int:
-        return self.engine.n
-
-    @property
-    def n_groups(self) -> int:
-        """Levels of the largest random factor."""
-        return max(f.levels for f in self.factors)
-
-    @property
-    def groups(self) -> dict[str, int]:
-        """Levels of every random factor."""
-        return {f.name: f.levels for f in self.factors}
-
-    @property
     def method(self) -> str:
         """How it was estimated, for tables."""
         law = {
@@ -346,15 +306,6 @@ class GlmmFit:
 
     def _by_factor(self) -> list[list[RandomDesign]]:
         return [[r for r in self.design.random if r.grouping.name == f.name] for f in self.factors]
-
-    @property
-    def analysed(self) -> pd.DataFrame | Dataset:
-        """The rows analysed."""
-        if bool(self.design.kept.all()):
-            return self.data
-        if isinstance(self.data, Dataset):
-            return self.data.with_frame(self.data.frame[self.design.kept])
-        return self.data[self.design.kept]
 
     def icc(self, group: str | None = None, method: str | None = None) -> float:
         """Share of the link's variance that lies between groups (or between those of one factor).

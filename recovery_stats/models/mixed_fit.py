@@ -27,12 +27,12 @@ from recovery_stats.models import (
     mixed_interval,
     mixed_prediction,
 )
-from recovery_stats.models.coding import Recipe
 from recovery_stats.models.columns import Columns, Grouping
 from recovery_stats.models.design import Design, Outcome, RandomDesign
 from recovery_stats.models.formula import Formula
 from recovery_stats.models.grid import Averaging
 from recovery_stats.models.hypothesis import contrasts
+from recovery_stats.models.kept import Grouped
 from recovery_stats.models.margins import Combination, Grid
 from recovery_stats.models.mixed_check import examine
 from recovery_stats.models.mixed_prediction import Interval
@@ -41,7 +41,7 @@ Method = Literal["satterthwaite", "kenward-roger", "normal"]
 
 
 @dataclass(frozen=True)
-class MixedFit:
+class MixedFit(Grouped):
     """A fitted linear mixed model; see `recovery_stats.models.mixed.lmm`.
 
     kept: positions of the estimated columns in the design; dropped: names of collinear ones.
@@ -64,35 +64,9 @@ class MixedFit:
     # --- the coefficients --------------------------------------------------------------------
 
     @property
-    def recipe(self) -> Recipe:
-        return self.design.recipe
-
-    @property
-    def kept(self) -> list[int]:
-        return list(self.kept_columns)
-
-    @property
-    def X(self) -> Array:
-        return self.design.X[:, self.kept]
-
-    @property
-    def terms(self) -> tuple[str, ...]:
-        """The names of the coefficients."""
-        return tuple(self.design.names[j] for j in self.kept_columns)
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """What the coefficients are called in words."""
-        return tuple(self.design.labels[j] for j in self.kept_columns)
-
-    @property
     def term_means(self) -> tuple[float, ...]:
         """The mean of each column of the design: the combination that gives the mean outcome."""
         return tuple(self.X.mean(0).tolist())
-
-    def coefficient(self, term: str) -> float:
-        """One coefficient by its name."""
-        return float(margins.row_of(self.terms, {term: 1.0}) @ self.engine.beta)
 
     @cached_property
     def information(self) -> lmm_df.Information:
@@ -278,20 +252,6 @@ class MixedFit:
         return "independent"
 
     @property
-    def n_obs(self) -> int:
-        return self.engine.n
-
-    @property
-    def n_groups(self) -> int:
-        """Levels of the largest random factor."""
-        return max(f.levels for f in self.factors)
-
-    @property
-    def groups(self) -> dict[str, int]:
-        """Levels of every random factor."""
-        return {f.name: f.levels for f in self.factors}
-
-    @property
     def method(self) -> str:
         """How it was estimated, for tables."""
         kind = "REML" if self.engine.reml else "ML"
@@ -371,15 +331,6 @@ class MixedFit:
         """The levels of every random factor, in their order."""
         named = {r.grouping.name: r.grouping for r in self.design.random}
         return tuple(named[f.name] for f in self.factors)
-
-    @property
-    def analysed(self) -> pd.DataFrame | Dataset:
-        """The rows analysed."""
-        if bool(self.design.kept.all()):
-            return self.data
-        if isinstance(self.data, Dataset):
-            return self.data.with_frame(self.data.frame[self.design.kept])
-        return self.data[self.design.kept]
 
     # --- rows ---------------------------------------------------------------------------------
 

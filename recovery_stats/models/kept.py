@@ -1,0 +1,83 @@
+"""What fits share that estimate some columns of a design: names, columns, one coefficient, rows.
+
+`Grouped` adds the levels of random factors.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from recovery_stats.core.dataset import Dataset
+from recovery_stats.engines.linalg import Array
+from recovery_stats.models import margins
+from recovery_stats.models.coding import Recipe
+from recovery_stats.models.design import Design
+
+if TYPE_CHECKING:
+    from recovery_stats.engines.lmm_groups import RandomFactor
+
+
+class Kept:
+    """A fit of the columns of `design` at `kept_columns`; `engine` holds beta (p,)."""
+
+    design: Design
+    kept_columns: tuple[int, ...]
+    engine: Any
+    data: pd.DataFrame | Dataset
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.design.recipe
+
+    @property
+    def kept(self) -> list[int]:
+        return list(self.kept_columns)
+
+    @property
+    def X(self) -> Array:
+        return self.design.X[:, self.kept]
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """The names of the coefficients."""
+        return tuple(self.design.names[j] for j in self.kept_columns)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What the coefficients are called in words."""
+        return tuple(self.design.labels[j] for j in self.kept_columns)
+
+    def coefficient(self, term: str) -> float:
+        """One coefficient by its name."""
+        return float(margins.row_of(self.terms, {term: 1.0}) @ self.engine.beta)
+
+    @property
+    def analysed(self) -> pd.DataFrame | Dataset:
+        """The rows analysed."""
+        if bool(self.design.kept.all()):
+            return self.data
+        if isinstance(self.data, Dataset):
+            return self.data.with_frame(self.data.frame[self.design.kept])
+        return self.data[self.design.kept]
+
+
+class Grouped(Kept):
+    """The same with random factors."""
+
+    factors: tuple[RandomFactor, ...]
+
+    @property
+    def n_obs(self) -> int:
+        return len(self.design.X)
+
+    @property
+    def n_groups(self) -> int:
+        """Levels of the largest random factor."""
+        return max(f.levels for f in self.factors)
+
+    @property
+    def groups(self) -> dict[str, int]:
+        """Levels of every random factor."""
+        return {f.name: f.levels for f in self.factors}
