@@ -208,6 +208,7 @@ def _said(case: _Case, primary: Estimate, named: Mapping[str, Estimate]) -> froz
     q, shown = case.asked.q, primary.p < 1 - primary.confidence
     conditions = {
         "baseline": True,
+        "not_done": True,
         "shown": shown,
         "not_shown": not shown,
         "lower": primary.value < 1,

@@ -82,6 +82,7 @@ def cause_estimates(causes: Causes, models: Models, horizon: float) -> Iterator[
             name=f"hr_cause[{code:g}]",
             label=f"{label}: one more in the last 7 days",
             level=models.asked.q.level,
+            rank="descriptive",
         )
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from recovery_stats.analyses import _meeting_parts as parts
 from recovery_stats.analyses import _meeting_tables as pages
 from recovery_stats.analyses._meeting_causes import Causes, cause_estimates, cause_table
 from recovery_stats.analyses._meeting_curves import Groups, curve_estimates, curve_figure
+from recovery_stats.analyses._meeting_family import family_table
 from recovery_stats.analyses._meeting_kernel import (
     Kernels,
     kernel_checks,
@@ -16,16 +18,14 @@ from recovery_stats.analyses._meeting_kernel import (
     kernel_figures,
     kernel_said,
     kernel_tables,
+    window_estimates,
 )
-from recovery_stats.analyses._meeting_models import MAIN, Models
+from recovery_stats.analyses._meeting_landmark import LEAST, MOST, landmark_groups
+from recovery_stats.analyses._meeting_models import LAGS, MAIN, Models
+from recovery_stats.analyses._meeting_part import Part, joined
 from recovery_stats.analyses._meeting_people import EVENT, Asked
-from recovery_stats.analyses._meeting_rows import (
-    LANDMARK_GROUPS,
-    REFERENCE_GROUP,
-    diary_rows,
-    known_rows,
-    landmark_data,
-)
+from recovery_stats.analyses._meeting_rivals import CONTROLS, DATES, FUTURE, LOSS, SITES
+from recovery_stats.analyses._meeting_rows import REFERENCE_GROUP, WEEKDAY, diary_rows, known_rows
 from recovery_stats.analyses._meeting_strategy import (
     PRIMARY,
     Strategies,
@@ -44,23 +44,35 @@ from recovery_stats.core.estimate import Estimand, Estimate
 from recovery_stats.core.result import Result
 from recovery_stats.core.study import Study
 
-MOST, LEAST = LANDMARK_GROUPS[-1][1], LANDMARK_GROUPS[0][1]
 WINDOWS = (MAIN, "weekly_14", "weekly_28")
-ATTENDED = tuple(f"group[{g}]" for g in ("Less than 1", "3 or 4", "5 or more"))
-OTHERS = ("unadjusted", "no_house", "from_day_7", "lag_7", "lag_14")
+ATTENDED = tuple(f"group[{g}]" for g in ("None", "2", "3 or 4", "5 or more"))
+LAGGED = tuple(f"lag_{lag}" for lag in LAGS)
+OTHERS = ("unadjusted", "no_house", "from_day_7")
 NAIVE = ("naive_weekly", "naive_total")
 MAIN_HEADS = (
     ("One more a week", WINDOWS),
     (f"In the last 7 days, against {REFERENCE_GROUP}", ATTENDED),
-    ("Protection that fades", ("recency",)),
+    ("How long ago, and how often", ("recency", "recency_beside", "frequency_beside")),
 )
+NOT_DONE = ("weekly_counts", "told_once", "few_lost", "no_future")
 ANSWERS = {-1: "Yes: rarer", 0: "Not shown", 1: "No: more frequent"}
 RIVAL_HEADS = (
-    ("Main model", (MAIN,)),
-    ("Other models", OTHERS),
+    ("Main model: counted up to the day before", (MAIN,)),
+    ("Counted earlier", LAGGED),
+    ("Other covariates and days", OTHERS),
+    ("Sites", SITES),
+    ("Dates and entries", DATES),
+    ("Loss to follow-up", LOSS),
+    ("Relapse that comes again", ("recurrent",)),
+    ("Negative control: other kinds of events", CONTROLS),
+    ("Reverse causation shown: attendance after the day", FUTURE),
     ("Coded at entry from the whole follow-up", NAIVE),
 )
-FIGURE_HEADS = (*MAIN_HEADS, ("Last 7 days, other ways", OTHERS), ("Naive", NAIVE))
+FIGURE_HEADS = (
+    *MAIN_HEADS,
+    ("Last 7 days, other ways", (*LAGGED, *OTHERS, *SITES, *DATES, *LOSS, "recurrent")),
+    ("Naive", NAIVE),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +101,15 @@ def _answered(case: _Case) -> Result:
     emulated = Strategies.of(asked, case.study, case.people) if asked.by_strategy else None
     kernels = Kernels.of(asked, case.study, case.known)
     horizon = groups.horizon if groups else float(asked.q.horizon)
+    more = _parts(models, emulated, groups)
     estimates = (
         *(strategy_estimates(emulated) if emulated else ()),
         *models.estimates(),
         *kernel_estimates(kernels),
+        *window_estimates(kernels),
         *(curve_estimates(groups) if groups else ()),
         *(cause_estimates(causes, models, horizon) if causes else ()),
+        *more.estimates,
     )
     named = {e.name: e for e in estimates}
     return Result(
@@ -105,20 +120,26 @@ def _answered(case: _Case) -> Result:
             *(strategy_checks(emulated) if emulated else ()),
             *_checks(case, models, named),
             *kernel_checks(kernels),
+            *more.checks,
         ),
         flow=case.people.flow,
         facts=_facts(case, groups, named)
         | (strategy_facts(emulated) if emulated else {})
-        | kernel_facts(kernels),
+        | kernel_facts(kernels)
+        | dict(more.facts),
         said=_said(case, groups, named)
         | ({"causes"} if causes else set())
-        | holding(_strategy_said(emulated, named) | kernel_said(kernels)),
+        | holding(_strategy_said(emulated, named) | kernel_said(kernels))
+        | more.said,
         tables={
             t.name: t
             for t in (
                 *(strategy_tables(emulated) if emulated else ()),
                 *_tables(case, models, groups, causes, named),
                 *kernel_tables(kernels, named),
+                *more.tables,
+                *(parts.sensitivity_tables(named, MOST, LEAST) if asked.q.sensitivity else ()),
+                *_family(estimates),
             )
         },
         figures={
@@ -127,11 +148,33 @@ def _answered(case: _Case) -> Result:
                 *_strategy_figures(emulated),
                 *_figures(groups, named),
                 *kernel_figures(kernels),
+                *more.figures,
             )
         },
         sources=_sources(case.study),
         synthetic=case.study.protocol.synthetic,
     )
+
+
+def _parts(models: Models, emulated: Strategies | None, groups: Groups | None) -> Part:
+    """The parts that every diary has, and with sensitivity the others."""
+    always = (parts.described(models), parts.doses(models))
+    if not models.asked.q.sensitivity:
+        return joined(always)
+    return joined(
+        (
+            *always,
+            parts.landmarks(models),
+            parts.policies(models, emulated),
+            parts.otherwise(models, emulated, groups),
+        )
+    )
+
+
+def _family(estimates: tuple[Estimate, ...]) -> Iterator[Table]:
+    table = family_table(estimates)
+    if table is not None:
+        yield table
 
 
 def _strategy_said(emulated: Strategies | None, named: Mapping[str, Estimate]) -> dict[str, bool]:
@@ -188,11 +231,7 @@ def _sources(study: Study) -> tuple[Source, ...]:
 
 
 def _groups(case: _Case) -> Groups | None:
-    data = landmark_data(case.asked, case.study, case.people)
-    if data is None:
-        return None
-    groups = Groups.of(case.asked, data, MOST, LEAST, "landmark")
-    return groups if groups.horizon > groups.begin else None
+    return landmark_groups(case.asked, case.study, case.people)
 
 
 def _estimand(case: _Case) -> Estimand:
@@ -257,7 +296,12 @@ def _said(case: _Case, groups: Groups | None, named: Mapping[str, Estimate]) -> 
         "first_week": "from_day_7" in named and _verdict(named["from_day_7"]) != _verdict(main),
         "naive_fooled": naive is not None and _rejects(naive) and not shown,
         "notes": bool(q.notes),
+        "weekly_counts": not case.asked.daily_diary,
+        "told_once": "recurrent" not in named and q.sensitivity,
+        "few_lost": "lost_relapse" not in named and q.sensitivity,
+        "no_future": "future" not in named and q.sensitivity,
     }
+    conditions["not_done"] = any(conditions[n] for n in NOT_DONE)
     return holding(conditions) | named.keys()
 
 
@@ -302,6 +346,7 @@ def _tables(
         MAIN_HEADS,
         named,
         ("Just after one: against long after the last, protection halving as the methods say.",),
+        tested=False,
     )
     if case.asked.q.sensitivity:
         yield pages.ratio_table(
@@ -321,7 +366,7 @@ def _tables(
         yield pages.people_table(case.asked, groups.data, by_group=True)
     if causes is not None:
         yield cause_table(causes, named)
-    labels = {t: case.known.label(t) for t in models.main.terms}
+    labels = {t: case.known.label(t) for t in models.main.terms} | {WEEKDAY: "Weekday"}
     yield pages.proportionality_table(models.main, {**labels, "GLOBAL": "All together"})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
 
@@ -26,10 +26,12 @@ from recovery_stats.core.estimate import Estimate, Scale
 from recovery_stats.core.study import Study
 from recovery_stats.errors import ConvergenceError, DataError, NotEstimable
 from recovery_stats.models.kernel import KernelFit, kernel_cox
-from recovery_stats.models.policy import LagFit, lag_cox
+from recovery_stats.models.policy import STEPS, LagFit, lag_cox
 
 WEEKLY = tuple(range(8))
 SHAPES = {"last": "Time since the last", "sum": "Sum over all", "saturating": "Saturating sum"}
+SPACED = ("weekly_ratio", "weekly_risk", "random_ratio", "random_risk")
+EVENLY = "Evenly spaced"
 DRAWN = (0.5, 60.0)  # half-lives between which the profile is drawn
 
 
@@ -58,6 +60,8 @@ class Kernels:
         common = {"weights": asked.q.weights, "level": asked.q.level}
         fits: dict[str, KernelFit] = {}
         lags = windows = None
+        if not asked.daily_diary:
+            return cls(asked, {}, None, None)
         try:
             for shape in SHAPES if asked.q.sensitivity else ("last",):
                 fits[shape] = kernel_cox(formula, known, shape=shape, **diary, **common)  # type: ignore[arg-type]
@@ -76,7 +80,7 @@ def kernel_estimates(found: Kernels) -> Iterator[Estimate]:
         return
     row = fit.tidy(exponentiate=True).iloc[-1]
     yield _estimate(
-        fit, "protection", "Just after a meeting, half-life estimated",
+        fit, "protection", "Just after one, half-life estimated",
         (row["estimate"], row["conf_low"], row["conf_high"], row["std_error"], fit.no_effect.p),
         "ratio",
     )  # fmt: skip
@@ -91,7 +95,15 @@ def kernel_estimates(found: Kernels) -> Iterator[Estimate]:
     for table, name, label, scale in (
         (fit.hazard_ratios(WEEKLY), "weekly_ratio", "Mean hazard ratio", "ratio"),
         (fit.risks(WEEKLY, horizon), "weekly_risk", "Risk by the horizon", "probability"),
-    ):
+        (
+            fit.hazard_ratios(WEEKLY, "random"), "random_ratio",
+            "Mean hazard ratio, days at random", "ratio",
+        ),
+        (
+            fit.risks(WEEKLY, horizon, "random"), "random_risk",
+            "Risk by the horizon, days at random", "probability",
+        ),
+    ):  # fmt: skip
         for r in table.itertuples(index=False):
             values = (r.estimate, r.conf_low, r.conf_high, r.std_error, _NAN)
             yield _estimate(fit, f"{name}_{r.weekly}", f"{label}, {r.weekly} a week", values, scale)
@@ -166,6 +178,8 @@ def _claim(found: Kernels) -> str:
 
 
 def kernel_checks(found: Kernels) -> Iterator[Check]:
+    if not found.asked.daily_diary:
+        return
     if found.main is None:
         yield Check("half-life identified", "caution", ("The model of fading protection failed.",))
         return
@@ -178,6 +192,8 @@ def kernel_tables(found: Kernels, named: dict[str, Estimate]) -> Iterator[Table]
         yield _weekly_table(found, named)
     if len(found.fits) > 1:
         yield _shape_table(found)
+    if found.windows is not None:
+        yield _window_table(found, named)
 
 
 def _weekly_table(found: Kernels, named: dict[str, Estimate]) -> Table:
@@ -185,18 +201,20 @@ def _weekly_table(found: Kernels, named: dict[str, Estimate]) -> Table:
     share = found.main.below_half().set_index("weekly")
     rows = []
     for k in WEEKLY:
-        names = (f"weekly_ratio_{k}", f"weekly_risk_{k}")
+        names = tuple(f"{n}_{k}" for n in SPACED)
         cells: tuple[Cell, ...] = tuple(Ref(n, "interval") for n in names if n in named)
         below = Quantity(float(share.loc[k, "estimate"]), "percent")
         rows.append(Row(f"weekly[{k}]", str(k), (below, *cells)))
     name = found.asked.q.meeting_name
     return Table(
         "weekly",
-        f"What k evenly spaced {plural(name)} a week would mean",
+        f"What k {plural(name)} a week would mean, evenly spaced and on days at random",
         (
-            Column("below", "Days below half"),
-            Column("ratio", "Mean HR"),
-            Column("risk", "Risk by the horizon"),
+            Column("below", "Days below half", EVENLY),
+            Column("ratio", "Mean HR", EVENLY),
+            Column("risk", "Risk by the horizon", EVENLY),
+            Column("random_ratio", "Mean HR", "Days at random"),
+            Column("random_risk", "Risk by the horizon", "Days at random"),
         ),
         tuple(rows),
         (
@@ -206,6 +224,34 @@ def _weekly_table(found: Kernels, named: dict[str, Estimate]) -> Table:
         ),
         (),
         f"{opening(plural(name))} a week",
+    )
+
+
+def window_estimates(found: Kernels) -> Iterator[Estimate]:
+    """The hazard ratio of one meeting by the window of days in which it lies."""
+    if found.windows is None or found.main is None:
+        return
+    curve = found.windows.curve().set_index("lag")
+    for first, last in zip((1, *(s + 1 for s in STEPS)), STEPS, strict=False):
+        r = curve.loc[last]
+        days = f"{first} days" if first == last else f"{first} to {last} days"
+        made = _estimate(
+            found.main, f"window[{last}]", f"{days} before".replace("1 days", "1 day", 1),
+            (r["estimate"], r["conf_low"], r["conf_high"], r["std_error"], _NAN), "ratio",
+        )  # fmt: skip
+        yield replace(made, level="sensitivity", method="Cox model, windows of days")
+
+
+def _window_table(found: Kernels, named: dict[str, Estimate]) -> Table:
+    names = [f"window[{last}]" for last in STEPS if f"window[{last}]" in named]
+    return Table(
+        "windows",
+        f"Hazard ratio of one {found.asked.q.meeting_name} by when it was",
+        (Column("ratio", "HR"),),
+        tuple(Row(n, named[n].label, (Ref(n, "interval"),)) for n in names),
+        ("Each window counts by itself, the others held; no shape is assumed over them.",),
+        (),
+        "When",
     )
 
 

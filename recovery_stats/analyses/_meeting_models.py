@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from recovery_stats.analyses._meeting_people import EVENT, TIME, Asked, terms
 from recovery_stats.analyses._meeting_rows import (
+    COUNTS,
     GROUP,
-    GROUPS,
     REFERENCE_GROUP,
     WINDOWS,
     diary_rows,
@@ -26,7 +26,7 @@ from recovery_stats.models.reshape import PERSON
 from recovery_stats.models.survival import CoxFit, cox
 
 MAIN = f"weekly_{WINDOWS[0]}"
-LAGS = (7, 14)
+LAGS = (7, 14, 30)
 WHOLE_WEEK = 7  # the first day at risk whose seven days before, 0 to 6, all follow entry
 
 
@@ -44,7 +44,7 @@ class Models:
     def of(cls, asked: Asked, study: Study, people: Dataset, rows: Dataset) -> Models:
         """Fit the main model; NotEstimable names the diary where attendance cannot tell."""
         try:
-            main = _fit(asked, rows, (MAIN,))
+            main = fit_hazard(asked, rows, (MAIN,))
         except NotEstimable as error:
             raise NotEstimable(
                 f"Attendance in the last seven days, from column {asked.q.meeting_day!r} of table "
@@ -59,58 +59,60 @@ class Models:
 
     def _windows(self) -> Iterator[Estimate]:
         rank: Level = "secondary" if self.asked.by_strategy else "primary"
-        yield self._row(self.main, MAIN, MAIN, "In the last 7 days", rank)
+        yield self.row(self.main, MAIN, MAIN, "In the last 7 days", rank)
         for window in WINDOWS[1:]:
             name = f"weekly_{window}"
-            fit = _fit(self.asked, self.rows, (name,))
-            yield self._row(fit, name, name, f"Weekly, last {window} days", "secondary")
+            fit = fit_hazard(self.asked, self.rows, (name,))
+            yield self.row(fit, name, name, f"Weekly, last {window} days", "secondary")
 
     def _groups(self) -> Iterator[Estimate]:
-        """Groups of attendance in the last seven days against one or two meetings."""
-        data = grouped(self.rows, f"meetings_last{WINDOWS[0]}", first=REFERENCE_GROUP)
+        """Groups of attendance in the last seven days against one meeting."""
+        data = grouped(self.rows, f"meetings_last{WINDOWS[0]}", COUNTS, first=REFERENCE_GROUP)
         if data is None:
             return
         try:
-            fit = _fit(self.asked, data, (GROUP,))
+            fit = fit_hazard(self.asked, data, (GROUP,))
         except NotEstimable:
             return
-        for _, label in GROUPS:
+        for _, label in COUNTS:
             term = f"{GROUP}[T.{label}]"
             if term in fit.terms:
-                yield self._row(fit, term, f"group[{label}]", label, "secondary")
+                yield self.row(fit, term, f"group[{label}]", label, "secondary")
 
     def _recency(self) -> Iterator[Estimate]:
+        if not self.asked.daily_diary:
+            return
         try:
-            fit = _fit(self.asked, self.rows, ("recency",))
+            fit = fit_hazard(self.asked, self.rows, ("recency",))
         except NotEstimable:
             return
-        yield self._row(fit, "recency", "recency", "Just after one", "secondary")
+        yield self.row(fit, "recency", "recency", "Just after one", "secondary")
 
     def _others(self) -> Iterator[Estimate]:
         """The main model with less beside it, and with attendance counted earlier."""
         if self.asked.q.adjust:
-            fit = _fit(self.asked, self.rows, (MAIN,), adjust=False)
-            yield self._row(fit, MAIN, "unadjusted", "Without covariates")
+            fit = fit_hazard(self.asked, self.rows, (MAIN,), adjust=False)
+            yield self.row(fit, MAIN, "unadjusted", "Without covariates")
         if self.asked.stays:
-            fit = _fit(self.asked, self.rows, (MAIN,), house=False)
-            yield self._row(fit, MAIN, "no_house", "Without house residence")
+            fit = fit_hazard(self.asked, self.rows, (MAIN,), house=False)
+            yield self.row(fit, MAIN, "no_house", "Without house residence")
         yield from self._later()
         for lag in LAGS:
             try:
                 rows = known_rows(self.asked, diary_rows(self.asked, self.study, self.people, lag))
-                fit = _fit(self.asked, rows, (MAIN,))
+                fit = fit_hazard(self.asked, rows, (MAIN,))
             except (NotEstimable, DataError):
                 continue
-            yield self._row(fit, MAIN, f"lag_{lag}", f"Counted {lag} days earlier")
+            yield self.row(fit, MAIN, f"lag_{lag}", f"Counted {lag} days earlier")
 
     def _later(self) -> Iterator[Estimate]:
         """The main model without the first days, whose window begins before the diary."""
         late = self.rows.with_frame(self.rows.frame[self.rows.frame["start"] >= WHOLE_WEEK - 1])
         try:
-            fit = _fit(self.asked, late, (MAIN,))
+            fit = fit_hazard(self.asked, late, (MAIN,))
         except (NotEstimable, DataError):
             return
-        yield self._row(fit, MAIN, "from_day_7", "From day 7 on (whole week)")
+        yield self.row(fit, MAIN, "from_day_7", "From day 7 on (whole week)")
 
     def _naive(self) -> Iterator[Estimate]:
         """What is usually run: mean attendance over the whole follow-up, as if known at entry."""
@@ -124,9 +126,9 @@ class Models:
                 fit = cox(formula + self.asked.strata, data)
             except NotEstimable:
                 continue
-            yield self._row(fit, column, name, label, "naive", step)
+            yield self.row(fit, column, name, label, "naive", step)
 
-    def _row(
+    def row(
         self,
         fit: CoxFit,
         term: str,
@@ -135,12 +137,13 @@ class Models:
         rank: Level = "sensitivity",
         step: float = 1.0,
     ) -> Estimate:
+        """A hazard ratio of `step` units of a term."""
         return fit.estimate(
             {term: step}, name=name, label=label, level=self.asked.q.level, rank=rank
         )
 
 
-def _fit(
+def fit_hazard(
     asked: Asked,
     rows: Dataset,
     exposure: tuple[str, ...],
@@ -156,4 +159,4 @@ def _fit(
 
 def cause_specific(models: Models, event: str) -> CoxFit:
     """The main model for another event of the same rows."""
-    return _fit(models.asked, models.rows, (MAIN,), event=event)
+    return fit_hazard(models.asked, models.rows, (MAIN,), event=event)

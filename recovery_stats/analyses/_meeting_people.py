@@ -60,6 +60,11 @@ class Asked:
         return bool(self.q.primary == "strategy")
 
     @property
+    def daily_diary(self) -> bool:
+        """Whether the diary tells days; weekly counts cannot tell how long ago a meeting was."""
+        return bool(self.q.period == "day")
+
+    @property
     def weekday(self) -> bool:
         """Whether the calendar is known: days from entry and the day of entry itself."""
         return self.q.time is not None and self.q.entry_date is not None

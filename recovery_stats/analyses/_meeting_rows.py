@@ -25,7 +25,10 @@ WINDOWS = (7, 14, 28)
 Bounds = tuple[tuple[float, str], ...]
 GROUPS: Bounds = ((0.0, "Less than 1"), (1.0, "1 or 2"), (3.0, "3 or 4"), (5.0, "5 or more"))
 LANDMARK_GROUPS: Bounds = (*GROUPS[:2], (3.0, "3 or more"))
-REFERENCE_GROUP = "1 or 2"
+COUNTS: Bounds = (
+    (0.0, "None"), (1.0, "1"), (2.0, "2"), (3.0, "3 or 4"), (5.0, "5 or more"),
+)  # fmt: skip
+REFERENCE_GROUP = "1"
 
 
 def diary_rows(asked: Asked, study: Study, people: Dataset, lag: int = 0) -> Dataset:
@@ -45,10 +48,10 @@ def diary_rows(asked: Asked, study: Study, people: Dataset, lag: int = 0) -> Dat
         **diary_columns(asked, study),
         **stay_columns(asked, study),
     )
-    return _with_weekday(asked, rows) if asked.weekday else rows
+    return with_weekday(asked, rows) if asked.weekday else rows
 
 
-def _with_weekday(asked: Asked, rows: Dataset) -> Dataset:
+def with_weekday(asked: Asked, rows: Dataset) -> Dataset:
     """Add the calendar weekday of each day at risk, from the day or date of entry."""
     entry = rows.frame[asked.q.entry_date]
     day = np.ceil(rows.frame["stop"].to_numpy()).astype(np.int64)

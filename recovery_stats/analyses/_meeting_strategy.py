@@ -40,6 +40,7 @@ MORE, FEWER = "more", "fewer"
 NO_LIMIT = 1e9  # an upper bound of 0 in the question means that there is none
 CHANGE_DAY = "day of the change"
 LOST_WORD = "lost"
+MUCH_CUT = 0.1  # share of people whose diary may end early without a caution
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +131,13 @@ def _causes(asked: Asked, people: Dataset) -> dict[str, Any]:
     values = people.frame[column]
     codes = [float(c) for c in sorted(values[(people.frame[EVENT] == 0)].dropna().unique()) if c]
     names = {code: variable.level(code) for code in codes}
-    lost = _lost(asked, names)
+    lost = lost_codes(asked, names)
     competing = [code for code in codes if code not in lost]
     return {"cause": column, "competing": competing, "lost": lost if lost else None}
 
 
-def _lost(asked: Asked, names: Mapping[float, str]) -> list[float]:
+def lost_codes(asked: Asked, names: Mapping[float, str]) -> list[float]:
+    """The codes among `names` that mean loss to follow-up."""
     wanted = asked.q.lost_cause
     if not wanted:
         return [code for code, name in names.items() if LOST_WORD in name.casefold()]
@@ -225,6 +227,27 @@ def strategy_checks(found: Strategies) -> Iterator[Check]:
         yield Check("primary estimand", "fail", found.reason)
         return
     yield from found.fit.checks()
+    yield _followed(found.people)
+
+
+def _followed(people: Courses | None) -> Check:
+    """Who entered the emulated trial, and whose follow-up the diary ends."""
+    if people is None:
+        return Check("strategy follow-up", "caution", ("Nobody could be followed.",))
+    n = len(people)
+    return Check(
+        "strategy follow-up",
+        "caution" if people.cut > MUCH_CUT * n else "ok",
+        (
+            Count(n),
+            " people were eligible under both strategies at their first day at risk, the diary "
+            "covering their first block; it does not cover that of ",
+            Count(people.uncovered),
+            ". Follow-up ends where the diary does for ",
+            Count(people.cut),
+            ", who count as lost from then on.",
+        ),
+    )
 
 
 def strategy_facts(found: Strategies) -> dict[str, Cell]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from recovery_stats.analyses._meeting_curves import Groups
 from recovery_stats.analyses._meeting_people import EVENT, TIME, Asked
-from recovery_stats.analyses._meeting_rows import GROUP, GROUPS
+from recovery_stats.analyses._meeting_rows import COUNTS, GROUP
 from recovery_stats.analyses._wording import opening, plural
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset
@@ -39,8 +39,14 @@ def ratio_table(
     heads: Heads,
     named: Mapping[str, Estimate],
     notes: tuple[str, ...] = (),
+    *,
+    tested: bool = True,
 ) -> Table:
-    """Hazard ratios under their heads; heads without an estimate are left out."""
+    """Hazard ratios under their heads; heads without an estimate are left out.
+
+    tested: with p; without where another table tells it.
+    """
+    shown = ("value", "range", "p") if tested else ("value", "range")
     rows: list[Row] = []
     for head, names in _present(heads, named):
         if head:
@@ -49,12 +55,12 @@ def ratio_table(
             Row(
                 n,
                 named[n].label,
-                tuple(Ref(n, p) for p in ("value", "range", "p")),
+                tuple(Ref(n, p) for p in shown),
                 int(bool(head)),
             )
             for n in names
         ]
-    columns = (Column("value", "HR"), Column("range", "CI"), Column("p", "p"))
+    columns = (Column("value", "HR"), Column("range", "CI"), Column("p", "p"))[: len(shown)]
     return Table(name, caption, columns, tuple(rows), ("HR: hazard ratio of relapse.", *notes))
 
 
@@ -184,9 +190,9 @@ def attendance_table(
     """
     frame = known.frame
     days = frame["stop"] - frame["start"]
-    ends = [low for low, _ in GROUPS[1:]] + [float("inf")]
+    ends = [low for low, _ in COUNTS[1:]] + [float("inf")]
     rows = []
-    for (low, label), high in zip(GROUPS, ends, strict=True):
+    for (low, label), high in zip(COUNTS, ends, strict=True):
         inside = (frame["meetings_last7"] >= low) & (frame["meetings_last7"] < high)
         people = int(frame.loc[inside, PERSON].nunique())
         share = Quantity(float(days[inside].sum() / days.sum()), "percent", people)

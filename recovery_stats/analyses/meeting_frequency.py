@@ -20,6 +20,7 @@ TABLES = {
     "meetings": "The diary: one row a meeting (person, day), or counts a day or week (optional).",
     "stays": "Stays in recovery houses: person, first and last day (optional).",
     "weeks": "Covariates that change: one row a person and week (optional).",
+    "events": "Relapses and other events, first and later: person, day, kind (optional).",
 }
 
 
@@ -98,6 +99,12 @@ class Question(Common):
         table="weeks",
         role="changing",
     )
+    event_person: str | None = column(
+        "Person identifier in the table of events.", table="events", role="person", default="pid"
+    )
+    event_day: str | None = column("Day of the event.", table="events", role="day")
+    event_kind: str | None = column("What happened.", table="events", role="cause")
+    event_code: str = option("Code or label of the kind of event that is a relapse.", default="")
     primary: str = option(
         "The primary estimand, declared before the run.",
         default="strategy",

@@ -250,7 +250,7 @@ class AftFit(ParametricFit):
             "distribution of times",
             "caution" if p < 0.05 else "ok",
             (
-                f"Test of the {LAW_NAMES[self.distribution]} law within the generalised gamma: p ",
+                f"Test of the {LAW_NAMES[self.distribution]} law within the generalised gamma: ",
                 Quantity(p, "p"),
                 "; times are distributed otherwise, and medians and tails are off."
                 if p < 0.05

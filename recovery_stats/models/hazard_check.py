@@ -86,7 +86,7 @@ def _proportionality_check(fit: CoxFit) -> Iterator[Check]:
         "proportional hazards",
         "caution" if p < 0.05 else "ok",
         (
-            "Test that hazard ratios do not change over time: p ",
+            "Test that hazard ratios do not change over time: ",
             Quantity(p, "p"),
             f"; they change most for {worst}, and the ratio is an average over the follow-up."
             if p < 0.05

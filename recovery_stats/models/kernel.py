@@ -398,7 +398,7 @@ class KernelFit:
     def checks(self) -> tuple[Check, ...]:
         """Whether the half-life can be told at all."""
         parts = (
-            "Test of no effect over the named half-lives: p ",
+            "Test of no effect over the named half-lives: ",
             Quantity(self.no_effect.p, "p"),
             ".",
         )

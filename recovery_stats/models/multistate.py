@@ -254,7 +254,7 @@ class StateCurves:
                 "Markov property",
                 "caution" if p < 0.05 else "ok",
                 (
-                    "Test that leaving a state does not depend on when it was entered: p ",
+                    "Test that leaving a state does not depend on when it was entered: ",
                     Quantity(p, "p"),
                     "; probabilities of states stand all the same, those of moving from a given "
                     "state do not."

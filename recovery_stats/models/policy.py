@@ -66,11 +66,14 @@ def one_more_meeting(
     )  # fmt: skip
 
 
-def marginal_structural(people: Courses, *, classes: Sequence[float] = CLASSES) -> CoxFit:
+def marginal_structural(
+    people: Courses, *, classes: Sequence[float] = CLASSES, truncate: float = 0.0
+) -> CoxFit:
     """Cox model of the event on weekly attendance in the block before, weighted for its causes.
 
     Weights are stabilised, from continuation-ratio models of the class of each block's count
     given the history of `courses`; errors are robust, by person. The term is `weekly`.
+    truncate: share of the largest weights cut to the next lower.
     Assumes that the history holds every common cause of attendance and the event.
     """
     course = people.course
@@ -80,6 +83,8 @@ def marginal_structural(people: Courses, *, classes: Sequence[float] = CLASSES) 
         [np.zeros((len(people), 1), dtype=bool), course.completed[:, :-1]], axis=1
     )
     person, block = np.nonzero(seen)
+    used = weight[person, block]
+    used = np.minimum(used, np.quantile(used, 1.0 - truncate)) if len(used) else used
     start = course.width * block.astype(float)
     stop = np.minimum(course.time[person], start + course.width)
     ended = course.time[person] <= start + course.width
@@ -90,7 +95,7 @@ def marginal_structural(people: Courses, *, classes: Sequence[float] = CLASSES) 
             "stop": stop,
             "event": (ended & (course.cause[person] == 1)).astype(float),
             "weekly": course.count[person, block - 1] * 7.0 / course.width,
-            "weight": weight[person, block],
+            "weight": used,
         }
     )
     names = [f"x{j}" for j in np.flatnonzero(fixed)]

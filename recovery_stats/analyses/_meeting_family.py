@@ -1,0 +1,46 @@
+"""The secondary family: every secondary test with its p-value and Holm's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import isfinite
+
+import numpy as np
+
+from recovery_stats.analyses._meeting_rows import REFERENCE_GROUP
+from recovery_stats.core.document import Cell, Column, Quantity, Ref, Row, Table
+from recovery_stats.core.estimate import Estimate
+from recovery_stats.models.multiplicity import adjusted
+
+GROUP = "group["  # estimates whose label is a group alone
+
+
+def holm(estimates: Iterable[Estimate]) -> dict[str, float]:
+    """Holm-adjusted p of each secondary estimate that is tested, by name."""
+    tested = [e for e in estimates if e.level == "secondary" and isfinite(e.p)]
+    p = adjusted(np.array([e.p for e in tested]), "holm") if tested else np.zeros(0)
+    return {e.name: float(x) for e, x in zip(tested, p, strict=True)}
+
+
+def family_table(estimates: Iterable[Estimate]) -> Table | None:
+    """p as it is and adjusted, in the order of the report."""
+    named = {e.name: e for e in estimates}
+    found = holm(named.values())
+    if not found:
+        return None
+    rows = []
+    for name, p in found.items():
+        cells: tuple[Cell, ...] = (Ref(name, "p"), Quantity(p, "p"))
+        label = named[name].label
+        of = f"Last 7 days against {REFERENCE_GROUP}: {label}" if name.startswith(GROUP) else label
+        rows.append(Row(f"test[{name}]", of, cells))
+    return Table(
+        "family",
+        "Secondary tests, together",
+        (Column("p", "p"), Column("holm", "Holm's p")),
+        tuple(rows),
+        (
+            "The primary estimand stands alone and is not in this family. Holm's p holds for all "
+            "of these together; the analyses under Sensitivity are no tests of their own.",
+        ),
+    )

@@ -1,0 +1,105 @@
+"""The strategies asked otherwise: fewer assumptions here, other ones there, each with its draws."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from recovery_stats.analyses._meeting_people import EVENT, read_people
+from recovery_stats.analyses._meeting_strategy import (
+    PRIMARY,
+    Strategies,
+    lost_codes,
+    read_courses,
+    strategies,
+    strategy_estimates,
+)
+from recovery_stats.core.dataset import Dataset
+from recovery_stats.core.document import Column, Ref, Row, Table
+from recovery_stats.core.estimate import Estimate
+from recovery_stats.core.study import Study
+from recovery_stats.errors import DataError, NotEstimable
+from recovery_stats.models.strategy import sustained
+
+DRAWS = 100  # of each rival's bootstrap, so that all of them take less than the primary
+LABELS = {
+    "untruncated": "Weights not cut",
+    "past": "Weights also from past attendance",
+    "as_recorded": "Relapse dated as recorded",
+    "lost_relapse": "Loss counted as relapse",
+}
+TRIED = ("untruncated", "past")  # told also where they are not estimable
+
+
+def strategy_rivals(found: Strategies, study: Study, people: Dataset) -> Iterator[Estimate]:
+    """The primary risk difference under each change; one that is not estimable is left out."""
+    if found.fit is None:
+        return
+    for key, data, truncate, changes in _changes(found, study, people):
+        try:
+            course = read_courses(found.asked, study, data, **changes)
+            q = found.asked.q
+            fit = sustained(
+                course, strategies(found.asked), grace=q.grace_blocks, truncate=truncate,
+                replicates=min(DRAWS, q.replicates), seed=q.seed, level=q.level,
+            )  # fmt: skip
+        except (NotEstimable, DataError):
+            continue
+        made = {e.name: e for e in strategy_estimates(Strategies(found.asked, course, fit))}
+        yield replace(
+            made[PRIMARY], name=f"strategy[{key}]", label=LABELS[key], level="sensitivity"
+        )
+
+
+Change = tuple[str, Dataset, float, dict[str, Any]]
+
+
+def _changes(found: Strategies, study: Study, people: Dataset) -> Iterator[Change]:
+    """What is changed: its name, the people, the share of weights cut, arguments of `courses`."""
+    q = found.asked.q
+    if q.truncate > 0:
+        yield "untruncated", people, 0.0, {}
+    yield "past", people, q.truncate, {"past_attendance": True}
+    if q.known is not None:
+        recorded = replace(found.asked, q=replace(q, known=None))
+        yield "as_recorded", read_people(recorded, study), q.truncate, {}
+    if (worst := _lost_as_relapse(found, people)) is not None:
+        yield "lost_relapse", worst, q.truncate, {}
+
+
+def _lost_as_relapse(found: Strategies, people: Dataset) -> Dataset | None:
+    column = found.asked.q.cause
+    if column is None:
+        return None
+    values, variable = people.frame[column], people.variable(column)
+    free = people.frame[EVENT] == 0
+    codes = sorted(float(c) for c in values[free].dropna().unique() if c)
+    lost = lost_codes(found.asked, {c: variable.level(c) for c in codes})
+    gone = values.isin(lost) & free
+    if not gone.any():
+        return None
+    return people.with_column(people.variable(EVENT), np.where(gone, 1.0, people.frame[EVENT]))
+
+
+def rival_table(named: dict[str, Estimate]) -> Table | None:
+    """The risk difference as declared, and under each change; None where it has none itself."""
+    if PRIMARY not in named:
+        return None
+    rows = []
+    for key, label in LABELS.items():
+        name = f"strategy[{key}]"
+        if name in named:
+            rows.append(Row(name, label, (Ref(name, "interval"),)))
+        elif key in TRIED:
+            rows.append(Row(name, label, ("not estimable: too few follow",)))
+    declared = Row(PRIMARY, "As declared", (Ref(PRIMARY, "interval"),))
+    return Table(
+        "strategy_rivals",
+        "The difference between the strategies, asked in other ways",
+        (Column("difference", "Risk difference"),),
+        (declared, *rows),
+        (f"Intervals of the rivals are percentiles of at most {DRAWS} bootstrap draws.",),
+    )
