@@ -7,7 +7,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import chi2
 
 from recovery_stats.analyses._meeting_models import MAIN, Models, fit_hazard
 from recovery_stats.analyses._meeting_rows import model_formula
@@ -15,6 +14,7 @@ from recovery_stats.analyses._wording import opening, plural
 from recovery_stats.core.document import Cell, LineFigure, Quantity, Series
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.errors import ConvergenceError, NotEstimable
+from recovery_stats.models.dose_response import bend
 from recovery_stats.models.reshape import PERSON
 from recovery_stats.models.survival import CoxFit, cox
 
@@ -44,10 +44,7 @@ class Dose:
         """p of the Wald test that the curve is straight."""
         if self.curve is None:
             return None
-        at = [i for i, t in enumerate(self.curve.terms) if t.startswith("rcs(")][1:]
-        b = self.curve.beta[at]
-        V = self.curve.covariance().to_numpy()[np.ix_(at, at)]
-        return float(chi2.sf(b @ np.linalg.solve(V, b), len(at)))
+        return bend(self.curve, [t for t in self.curve.terms if t.startswith("rcs(")])
 
 
 def _curve(models: Models, knots: int) -> CoxFit | None:

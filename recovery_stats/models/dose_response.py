@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.stats import chi2, norm
 
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.errors import DataError, UsageError, unknown
@@ -57,6 +57,16 @@ def dose_response(
             "conf_high": turn(estimate + half),
         }
     )
+
+
+def bend(fit: CoxFit, terms: Sequence[str]) -> float:
+    """p of the Wald test that a spline is straight: all its `terms` but the first are zero.
+
+    A restricted cubic spline's first term is the line itself.
+    """
+    at = [fit.terms.index(t) for t in terms[1:]]
+    b, V = fit.beta[at], fit.covariance().to_numpy()[np.ix_(at, at)]
+    return float(chi2.sf(b @ np.linalg.solve(V, b), len(at)))
 
 
 def analysed(fit: CoxFit) -> pd.DataFrame:
