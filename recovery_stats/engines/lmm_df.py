@@ -7,7 +7,8 @@ zero are left out: gamma then moves Psi within its rank. With V_r = dV/dgamma_r,
     P_r = X'V⁻¹V_rV⁻¹X,  Q_rs = X'V⁻¹V_rV⁻¹V_sV⁻¹X,  tr_rs = tr(V⁻¹V_rV⁻¹V_s),
 
 all from the cross-products T = Z'V0⁻¹Z and H = Z'V0⁻¹[X y] without any n by n matrix. Everything
-here is in the engine's orthogonal units; contrasts are carried into them.
+here is in units in which X'V⁻¹X = I, and contrasts are carried into them: where a variance of
+groups is 1e9 times the residual's, Phi P Phi of other units has no digits left.
 
 Sources: Kenward & Roger 1997; Fai & Cornelius 1996; Halekoh & Højsgaard 2014; Kuznetsova,
 Brockhoff & Christensen 2017. Checked: dense formulas; lmerTest and pbkrtest reference cases.
@@ -19,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import solve_triangular
 from scipy.stats import chi2
 from scipy.stats import f as f_distribution
 
@@ -40,7 +42,7 @@ from recovery_stats.errors import NotEstimable
 
 @dataclass(frozen=True, slots=True)
 class Information:
-    """Pieces per parameter of gamma (r), for [X y] in orthogonal units.
+    """Pieces per parameter of gamma (r), for X in the units of `basis`.
 
     Phi (p, p) = (X'V⁻¹X)⁻¹; P (r, p, p), Q (r, r, p, p); observed (r, r): information of gamma
     in the likelihood used, expected (r, r): the same in expectation (REML).
@@ -82,29 +84,35 @@ def information(fit: LmmFit) -> Information:
         P, Q, traces = at.sums.pieces(E, at.L[0] @ at.L[0].T, problem.n, s2)
     else:
         P, Q, traces = _pieces(problem, at, directions, s2)
-    v = at.v
-    Phi = s2 * at.S_inverse
-    Px, Qx = P[:, :p, :p], Q[:, :, :p, :p]
-    PhiP = Phi @ Px
-    fixed = -2.0 * np.einsum("ij,rsji->rs", Phi, Qx) + np.einsum("rij,sji->rs", PhiP, PhiP)
+    v, K = at.v, np.sqrt(s2) * _root(at.S[:p, :p])
+    Px, Qx = K.T @ P[:, :p, :p] @ K, K.T @ Q[:, :, :p, :p] @ K
+    fixed = -2.0 * np.einsum("rsii->rs", Qx) + np.einsum("rij,sji->rs", Px, Px)
     expected = 0.5 * (traces + fixed)
     seen = traces + (fixed if problem.reml else 0.0)
-    Pv = (P @ v)[:, :p]
-    quadratic = np.einsum("i,rsij,j->rs", v, Q, v) - Pv @ Phi @ Pv.T
+    Pv = (P @ v)[:, :p] @ K
+    quadratic = np.einsum("i,rsij,j->rs", v, Q, v) - Pv @ Pv.T
     bend = _curvature(problem, at, fit.solution.grad_psi, s2)
     observed = -0.5 * seen + quadratic + bend
     scale = fit.frame.scale
     return Information(
-        scale**2 * Phi,
-        Px / scale**4,
-        Qx / scale**6,
+        np.eye(p),
+        Px / scale**2,
+        Qx / scale**4,
         observed / scale**4,
         expected / scale**4,
         scale**4 * inverse_information(observed),
         scale**4 * inverse_information(expected),
-        fit.frame.A,
+        scale * fit.frame.A @ K,
         sum(fit.problem.q) - sum(fit.rank),
     )
+
+
+def _root(S: Array) -> Array:
+    """K (p, p), upper triangular, with K K' = S⁻¹."""
+    size = 1.0 / np.sqrt(np.diag(S))
+    lower = np.linalg.cholesky(size[:, None] * S * size)
+    inverse = solve_triangular(lower, np.eye(len(S)), lower=True, check_finite=False)
+    return np.asarray(size[:, None] * inverse.T)
 
 
 def inverse_information(matrix: Array) -> Array:

@@ -17,7 +17,7 @@ from recovery_stats.models.design import Design, Outcome, RandomDesign, build_de
 from recovery_stats.models.formula import Formula, parse
 from recovery_stats.models.margins import Grid, grid_of, numeric_columns
 from recovery_stats.models.mixed_fit import Method, MixedFit
-from recovery_stats.models.mixed_refusal import check_groups, check_outcome, naming
+from recovery_stats.models.mixed_refusal import check_groups, check_left, check_outcome, naming
 from recovery_stats.models.mixed_residual import fit_structured
 from recovery_stats.models.residual_request import read_request
 
@@ -68,6 +68,8 @@ def lmm(
     kept, dropped = estimable(design, asked, tuple(required))
     factors = random_factors(design)
     check_groups(factors, len(y))
+    if reml:
+        check_left(factors, design.X[:, kept])
     given = design.numbers.get(columns.get("weights", ""))
     check_weights(given, columns.get("weights", ""), Columns.of(table), design)
     shift = total_offset(design, columns.get("offset"))

@@ -12,6 +12,7 @@ from recovery_stats.engines.linalg import Array, IntArray
 from recovery_stats.engines.lmm import RandomFactor
 from recovery_stats.errors import ConvergenceError, DataError, NotEstimable
 
+SPANNED = 1e-8  # share of a column's length that is rounding after a projection
 LARGEST = 1e150  # its square, summed over rows, is still a number
 
 
@@ -55,6 +56,27 @@ def check_groups(factors: Sequence[RandomFactor], n: int) -> None:
                 f"Grouping columns {one.name!r} and {other.name!r} make the same groups of these "
                 f"{n} rows, so their variances cannot be told apart; keep the random term of one."
             )
+
+
+def check_left(factors: Sequence[RandomFactor], X: Array) -> None:
+    """NotEstimable where the predictors X (n, p) tell every level of a factor apart.
+
+    REML sees only what the predictors leave, so nothing is known of such a variance; lme4 prints
+    the number at which its search stopped.
+    """
+    for factor in factors:
+        if factor.levels * min(len(b) for b in factor.blocks) > X.shape[1]:
+            continue
+        at = factor.codes[:, None] == np.arange(factor.levels)
+        for block in factor.blocks:
+            columns = np.hstack([factor.Z[:, [j]] * at for j in block])
+            left = columns - X @ np.linalg.lstsq(X, columns, rcond=None)[0]
+            if (np.linalg.norm(left, axis=0) <= SPANNED * np.linalg.norm(columns, axis=0)).all():
+                raise NotEstimable(
+                    f"The predictors tell all {factor.levels} levels of {factor.name!r} apart, so "
+                    "nothing is left for the variance between them; take its random term out, or "
+                    "the predictors that name its levels."
+                )
 
 
 def _same_groups(one: RandomFactor, other: RandomFactor) -> bool:

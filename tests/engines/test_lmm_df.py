@@ -11,7 +11,7 @@ from recovery_stats.engines.lmm import LmmFit, RandomFactor
 from recovery_stats.engines.lmm_robust import cluster_robust
 from recovery_stats.errors import NotEstimable
 from tests.engines.lmm_example import KINDS, Array, covariance_of, example
-from tests.tolerance import CLOSED_FORM, CONVERGED
+from tests.tolerance import CLOSED_FORM, CONVERGED, INVARIANCE
 
 
 def directions(factors: list[RandomFactor], n: int) -> list[Array]:
@@ -122,6 +122,22 @@ def test_balanced_split_plot_has_exact_degrees_of_freedom() -> None:
     assert lmm_df.kenward_roger(info, np.eye(4)) == pytest.approx(exact, rel=1e-6)
     both = lmm_df.kenward_roger_f(info, np.eye(4)[2:], fit.beta)
     assert both.den_df == pytest.approx(m * k - m - 2, rel=1e-6)
+
+
+def test_kenward_roger_adjusts_nothing_in_balanced_data_at_a_variance_ratio_of_1e9() -> None:
+    """What x tells between people weighs 1e-9 of what it tells within: as good as balanced."""
+    rng = np.random.default_rng(4)
+    m, k = 60, 6
+    g = np.repeat(np.arange(m), k)
+    t, x = np.tile(np.arange(k) * 1.0, m), rng.normal(size=m * k)
+    X = np.column_stack([np.ones(m * k), x, t, (g % 2) * 1.0])
+    y = X @ [1.0, 0.3, 0.2, 0.0] + 50.0 * rng.normal(size=m)[g] + 1e-3 * rng.normal(size=m * k)
+    fit = lmm.fit(X, y, [RandomFactor(g, m, np.ones((m * k, 1)), ((0,),))])
+    info = lmm_df.information(fit)
+    adjusted = np.diag(lmm_df.adjusted_covariance(info))
+    assert adjusted == pytest.approx(np.diag(fit.covariance), rel=INVARIANCE)
+    exact = [m - 2, m * (k - 1) - 2, m * (k - 1) - 2, m - 2]
+    assert lmm_df.kenward_roger(info, np.eye(4)) == pytest.approx(exact, rel=INVARIANCE)
 
 
 @pytest.mark.parametrize("m", [3, 4, 6, 10])

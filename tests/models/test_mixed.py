@@ -365,6 +365,7 @@ def test_columns_may_have_any_name(name: str) -> None:
             "5 and 295 more; correct",
         ),
         ("y ~ t + (1 | row)", {}, NotEstimable, "Take its random term out, or group"),
+        ("y ~ site + (1 | site/person)", {}, NotEstimable, "levels of 'site' apart"),
         ("y ~ t + (1 | site/row)", {}, NotEstimable, "'site:row' has as many levels"),
         ("y ~ t + (1 | house) + (1 | cons)", {"cons": "x"}, NotEstimable, "'cons' has one level"),
         (
