@@ -30,6 +30,7 @@ from recovery_stats.models.mixed import (
     total_offset,
     with_arrays,
 )
+from recovery_stats.models.mixed_refusal import check_distinct
 from recovery_stats.models.separation import refuse_separated
 
 __all__ = ["GlmmFit", "glmm"]
@@ -135,12 +136,22 @@ def _check_groups(factors: Sequence[engine.RandomFactor], law: Family) -> None:
         if factor.levels >= law.n and law.single:
             raise NotEstimable(
                 f"Grouping column {factor.name!r} has as many levels as there are rows "
-                f"({law.n}): nothing is repeated, so its variance cannot be estimated."
+                f"({law.n}): nothing is repeated, so its variance cannot be estimated. Take its "
+                "random term out, or group the rows by something that repeats."
             )
+        widest = max(len(b) for b in factor.blocks)
+        if widest > 1 and factor.levels * widest >= law.n + (not law.single):
+            raise NotEstimable(
+                f"The random term of {factor.name!r} has {factor.levels * widest} effects "
+                f"({widest} for each of {factor.levels} levels) for {law.n} rows; keep fewer "
+                "random slopes."
+            )
+    check_distinct(factors, law.n)
     if law.single and len(factors) == 1 and _constant_within(factors[0], law):
         raise NotEstimable(
             f"The outcome never varies within a level of {factors[0].name!r}: the variance between "
-            "its levels has no finite estimate."
+            "its levels has no finite estimate. Keep one row a level and use rs.glm, or take the "
+            "random term out."
         )
 
 

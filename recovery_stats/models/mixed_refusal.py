@@ -50,6 +50,11 @@ def check_groups(factors: Sequence[RandomFactor], n: int) -> None:
                 f"The random term of {factor.name!r} has {m * widest} effects ({widest} for each "
                 f"of {m} levels) for {n} rows; keep fewer random slopes."
             )
+    check_distinct(factors, n)
+
+
+def check_distinct(factors: Sequence[RandomFactor], n: int) -> None:
+    """NotEstimable where two factors group the n rows alike and share an effect."""
     for one, other in combinations(factors, 2):
         if _same_groups(one, other):
             raise NotEstimable(

@@ -368,6 +368,11 @@ def test_groups_that_cannot_be_told() -> None:
     )
     stuck = data.assign(used=data["person"] % 2)
     assert "never varies" in refused(NotEstimable, "used ~ x + (1 | person)", stuck)
+    twice = data.assign(again=data["person"] + 1000)
+    formula = "used ~ x + (1 | person) + (1 | again)"
+    assert "'person' and 'again' make the same groups" in refused(NotEstimable, formula, twice)
+    few = "used ~ x + (1 + x | person)"
+    assert "keep fewer random slopes" in refused(NotEstimable, few, people(k=2))
     counts = data.assign(person=np.arange(240))  # a row each is a law of its own for counts
     assert rs.glmm(FITS["poisson"], counts, family="poisson").n_groups == 240
 
