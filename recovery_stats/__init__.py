@@ -146,7 +146,10 @@ def __getattr__(name: str) -> Any:
     """Load a public name from its module when it is first asked for."""
     if name not in _HOME:
         raise AttributeError(f"module 'recovery_stats' has no attribute {name!r}")
-    value = getattr(import_module(_HOME[name]), name)
+    home = import_module(_HOME[name])
+    if ".models." in _HOME[name]:
+        import_module("recovery_stats.study.notebook").attach(home)
+    value = getattr(home, name)
     globals()[name] = value
     return value
 

@@ -103,8 +103,10 @@ class GeeFit(Kept):
         V = self.engine.covariance if kind == "robust" else self.engine.naive
         return pd.DataFrame(V, list(self.terms), list(self.terms))
 
-    def confint(self, level: float = 0.95) -> pd.DataFrame:
-        """Intervals of the coefficients."""
+    def confint(self, method: str = "wald", level: float = 0.95) -> pd.DataFrame:
+        """Intervals of the coefficients: "wald" alone, for want of a likelihood."""
+        if method != "wald":
+            raise UsageError(unknown("interval method", str(method), ("wald",)))
         return self.tidy(level)[["term", "estimate", "conf_low", "conf_high"]]
 
     def estimate(
