@@ -41,7 +41,7 @@ def _marginal_means(case: Case, reml: bool, asked: dict[str, Any]) -> Values:
 
 
 def kenward_roger(formula: str, frame: pd.DataFrame, names: Names, asked: dict[str, Any]) -> Values:
-    """Errors, df and type III tests by Kenward and Roger."""
+    """Errors, df and F tests by Kenward and Roger."""
     fit = rs.lmm(formula, frame, df="kenward-roger", **asked)
     values: Values = {}
     for row in fit.tidy().itertuples():
@@ -49,7 +49,9 @@ def kenward_roger(formula: str, frame: pd.DataFrame, names: Names, asked: dict[s
         values[f"se_kr[{term}]"] = row.std_error
         values[f"df_kr[{term}]"] = row.df
         values[f"p_kr[{term}]"] = row.p_value
-    return values | terms_tested(fit, names, 3, "kr")
+    for kind in (3, 2, 1):
+        values |= where_offered(partial(terms_tested, fit, names, kind, "kr"))
+    return values
 
 
 def _coefficients(fit: Any, names: Names) -> Values:
@@ -75,12 +77,16 @@ def _parts(fit: Any, names: Names) -> Values:
         "npar": fit.engine.n_parameters,
         "aic": whole["aic"],
         "bic": whole["bic"],
+        "deviance": whole["criterion"],
         "nobs": whole["n_obs"],
         "singular": int(whole["singular"]),
         "sigma": whole["sigma"],
         "sigma2": whole["sigma"] ** 2,
         "icc": fit.icc(),
     }
+    share = fit.r2()
+    values |= dict.fromkeys(("r2m", "r2_marginal", "R2m"), share["marginal"])
+    values |= dict.fromkeys(("r2c", "r2_conditional", "R2c"), share["conditional"])
     values |= {f"ngroups[{names.group(g)}]": m for g, m in fit.groups.items()}
     return values | random_part(fit, names)
 
