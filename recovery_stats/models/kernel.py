@@ -28,6 +28,7 @@ from recovery_stats.engines import kernel_cox as engine
 from recovery_stats.engines import kernel_risk
 from recovery_stats.engines.kernel import Exposed, Kernel, Shape
 from recovery_stats.engines.kernel_risk import Spacing
+from recovery_stats.engines.kernel_survivor import Courses
 from recovery_stats.errors import DataError, UsageError, unknown
 from recovery_stats.models.coefficient import tabulate_coefficients
 from recovery_stats.models.columns import Array, IntArray
@@ -329,7 +330,7 @@ class KernelFit:
         """Risk of the event by day `horizon` if everyone went k times a week; shape "last".
 
         Standardised over the people analysed, other events held off; covariates that change
-        over time act as they did, on average, on those at risk on the day.
+        over time act as they would, on average, on those then at risk on the day.
         """
         found = self._risks(tuple(weekly), horizon, spacing)
         return self._table(weekly, found.value, found.se, lambda x: x)
@@ -373,7 +374,7 @@ class KernelFit:
         weight = np.ones(len(first)) if seen.weights is None else seen.weights[order][first]
         return kernel_risk.Population(
             np.where(varying, 0.0, X[first]), varying, read.strata[order][first], *read.set_codes,
-            weight,
+            weight, Courses.of(read.person[read.kept], read.day[read.kept]),
         )  # fmt: skip
 
     def _table(self, weekly: Sequence[int], value: Array, se: Array, turn: Any) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from scipy import stats
 from recovery_stats.engines import cox, kernel_cox, kernel_risk
 from recovery_stats.engines.kernel import Exposed, Kernel, last_meeting
 from recovery_stats.engines.kernel_cox import Days
+from recovery_stats.engines.kernel_survivor import Courses, mean_effect
 from recovery_stats.errors import NotEstimable
 from tests.tolerance import CLOSED_FORM, DERIVATIVE
 
@@ -232,10 +233,12 @@ def test_random_spacing_is_the_mean_over_draws():
 def population(sample):
     _, kept, X, _, _, site, day = sample
     first = np.flatnonzero(day == 1)
+    person = np.cumsum(day == 1)  # rows lie person by person
     sets = np.unique((site * 1000 + day).astype(int)[kept])
     return kernel_risk.Population(
-        X[first], np.array([False]), site[first], sets // 1000, sets % 1000, np.ones(len(first))
-    )
+        X[first], np.array([False]), site[first], sets // 1000, sets % 1000, np.ones(len(first)),
+        Courses.of(person[kept], day[kept]),
+    )  # fmt: skip
 
 
 def test_the_risk_is_that_of_a_day_by_day_loop(sample):
@@ -249,7 +252,7 @@ def test_the_risk_is_that_of_a_day_by_day_loop(sample):
     eta = X[:, 0] * fit.beta[0] + column * fit.theta
     expected = []
     for k in (0, 1, 7):
-        cumulative = np.zeros(len(people.X))
+        cumulative, variance = np.zeros(len(people.X)), np.zeros(len(people.X))
         for d in range(1, 91):
             met = [m for m in range(d) if (m * k) % 7 < k]
             effect = np.exp(fit.theta * (2.0 ** (-(d - met[-1]) / 2.0) if met else 0.0))
@@ -257,13 +260,58 @@ def test_the_risk_is_that_of_a_day_by_day_loop(sample):
                 here = (site == s) & (day == d)
                 failed = event[here] > 0
                 r = np.exp(eta[here])
-                hazard = sum(
+                steps = [
                     1 / (r.sum() - j / failed.sum() * r[failed].sum()) for j in range(failed.sum())
-                )
+                ]
                 mine = people.stratum == s
-                cumulative[mine] += hazard * effect * np.exp(people.X[mine, 0] * fit.beta[0])
-        expected.append(1 - np.exp(-cumulative).mean())
+                ratio = effect * np.exp(people.X[mine, 0] * fit.beta[0])
+                cumulative[mine] += sum(steps) * ratio
+                variance[mine] += sum(a * a for a in steps) * ratio**2
+        expected.append(1 - np.exp(-cumulative - variance / 2).mean())
     np.testing.assert_allclose(found.value, expected, rtol=1e-9)
+
+
+def test_without_covariates_and_effect_the_risk_is_the_product_limit():
+    """To second order: the steps of Kaplan and Meier are 1 - 1/n with one event a day."""
+    n = 60
+    person = np.repeat(np.arange(n), np.arange(1, n + 1))
+    day = np.concatenate([np.arange(1, i + 2) for i in range(n)])
+    event = (day == person + 1) & (person < 40)
+    days, kept = Days.of(np.zeros((len(day), 0)), day, event.astype(float))
+    none = np.zeros(len(day))
+    point = kernel_cox.evaluate(days, none[kept][None], np.zeros(1))
+    fit = kernel_cox.AtHalfLife(2.0, np.zeros(0), 0.0, point)
+    everyone = np.zeros(n, dtype=np.intp)
+    people = kernel_risk.Population(
+        np.zeros((n, 0)), np.zeros(0, dtype=bool), everyone, np.zeros(40, dtype=np.intp),
+        np.arange(1, 41), np.ones(n), Courses.of(person[kept], day[kept]),
+    )  # fmt: skip
+    found = kernel_risk.risks(
+        days, np.full(len(kept), np.inf), fit, np.zeros((2, 2)), people, weekly=np.array([3.0]),
+        horizon=40,
+    )  # fmt: skip
+    assert found.value[0] == pytest.approx(40 / n, abs=2e-3)
+
+
+def test_those_who_would_be_at_risk_weigh_by_their_extra_hazard():
+    rng = np.random.default_rng(4)
+    person = np.repeat(np.arange(30), 8)
+    day = np.tile(np.arange(8), 30)
+    order = np.argsort(day, kind="stable")
+    person, day = person[order], day[order]
+    still, moving, extra = rng.uniform(0.5, 1.5, (3, 240))
+    first = np.searchsorted(day, np.arange(8))
+    found = mean_effect(Courses.of(person, day), first, still, moving, extra)
+    for d in range(8):
+        up = down = 0.0
+        for i in np.flatnonzero(day == d):
+            gone = sum(extra[j] for j in range(240) if person[j] == person[i] and day[j] < d)
+            up += still[i] * moving[i] * np.exp(-gone)
+            down += still[i] * np.exp(-gone)
+        assert found[d] == pytest.approx(up / down)
+    same = mean_effect(Courses.of(person, day), first, still, moving, np.zeros(240))
+    plain = np.add.reduceat(still * moving, first) / np.add.reduceat(still, first)
+    np.testing.assert_allclose(same, plain)
 
 
 def test_errors_of_the_risks_are_those_of_redrawn_people():
