@@ -68,6 +68,14 @@ def risk_claims(spacing: str, middle: str) -> Iterator[Claim]:
     yield Claim(f"Risk difference, 3 v 1 {words}", f"{spacing}_difference", (PLAIN, name))
 
 
+def strength_claims() -> tuple[Claim, ...]:
+    return (
+        Claim("Log hazard just after a meeting", "theta", (PLAIN, "theta"), sign=-1.0),
+        Claim("Log hazard on the day after a meeting", "day_after", -(2.0**-0.5)),
+        Claim("Log half-life", "half_life", LOG_TWO),
+    )
+
+
 PLAIN = "plain-without-frailty"
 LOG_TWO = math.log(2.0)
 
@@ -93,14 +101,14 @@ def lag_claims(kinds: Sequence[Kind]) -> tuple[Claim, ...]:
 
 CLAIMS: Mapping[str, tuple[Claim, ...]] = {
     "kernel": (
-        Claim("Log hazard just after a meeting", "theta", (PLAIN, "theta"), sign=-1.0),
-        Claim("Log half-life", "half_life", LOG_TWO),
+        *strength_claims(),
         *risk_claims("even", ""),
         *risk_claims("random", "random_"),
         Claim("Log hazard per meeting in 7 days", "weekly", (PLAIN, "cox_week_meetings")),
         Claim("Log half-life by the sum, which is the wrong shape", "sum_half_life", LOG_TWO,
               "misses"),
     ),
+    "kernel_large": strength_claims(),
     "null": (
         Claim("Log hazard per meeting in 7 days", "weekly", 0.0, "size"),
         Claim("Three or four against one or two in 7 days", "threshold", 0.0, "size"),
