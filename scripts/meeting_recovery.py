@@ -36,7 +36,8 @@ NOTES = """
 The realistic mess is on (loss, late entry, house moves). Model / empirical SE: mean of the standard
 errors that the method gave, over the spread of its estimates. In brackets: Monte Carlo errors.
 Holds: "yes" inside every band; "within error" outside one by less than two of its Monte Carlo
-errors; "NO" otherwise. Half-lives are told as logarithms: log 2 is 0.6931. Every model is
+errors; "NO" otherwise. A part with fewer studies than a full run has was cut short: its bands are
+then tested less sharply. Half-lives are told as logarithms: log 2 is 0.6931. Every model is
 stratified by site and adjusted for severity, motivation at entry and residence in a house, unless
 it says otherwise.
 
@@ -107,18 +108,19 @@ def report(parts: Sequence, wanted: Sequence[Task], store: Store) -> tuple[list[
         answers = [a for _, a in seen if a]
         if len(answers) < 2:
             continue
-        _, _, persons, draws = seen[0][0]
         found = list(lines(CLAIMS[part.name], answers))
-        text += [f"\n## {part.title}\n", said(persons, draws, len(seen), len(answers))]
+        text += [f"\n## {part.title}\n", said(part, seen[0][0], len(seen), len(answers))]
         text += table(found)
         good &= all(line.verdict != "NO" for line in found)
     return text, good
 
 
-def said(persons: int, draws: int, asked: int, answered: int) -> str:
-    booted = f", {draws} bootstrap draws each" if draws else ""
+def said(part, task: Task, asked: int, answered: int) -> str:
+    """How many studies of which size, out of those of a full run, and how many had no answer."""
+    _, _, persons, draws = task
+    booted = f", {draws} of {part.draws} bootstrap draws each" if draws else ""
     short = "" if asked == answered else f" {asked - answered} of them could not be estimated."
-    return f"{asked:,} studies of {persons:,} people{booted}.{short}\n"
+    return f"{asked:,} of {part.replicates:,} studies of {persons:,} people{booted}.{short}\n"
 
 
 def timing() -> Iterator[str]:
