@@ -56,15 +56,9 @@ def adjusted(p: Array, method: str) -> Array:
     check_adjustment(method, BY_COUNT)
     if method == "none":
         return p
-    if method == "bonferroni":
-        return np.minimum(p * p.size, 1.0)
-    if method == "sidak":
-        return np.asarray(-np.expm1(p.size * np.log1p(-np.minimum(p, 1.0 - 1e-16))))
-    order = np.argsort(p)
-    stepped = np.maximum.accumulate(p[order] * np.arange(p.size, 0, -1))
-    out = np.empty_like(p)
-    out[order] = np.minimum(stepped, 1.0)
-    return out
+    from statsmodels.stats.multitest import multipletests  # a second to load: on demand
+
+    return np.asarray(multipletests(p, method=method)[1])
 
 
 def p_values(statistic: Array, df: Array, method: str, family: Family) -> Array:
