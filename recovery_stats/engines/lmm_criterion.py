@@ -111,11 +111,11 @@ def _average(problem: Problem, at: Moments, grad_psi: Sequence[Array]) -> Array:
     """
     Q, g = _information(problem, at)
     average = (problem.nu / at.r2) * (Q - np.outer(g, g) / at.r2)
-    entries = problem.entries()
-    for a, (k, i, j) in enumerate(entries):
-        for b, (k2, i2, j2) in enumerate(entries):
-            if k == k2 and j == j2:
-                average[a, b] += 2.0 * grad_psi[k][i, i2]
+    factor, row, column = np.array(problem.entries()).T
+    for k, G in enumerate(grad_psi):
+        own = np.flatnonzero(factor == k)
+        i, j = row[own], column[own]
+        average[np.ix_(own, own)] += 2.0 * G[i[:, None], i] * (j[:, None] == j)
     return np.asarray(average)
 
 

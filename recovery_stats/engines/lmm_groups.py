@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy import sparse
@@ -149,14 +150,7 @@ class Problem:
 
     def entries(self) -> list[tuple[int, int, int]]:
         """(factor, row, column) of every free entry of the L's, in the order of theta."""
-        return [
-            (k, i, j)
-            for k, blocks in enumerate(self.blocks)
-            for block in blocks
-            for j in block
-            for i in block
-            if i >= j
-        ]
+        return list(_entries(self.blocks))
 
     def unpack(self, theta: Array) -> list[Array]:
         L = [np.zeros((q, q)) for q in self.q]
@@ -166,6 +160,18 @@ class Problem:
 
     def pack(self, L: Sequence[Array]) -> Array:
         return np.array([L[k][i, j] for k, i, j in self.entries()])
+
+
+@cache
+def _entries(blocks: tuple[tuple[tuple[int, ...], ...], ...]) -> tuple[tuple[int, int, int], ...]:
+    return tuple(
+        (k, i, j)
+        for k, of_factor in enumerate(blocks)
+        for block in of_factor
+        for j in block
+        for i in block
+        if i >= j
+    )
 
 
 # --- making it --------------------------------------------------------------------------------

@@ -90,14 +90,11 @@ class Moments:
     @cached_property
     def changes(self) -> Array:
         """dPsi for every entry of the first factor's L, (r, q, q)."""
-        found = []
-        for k, i, j in self.problem.entries():
-            if k == 0:
-                E = np.zeros_like(self.L[0])
-                E[i] += self.L[0][:, j]
-                E[:, i] += self.L[0][:, j]
-                found.append(E)
-        return np.stack(found)
+        own = [(i, j) for k, i, j in self.problem.entries() if k == 0]
+        rows, columns = (list(part) for part in zip(*own, strict=True))
+        half = np.zeros((len(own), *self.L[0].shape))
+        half[np.arange(len(own)), rows] = self.L[0].T[columns]
+        return half + half.transpose(0, 2, 1)
 
     @cached_property
     def RN(self) -> Array:

@@ -73,15 +73,15 @@ def prepare(
     chosen = [factors[k] for k in order]
     bases = [_random_base(weighted(f.Z, root), f) for f in chosen]
     levels, Q, matrices, R = eliminate(chosen[0], bases[0].values)
-    R = np.einsum("abm,bc->acm", R, bases[0].inner)
     if careful or order[1:]:
         F = np.vstack([base.columns().T, yo])
     if careful:
         c, F = left_over(levels, Q, matrices, F)
         within, subtracted = F @ F.T, None
     else:
-        c = _sums(base, yo, matrices)
+        c = _sums(base, yo, matrices, bases[0].values, R)
         within, subtracted = _total(base, yo) - sum(part @ part.T for part in c), c
+    R = np.einsum("abm,bc->acm", R, bases[0].inner)
     second = None
     if order[1:]:
         Zs = [b.columns() for b in bases[1:]]
@@ -165,10 +165,21 @@ def left_by_fixed(base: Base, y: Array) -> tuple[Array, Array, float]:
 # --- sums -------------------------------------------------------------------------------------
 
 
-def _sums(base: Base, yo: Array, matrices: Sequence[sparse.csr_array]) -> Array:
-    """c (q, s, m), turned into orthogonal units after summing."""
+def _sums(
+    base: Base, yo: Array, matrices: Sequence[sparse.csr_array], Z: Array, raw: Array
+) -> Array:
+    """c (q, s, m), turned into orthogonal units after summing.
+
+    raw (q, q, m): Q_i'Z_i; a column of X that is one of Z's needs no sum of its own.
+    """
     p = base.values.shape[1]
-    c = summed_up(matrices, [*base.values.T, yo])
+    known = {
+        j: raw[:, b]
+        for b, effect in enumerate(Z.T)
+        for j, column in enumerate(base.values.T)
+        if column[-1] == effect[-1] and np.array_equal(column, effect)
+    }
+    c = summed_up(matrices, [*base.values.T, yo], known)
     for part in c:
         part[:p] = base.inner.T @ part[:p]
     return c

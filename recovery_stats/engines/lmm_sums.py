@@ -8,7 +8,7 @@ Sources: Pinheiro & Bates 2000, ch. 2. Checked: dense formulas (tests/engines/te
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -93,12 +93,14 @@ def eliminate(factor: Factor, Z: Array) -> tuple[Levels, Array, list[sparse.csr_
     return levels, Q, matrices, R
 
 
-def summed_up(matrices: Sequence[sparse.csr_array], columns: Sequence[Array]) -> Array:
-    """c (q, s, m) = Q_i'F_i for the columns F (s of length n)."""
+def summed_up(
+    matrices: Sequence[sparse.csr_array], columns: Sequence[Array], known: Mapping[int, Array]
+) -> Array:
+    """c (q, s, m) = Q_i'F_i for the columns F (s of length n); known: c (q, m) of some of them."""
     c = np.empty((len(matrices), len(columns), matrices[0].shape[0]))
-    for a, matrix in enumerate(matrices):
-        for j, column in enumerate(columns):
-            c[a, j] = matrix @ column
+    for j, column in enumerate(columns):
+        for a, matrix in enumerate(matrices):
+            c[a, j] = known[j][a] if j in known else matrix @ column
     return c
 
 
