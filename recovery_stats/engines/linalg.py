@@ -31,17 +31,20 @@ def _controller() -> ThreadpoolController:
 # --- batches of small matrices, the batch index last: A (q, r, m) ---------------------------
 
 
-def times(A: Array, B: Array) -> Array:
+def times(A: Array, B: Array, out: Array | None = None) -> Array:
     """Multiply A (q, r, m) by B (r, s, m), matrix by matrix; one of them may have m = 1.
 
     With q and r of 1 to 3, vector operations along m beat a batched product several times.
     """
     q, r = A.shape[:2]
-    out = np.empty((q, B.shape[1], max(A.shape[2], B.shape[2])))
+    if out is None:
+        out = np.empty((q, B.shape[1], max(A.shape[2], B.shape[2])))
+    product = np.empty_like(out[0]) if r > 1 else out[0]
     for a in range(q):
         np.multiply(A[a, 0], B[0], out=out[a])
         for b in range(1, r):
-            out[a] += A[a, b] * B[b]
+            np.multiply(A[a, b], B[b], out=product)
+            out[a] += product
     return out
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from recovery_stats.engines.lmm_alike import Alike
     from recovery_stats.engines.lmm_groups import Problem
 
-BLOCK = 2048  # levels at once: their c, H and T H fit into a megabyte at usual sizes
+BLOCK = 4096  # levels at once: few enough for the cache, many enough that Python's share is small
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,20 +119,21 @@ def sums(problem: Problem, L: Array) -> Sums:
     S, log_det = problem.within.copy(), 0.0
     T, TT = np.zeros(len(pairs)), np.zeros((len(pairs), len(pairs)))
     HTH = np.zeros(((1 + len(pairs)) * width, width))
+    room = np.empty((2 + len(pairs), q, s, min(m, BLOCK)))  # one for all: new pages are dear
     for start in range(0, m, BLOCK):
         part = slice(start, start + BLOCK)
         R, c = problem.R[:, :, part], problem.c[:, :, part]
+        size = c.shape[2]
+        if size < room.shape[3]:
+            room = np.empty((*room.shape[:3], size))
         N, log_dets = inverse_of_identity_plus(times(R, L[:, :, None]))
-        Nc = times(N, c)
+        Nc = times(N, c, room[0])
         for a in range(q):
             S += c[a] @ Nc[a].T
-        H, blocks = times(transposed(R), Nc), times(transposed(R), times(N, R))
+        H, blocks = times(transposed(R), Nc, room[1]), times(transposed(R), times(N, R))
         own = np.stack([blocks[e, f] for e, f in pairs])
-        H = H.reshape(width, -1)
-        stack = np.empty((1 + len(pairs), *H.shape))
-        stack[0] = H
-        np.multiply(own[:, None, :], H, out=stack[1:])
-        HTH += stack.reshape(-1, H.shape[1]) @ H.T
+        np.multiply(own[:, None, None, :], H, out=room[2:])
+        HTH += room[1:].reshape(-1, size) @ H.reshape(width, size).T
         log_det += float(log_dets.sum())
         T += own.sum(1)
         TT += own @ own.T
