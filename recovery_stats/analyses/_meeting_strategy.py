@@ -40,6 +40,7 @@ MORE, FEWER = "more", "fewer"
 NO_LIMIT = 1e9  # an upper bound of 0 in the question means that there is none
 CHANGE_DAY = "day of the change"
 LOST_WORD = "lost"
+EFFECTIVE_UNIT = 10  # a number of people that hides whether few or none left
 MUCH_CUT = 0.1  # share of people whose diary may end early without a caution
 
 
@@ -272,14 +273,20 @@ def strategy_tables(found: Strategies) -> Iterator[Table]:
 
 
 def _adherence_table(found: Strategies, fit: StrategyFit) -> Table:
+    """People at the first and the last block, rounded effective numbers between.
+
+    From the people of every block one could work out how few left a strategy in one.
+    """
     table = fit.adherence().set_index(["block", "strategy"])
-    rows = []
-    for block in range(1, len(fit.arms[0].followed) + 1):
+    rows, last = [], len(fit.arms[0].followed)
+    for block in range(1, last + 1):
         cells: list[Cell] = []
         for name in (MORE, FEWER):
             row = table.loc[(block, name)]
             n = int(row["followed"])
-            cells += [Count(n), Quantity(float(row["effective"]), "whole", n)]
+            rounded = EFFECTIVE_UNIT * round(float(row["effective"]) / EFFECTIVE_UNIT)
+            people = Count(n) if block in (1, last) else None
+            cells += [people, Quantity(float(rounded), "whole", n)]
         rows.append(Row(f"block[{block}]", str(block), tuple(cells)))
     heads = {name: range_words(found.asked, name).capitalize() for name in (MORE, FEWER)}
     return Table(
@@ -293,7 +300,7 @@ def _adherence_table(found: Strategies, fit: StrategyFit) -> Table:
         tuple(rows),
         (
             "Effective: the number of people of equal weight who would tell as much (the square "
-            "of the sum of the weights over the sum of their squares).",
+            "of the sum of the weights over the sum of their squares), rounded to tens.",
         ),
         (),
         f"Block of {found.asked.q.block_days} days",
