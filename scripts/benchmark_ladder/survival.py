@@ -58,8 +58,7 @@ def targets(name: str) -> list[Target]:
     found = [Target("ours ÷ R", ratio("ours", "R"), BOUND[name], False)]
     if name in COX:
         words = "ours with concordance ÷ R"
-        bound = 0.5 if name == "lung" else 0.25
-        found.append(Target(words, ratio("ours with concordance", "R"), bound, False))
+        found.append(Target(words, ratio("ours with concordance", "R"), BOUND[name], False))
     if name in PEERS:
         found.append(
             Target("ours ÷ the best Python peer", partial(against_peers, name), 1.0, False)
