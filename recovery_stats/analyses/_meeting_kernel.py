@@ -74,13 +74,17 @@ class Kernels:
 
 
 def kernel_estimates(found: Kernels) -> Iterator[Estimate]:
-    """Just after a meeting, the half-life, and the risks under k meetings a week."""
+    """The day after a meeting, the half-life, and the risks under k meetings a week.
+
+    The day after is the nearest that whole-day diaries see; the moment after is an extrapolation
+    that runs away where the half-life is short.
+    """
     fit = found.main
     if fit is None:
         return
-    row = fit.tidy(exponentiate=True).iloc[-1]
+    row = fit.hazard_ratios((7,)).iloc[0]  # a meeting every day: each day is the day after one
     yield _estimate(
-        fit, "protection", "Just after one, half-life estimated",
+        fit, "protection", "The day after one",
         (row["estimate"], row["conf_low"], row["conf_high"], row["std_error"], fit.no_effect.p),
         "ratio",
     )  # fmt: skip
@@ -157,6 +161,10 @@ def kernel_said(found: Kernels) -> dict[str, bool]:
         "kernel": fit is not None,
         "kernel_shown": found.shown,
         "kernel_not_shown": fit is not None and not found.shown,
+        "half_life_bounded": half is not None and not (half.open_low or half.open_high),
+        "half_life_at_most": half is not None and half.open_low and not half.open_high,
+        "half_life_at_least": half is not None and half.open_high and not half.open_low,
+        "half_life_unbounded": half is not None and half.open_low and half.open_high,
         "half_life_open_low": half is not None and half.open_low,
         "half_life_open_high": half is not None and half.open_high,
         "claim_fits": claim == "fits",

@@ -77,6 +77,16 @@ def test_without_meetings_the_ratio_is_one_and_half_is_never_reached(fit):
     assert half["conf_high"] == pytest.approx(1 - found.low / 7)
 
 
+def test_a_meeting_every_day_makes_each_day_the_day_after_one(fit):
+    """Against the definition and the delta method by hand, from the joint covariance."""
+    row, theta, h = fit.hazard_ratios((7,)).iloc[0], fit.best.theta, fit.half_life().value
+    left = 2 ** (-1 / h)
+    assert np.log(row["estimate"]) == pytest.approx(theta * left)
+    V = fit.covariance().iloc[-2:, -2:].to_numpy()
+    gradient = np.array([left, theta * left * np.log(2) / h])
+    assert row["std_error"] == pytest.approx(np.sqrt(gradient @ V @ gradient), rel=1e-5)
+
+
 def test_differences_of_risk_are_differences_of_the_risks(fit):
     risks = fit.risks().set_index("weekly")["estimate"]
     difference = fit.risk_difference(3, 1)
