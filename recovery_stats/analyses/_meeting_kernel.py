@@ -32,7 +32,6 @@ WEEKLY = tuple(range(8))
 SHAPES = {"last": "Time since the last", "sum": "Sum over all", "saturating": "Saturating sum"}
 SPACED = ("weekly_ratio", "weekly_risk", "random_ratio", "random_risk")
 EVENLY = "Evenly spaced"
-DRAWN = (0.5, 60.0)  # half-lives between which the profile is drawn
 
 
 @dataclass(frozen=True, slots=True)

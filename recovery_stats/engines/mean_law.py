@@ -17,7 +17,6 @@ from recovery_stats.engines.linalg import Array
 
 Curve = Callable[[Array], Array]
 LARGEST = 500.0  # of a log mean: beyond it only a search gone astray comes
-NEAREST = 1e-10  # to 0 and 1 that a fitted chance may come
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,25 +49,3 @@ def own_parameters(fit: GlmmFit, level: float) -> pd.DataFrame:
     else:
         row = ("dispersion", value, spread * value, low, high)
     return pd.DataFrame([row], columns=columns)
-
-
-def effects(fit: GlmmFit) -> pd.DataFrame:
-    """Predicted effects (modes) with their standard errors, parameters unknown."""
-    parts = []
-    for factor, grouping, mode, spread in zip(
-        fit.factors, fit.groupings, fit.engine.effects, fit.engine.effect_variance,
-        strict=True,
-    ):  # fmt: skip
-        se = np.sqrt(np.maximum(np.diagonal(spread, axis1=1, axis2=2), 0.0))
-        parts.append(
-            pd.DataFrame(
-                {
-                    "group": factor.name,
-                    "level": np.repeat(np.array(grouping.levels, dtype=object), factor.q),
-                    "term": list(factor.effects) * factor.levels,
-                    "estimate": mode.ravel(),
-                    "std_error": se.ravel(),
-                }
-            )
-        )
-    return pd.concat(parts, ignore_index=True)

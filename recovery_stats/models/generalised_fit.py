@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -29,7 +28,7 @@ from recovery_stats.models import (
     generalised_variance,
     margins,
 )
-from recovery_stats.models.columns import Columns, Grouping
+from recovery_stats.models.columns import Columns
 from recovery_stats.models.design import Design, RandomDesign
 from recovery_stats.models.formula import Formula
 from recovery_stats.models.generalised_check import examine
@@ -293,16 +292,6 @@ class GlmmFit(Grouped):
         beta-binomial: between the trials of a row. Limits from the log and logit scales.
         """
         return generalised_component.own_parameters(self, level)
-
-    def random_effects(self) -> pd.DataFrame:
-        """Predicted effects (modes) with their standard errors, parameters unknown."""
-        return generalised_component.effects(self)
-
-    @cached_property
-    def groupings(self) -> tuple[Grouping, ...]:
-        """Every random factor's levels by name."""
-        named = {r.grouping.name: r.grouping for r in self.design.random}
-        return tuple(named[f.name] for f in self.factors)
 
     def _by_factor(self) -> list[list[RandomDesign]]:
         return [[r for r in self.design.random if r.grouping.name == f.name] for f in self.factors]

@@ -17,17 +17,18 @@ from scipy.stats import chi2
 
 from recovery_stats.errors import UsageError
 from recovery_stats.models.generalised_fit import GlmmFit
-from recovery_stats.models.likelihood_ratio import Step, mixture_sf, nested
+from recovery_stats.models.likelihood_ratio import Row, Step, mixture_sf, nested, row_of
 
 WIDER = {("poisson", "negative-binomial"), ("binomial", "beta-binomial")}
-Row = dict[str, object]
 
 
 def compare_generalised(fits: Sequence[GlmmFit]) -> pd.DataFrame:
     """The table of `likelihood_ratio.compare`; all fits by one approximation, to the same rows."""
     _check(fits)
     ordered = sorted(fits, key=lambda f: f.n_parameters)
-    rows = [_row(f) for f in ordered]
+    rows = [
+        row_of(f.formula.text, f.n_obs, f.n_parameters, f.log_likelihood, f.method) for f in ordered
+    ]
     for number, (a, b) in enumerate(pairwise(ordered), 1):
         rows[number] |= _test(a, b)
     return pd.DataFrame(rows)
@@ -51,23 +52,6 @@ def _check(fits: Sequence[GlmmFit]) -> None:
             fit.law.weights, first.law.weights
         ):
             raise UsageError("The fits have different weights or offset; compare likes with likes.")
-
-
-def _row(fit: GlmmFit) -> Row:
-    k, value = fit.n_parameters, fit.log_likelihood
-    return {
-        "model": fit.formula.text,
-        "n_parameters": k,
-        "log_likelihood": value,
-        "aic": 2.0 * k - 2.0 * value,
-        "bic": k * float(np.log(fit.n_obs)) - 2.0 * value,
-        "statistic": np.nan,
-        "df": np.nan,
-        "p_value": np.nan,
-        "p_value_naive": np.nan,
-        "reference": "",
-        "method": fit.method,
-    }
 
 
 def _test(smaller: GlmmFit, larger: GlmmFit) -> Row:

@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.engines.linalg import Array
 from recovery_stats.models import margins
 from recovery_stats.models.coding import Recipe
+from recovery_stats.models.columns import Grouping
 from recovery_stats.models.design import Design
 
 if TYPE_CHECKING:
@@ -81,3 +84,30 @@ class Grouped(Kept):
     def groups(self) -> dict[str, int]:
         """Levels of every random factor."""
         return {f.name: f.levels for f in self.factors}
+
+    @cached_property
+    def groupings(self) -> tuple[Grouping, ...]:
+        """The levels of every random factor, in their order."""
+        named = {r.grouping.name: r.grouping for r in self.design.random}
+        return tuple(named[f.name] for f in self.factors)
+
+    def random_effects(self) -> pd.DataFrame:
+        """Predicted effects with their standard errors; `std_error` as the engine defines it."""
+        parts = []
+        for factor, grouping, mode, spread in zip(
+            self.factors, self.groupings, self.engine.effects, self.engine.effect_variance,
+            strict=True,
+        ):  # fmt: skip
+            se = np.sqrt(np.maximum(np.diagonal(spread, axis1=1, axis2=2), 0.0))
+            parts.append(
+                pd.DataFrame(
+                    {
+                        "group": factor.name,
+                        "level": np.repeat(np.array(grouping.levels, dtype=object), factor.q),
+                        "term": list(factor.effects) * factor.levels,
+                        "estimate": mode.ravel(),
+                        "std_error": se.ravel(),
+                    }
+                )
+            )
+        return pd.concat(parts, ignore_index=True)

@@ -85,7 +85,10 @@ def compare(
     engines = [f.engine if reml else _by_ml(f) for f in ordered]
     refitted = not reml and any(f.engine.reml for f in ordered)
     words = "REML" if reml else "ML (refitted; REML before)" if refitted else "ML"
-    rows = [_row(f, e, words) for f, e in zip(ordered, engines, strict=True)]
+    rows = [
+        row_of(f.formula.text, e.n, e.n_parameters, e.log_likelihood, words)
+        for f, e in zip(ordered, engines, strict=True)
+    ]
     for number, (a, b) in enumerate(pairwise(zip(ordered, engines, strict=True)), 1):
         step = nested(a[0], b[0])
         rows[number] |= _test(step, a, b)
@@ -161,14 +164,14 @@ def _same_columns(a: MixedFit, b: MixedFit) -> bool:
 Row = dict[str, object]
 
 
-def _row(fit: MixedFit, engine: LmmFit, method: str) -> Row:
-    k, value = engine.n_parameters, engine.log_likelihood
+def row_of(text: str, n: int, k: int, value: float, method: str) -> Row:
+    """One model of n rows and k parameters with its log-likelihood; the test is filled in later."""
     return {
-        "model": fit.formula.text,
+        "model": text,
         "n_parameters": k,
         "log_likelihood": value,
         "aic": 2.0 * k - 2.0 * value,
-        "bic": k * float(np.log(engine.n)) - 2.0 * value,
+        "bic": k * float(np.log(n)) - 2.0 * value,
         "statistic": np.nan,
         "df": np.nan,
         "p_value": np.nan,

@@ -27,7 +27,7 @@ from recovery_stats.models import (
     mixed_interval,
     mixed_prediction,
 )
-from recovery_stats.models.columns import Columns, Grouping
+from recovery_stats.models.columns import Columns
 from recovery_stats.models.design import Design, Outcome, RandomDesign
 from recovery_stats.models.formula import Formula
 from recovery_stats.models.grid import Averaging
@@ -304,33 +304,6 @@ class MixedFit(Grouped):
         return pd.DataFrame(
             rows, columns=["group", "term_1", "term_2", "covariance", "correlation"]
         )
-
-    def random_effects(self) -> pd.DataFrame:
-        """Predicted effects with the standard error of prediction (coefficients unknown)."""
-        parts = []
-        for factor, grouping, mode, spread in zip(
-            self.factors, self.groupings, self.engine.effects, self.engine.effect_variance,
-            strict=True,
-        ):  # fmt: skip
-            se = np.sqrt(np.maximum(np.diagonal(spread, axis1=1, axis2=2), 0.0))
-            parts.append(
-                pd.DataFrame(
-                    {
-                        "group": factor.name,
-                        "level": np.repeat(np.array(grouping.levels, dtype=object), factor.q),
-                        "term": list(factor.effects) * factor.levels,
-                        "estimate": mode.ravel(),
-                        "std_error": se.ravel(),
-                    }
-                )
-            )
-        return pd.concat(parts, ignore_index=True)
-
-    @cached_property
-    def groupings(self) -> tuple[Grouping, ...]:
-        """The levels of every random factor, in their order."""
-        named = {r.grouping.name: r.grouping for r in self.design.random}
-        return tuple(named[f.name] for f in self.factors)
 
     # --- rows ---------------------------------------------------------------------------------
 

@@ -144,7 +144,7 @@ def lag_cox(
     columns = (meetings_by_lag(exposed, len(basis)) @ basis).T
     at, point = engine.maximise(read.days, np.ascontiguousarray(columns))
     V = np.asarray(np.linalg.inv(point.information))[-len(columns) :, -len(columns) :]
-    return LagFit(at[-len(columns) :], V, basis, steps is not None, level, point.loglik)
+    return LagFit(at[-len(columns) :], V, basis, level, point.loglik)
 
 
 def _steps(ends: Sequence[int]) -> Array:
@@ -176,7 +176,6 @@ class LagFit:
     coefficient: Array
     covariance: Array = field(repr=False)
     basis: Array = field(repr=False)
-    stepwise: bool
     level: float
     log_likelihood: float
 
