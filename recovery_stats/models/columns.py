@@ -17,6 +17,7 @@ from recovery_stats.errors import DataError, rows_phrase, unknown
 
 Array = NDArray[np.float64]
 IntArray = NDArray[np.intp]
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
