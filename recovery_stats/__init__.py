@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from recovery_stats.models.likelihood_ratio import compare
     from recovery_stats.models.mixed import lmm
     from recovery_stats.models.policy import lag_cox, marginal_structural, one_more_meeting
+    from recovery_stats.models.pool import pool
     from recovery_stats.models.reshape import landmark, person_days
     from recovery_stats.models.split import within_between
     from recovery_stats.models.strategy import Strategy, courses, sustained
@@ -85,6 +86,7 @@ _HOME = {
     "mean_cumulative": "recovery_stats.models.survival",
     "multistate": "recovery_stats.models.survival",
     "one_more_meeting": "recovery_stats.models.policy",
+    "pool": "recovery_stats.models.pool",
     "person_days": "recovery_stats.models.reshape",
     "recurrent": "recovery_stats.models.survival",
     "recurrent_rows": "recovery_stats.models.survival",
@@ -129,6 +131,7 @@ __all__ = [
     "multistate",
     "one_more_meeting",
     "person_days",
+    "pool",
     "read_spss",
     "read_study",
     "recurrent",

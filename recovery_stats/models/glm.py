@@ -194,6 +194,16 @@ def glm(
     )  # fmt: skip
 
 
+def log_likelihood_at(fit: GlmFit, beta: Array) -> float:
+    """The log-likelihood of the rows of `fit` at other coefficients, a dispersion at its best."""
+    mu = fit.link.inverse(fit.X @ beta + (0.0 if fit.offset is None else fit.offset))
+    w = np.ones(fit.n_obs) if fit.weights is None else fit.weights
+    y = fit.engine.mu + fit.residuals("response").to_numpy()
+    found = _log_likelihood(fit.law, y, mu, w, _deviance(fit.law, y, mu, w))
+    trials = fit.design.response
+    return found + (_choices(trials) if isinstance(trials, Trials) else 0.0)
+
+
 def _deviance(law: Law, y: Array, mu: Array, w: Array) -> float:
     """Twice the quasi-likelihood short of a perfect fit (McCullagh & Nelder 1989, 2.3)."""
     return 2.0 * float(w @ (law.quasi(y, y) - law.quasi(y, mu)))
