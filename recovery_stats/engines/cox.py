@@ -30,6 +30,7 @@ from recovery_stats.errors import ConvergenceError, NotEstimable
 
 DECREMENT = 1e-18  # score' information^-1 score: the squared step left, in standard errors
 RUNAWAY = 1e-8  # information along the step has fallen by this since beta = 0: no finite maximum
+CONSTANT = 1e-14  # share of a column's variance among those at risk together: rounding leaves more
 ALIASED = 1e-9  # share of a column's variation left once the columns before it are taken out
 MAX_STEPS = 60
 
@@ -166,7 +167,7 @@ def refuse_aliased(information: Array, events: float) -> None:
     """
     left = information.copy()
     own = np.diag(left).copy()
-    constant = tuple(np.flatnonzero(own <= ALIASED**2 * events).tolist())
+    constant = tuple(np.flatnonzero(own <= CONSTANT * events).tolist())
     if constant:
         raise ColumnsNotEstimable(
             constant, "no variation among those at risk together, so nothing to compare"

@@ -30,6 +30,7 @@ Ints = NDArray[np.int64]
 BLOCK = 4096  # rows whose covariates stay in the processor's second cache
 PIECE = 32768  # numbers looked at together: they stay in the processor's second cache
 SAME_TIME = 1e-9  # times closer than this share of their size are one time
+ROUNDING = 1e-12  # and closer than this share of the median: what is left of dates subtracted
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,13 +272,15 @@ def merge_close(*times: Array) -> tuple[Array, ...]:
     """Make times that differ by rounding only equal (0.1 + 0.2 and 0.3 are one time).
 
     Whole numbers come back untouched. Otherwise times within SAME_TIME of each other take
-    the value of the earliest of their run.
+    the value of the earliest of their run; beside 0, where shares are of nothing, within
+    ROUNDING of the median.
     """
     if all(map(are_whole, times)):
         return times
     together = np.concatenate(times)
     distinct = np.unique(together)
-    apart = np.diff(distinct) > SAME_TIME * np.abs(distinct[1:])
+    least = ROUNDING * abs(float(distinct[len(distinct) // 2]))
+    apart = np.diff(distinct) > np.maximum(SAME_TIME * np.abs(distinct[1:]), least)
     if apart.all():
         return times
     kept = distinct[np.concatenate(([True], apart))]

@@ -128,9 +128,12 @@ class Learner:
         self, terms: tuple[Term, ...], offsets: tuple[Expression, ...]
     ) -> tuple[Recipe, Array]:
         used = {f for t in terms for f in t.factors}
+        baselines: set[Expression] = {
+            f for f in used if isinstance(f, Call) and f.function == "strata"
+        }
         for expression in dict.fromkeys(f for t in terms for f in t.factors):
             self.meet(expression)
-        coded = _coded(terms, {f for f in used if f in self.factors})
+        coded = _coded(terms, {f for f in used if f in self.factors}, baselines)
         empty = Recipe(
             coded,
             {k: v for k, v in self.numeric.items() if k in used},
@@ -157,7 +160,7 @@ class Learner:
         if expression in self.numeric or expression in self.factors:
             return
         match expression:
-            case Call("C", (Variable(name),), _):
+            case Call("C" | "strata", (Variable(name),), _):
                 self.meet_factor(expression, name)
             case Variable(name) if self.data.is_factor(name):
                 self.meet_factor(expression, name)
@@ -220,13 +223,18 @@ def _numeric(expression: Expression, data: Columns) -> Numeric:
     return Numeric(expression, None, (text,), (label,))
 
 
-def _coded(terms: Sequence[Term], factors: set[Expression]) -> tuple[Coded, ...]:
+def _coded(
+    terms: Sequence[Term], factors: set[Expression], baselines: set[Expression]
+) -> tuple[Coded, ...]:
     """Decide for each term which factors need all their levels.
 
     A factor coded in full spans its contrasts and the constant, so a term spans one contrast
     space for every subset of its factors; blocks are made only for subsets not yet spanned.
+    baselines: strata, whose differences the baseline hazards span.
     """
     spanned: dict[frozenset[Expression], set[frozenset[Expression]]] = {}
+    if baselines:
+        spanned[frozenset()] = {frozenset({b}) for b in baselines}
     coded = []
     for term in terms:
         inside = [f for f in term.factors if f in factors]

@@ -13,7 +13,7 @@
     random   := "(" sum ("|" | "||") group ")"              group: g, g:h, g/h = g + g:h
     call     := C(x, ref="b") | log(x) | sqrt(x) | exp(x) | I(x^2) | poly(x, 2) | ns(x, 3)
               | rcs(x, 4) | pspline(x, 4) | offset(x) | strata(x, ...) | frailty(x)
-              | frailty(g/h) | cluster(x)
+              | frailty(g/h) | cluster(x)         strata(s) may stand in products: x * strata(s)
 
 A column may have any name: `quote` back-quotes those that the tokenizer would not read as one.
 Length, depth and the number of terms are bounded, so that no formula costs more than a moment.
@@ -96,6 +96,11 @@ class _Reader(ArithmeticReader):
         if self.next.kind != "end":
             raise self.error(f"expected an operator, found {self.found()}")
         ordered = tuple(sorted(terms, key=lambda t: len(t.factors)))
+        for call in _specials(ordered):
+            if call not in self.specials:
+                raise self.error(
+                    f"an interaction with {call} needs {call} by itself too: x * {call}"
+                )
         return self.with_specials(Formula(self.text, response, ordered, tuple(self.random)))
 
     def with_specials(self, plain: Formula) -> Formula:
@@ -286,10 +291,14 @@ class _Reader(ArithmeticReader):
     ) -> tuple[tuple[Term, ...], tuple[Term, ...]]:
         if left is None or right is None:
             raise self.error(f"0 cannot stand beside {operator!r}")
-        calls = [f for t in (*left, *right) for f in t.factors if isinstance(f, Call)]
-        for call in calls:
-            if call.function in SPECIAL:
+        for call in _specials((*left, *right)):
+            if call.function != "strata":
                 raise self.error(f"{call.function}() stands alone, not in an interaction")
+            if len(call.arguments) > 1:
+                raise self.error(
+                    "strata() of several columns stands alone, not in an interaction; make one "
+                    "column of their combinations"
+                )
         return left, right
 
     def factor(self) -> tuple[Term, ...] | None:
@@ -370,6 +379,12 @@ class _Reader(ArithmeticReader):
         if self.next.kind not in ("name", "quoted"):
             raise self.error(f"expected the name of a grouping column, found {self.found()}")
         return self.take().value
+
+
+def _specials(terms: Iterable[Term]) -> list[Call]:
+    """The calls that are no columns of the design matrix by themselves."""
+    factors = [f for t in terms for f in t.factors]
+    return [f for f in factors if isinstance(f, Call) and f.function in SPECIAL]
 
 
 def _unique(terms: Iterable[Term]) -> tuple[Term, ...]:

@@ -33,7 +33,7 @@ COMPUTE: Mapping[str, Callable[[Any], Any]] = {
 }
 OF_PACKAGE = re.compile(r"\b(\w+)::(\w+\([^()]*\))")
 COMPARED_EVENT = re.compile(r"(Surv\([^()]*,\s*)([\w.]+\s*(?:>=|<=|!=|>|<)\s*[^,()]+)(\s*[,)])")
-PRODUCT_OF_STRATA = re.compile(r"(([\w.]+)\s*\*\s*(strata\(([\w.]+)\)))")
+STRATA = re.compile(r"strata\(([\w.]+)\)")
 PLAIN_EVENT = re.compile(r"(Surv\([^()]*,\s*)([\w.]+)(\s*\))")
 
 
@@ -54,7 +54,7 @@ class Case:
     """One case without its values.
 
     wrapped: R's name of a column or term of ours, where it is another: `factor(x)`,
-    `I(week > 2)TRUE`, `splines::ns(x, 3)`.
+    `I(week > 2)TRUE`, `splines::ns(x, 3)`; of strata(x), whose levels R calls `x=2`.
     """
 
     name: str
@@ -107,6 +107,9 @@ def read_case(path: Path) -> Case:
     for m in COMPUTED.finditer(formula):
         frame[m[0]] = COMPUTE[m[1]](frame[m[2]].astype(float))
     wrapped |= {m[2]: m[0] for m in OF_PACKAGE.finditer(formula)}
+    for m in STRATA.finditer(formula):
+        if pd.api.types.is_numeric_dtype(frame[m[1]]):
+            wrapped[m[0]] = f"{m[0]}{m[1]}="
     if "formula" in model:
         model = {**model, "formula": _with_columns(str(model["formula"]), frame)}
     if "subset" in model:
@@ -150,20 +153,13 @@ def _coded_event(name: str, frame: pd.DataFrame) -> str:
 def _with_columns(formula: str, frame: pd.DataFrame) -> str:
     """The formula with columns (put into the frame) for what R computes inside it.
 
-    `durable > 0` as an event; strata(x) in an interaction, whose levels R calls `x=2`.
+    `durable > 0` as an event.
     """
     compared = COMPARED_EVENT.search(formula)
     if compared:
         event = compared[2].strip()
         frame[event] = _chosen(event, frame).astype(int)
         formula = formula.replace(compared[0], f"{compared[1]}{quote(event)}{compared[3]}", 1)
-    for product, before, term, column in PRODUCT_OF_STRATA.findall(formula):
-        levels = frame[column].dropna().unique()
-        frame[term] = pd.Categorical(
-            frame[column].map(lambda v, c=column: f"{c}={v}"),
-            [f"{column}={v}" for v in sorted(levels)],
-        )
-        formula = formula.replace(product, f"{before} + {before}:{quote(term)} + {term}", 1)
     return formula
 
 
