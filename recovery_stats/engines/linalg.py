@@ -32,20 +32,10 @@ def _controller() -> ThreadpoolController:
 
 
 def times(A: Array, B: Array, out: Array | None = None) -> Array:
-    """Multiply A (q, r, m) by B (r, s, m), matrix by matrix; one of them may have m = 1.
-
-    With q and r of 1 to 3, vector operations along m beat a batched product several times.
-    """
-    q, r = A.shape[:2]
-    if out is None:
-        out = np.empty((q, B.shape[1], max(A.shape[2], B.shape[2])))
-    product = np.empty_like(out[0]) if r > 1 else out[0]
-    for a in range(q):
-        np.multiply(A[a, 0], B[0], out=out[a])
-        for b in range(1, r):
-            np.multiply(A[a, b], B[b], out=product)
-            out[a] += product
-    return out
+    """Multiply A (q, r, m) by B (r, s, m), matrix by matrix; one of them may have m = 1."""
+    if A.shape[1] == 1:
+        return np.multiply(A, B, out=out)
+    return np.asarray(np.einsum("abm,bsm->asm", A, B, out=out))
 
 
 def transposed(A: Array) -> Array:
@@ -72,8 +62,7 @@ def inverse_of_identity_plus(M: Array) -> tuple[Array, Array]:
 
 
 def _inverse_of_two(M: Array) -> tuple[Array, Array]:
-    first = (M[0] * M[0]).sum(0)
-    other = (M[1] * M[1]).sum(0)
+    first, other = np.einsum("arm,arm->am", M, M)
     excess = _squared_minors(M)
     excess += first
     excess += other
@@ -81,7 +70,7 @@ def _inverse_of_two(M: Array) -> tuple[Array, Array]:
     N = np.empty((2, 2, M.shape[2]))
     np.multiply(other + 1.0, share, out=N[0, 0])
     np.multiply(first + 1.0, share, out=N[1, 1])
-    np.multiply((M[0] * M[1]).sum(0), -share, out=N[0, 1])
+    np.multiply(np.einsum("rm,rm->m", M[0], M[1]), -share, out=N[0, 1])
     N[1, 0] = N[0, 1]
     return N, np.log1p(excess)
 
@@ -105,12 +94,22 @@ def inverse_and_log_det(A: Array) -> tuple[Array, float]:
     return inverse, log_det
 
 
+def inverse_lower(A: Array) -> tuple[Array, Array, int]:
+    """C⁻¹ and the diagonal of C, the lower Cholesky factor of A; and 0, or the size of the first
+    leading block of A that is not positive definite."""
+    C, failed = lapack.dpotrf(A.T, lower=1)
+    if failed:
+        return C, np.diagonal(C), failed
+    return lapack.dtrtri(C, lower=1)[0], np.diagonal(C), 0
+
+
 def _squared_minors(M: Array) -> Array:
     """det(M M') for M (2, r, m): the sum of its squared 2 by 2 minors (Cauchy and Binet)."""
+    first, other = M
     out = np.zeros(M.shape[2])
     for i in range(M.shape[1]):
         for j in range(i + 1, M.shape[1]):
-            out += (M[0, i] * M[1, j] - M[0, j] * M[1, i]) ** 2
+            out += (first[i] * other[j] - first[j] * other[i]) ** 2
     return out
 
 

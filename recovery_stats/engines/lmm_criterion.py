@@ -9,8 +9,8 @@ Checked: dense formulas, finite differences (tests/engines/test_lmm.py).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -34,19 +34,25 @@ from recovery_stats.engines.lmm_traces import Direction, pair_traces
 EXACT_SECOND = 300  # effects of the other factors up to which the exact Hessian is cheap
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Solution:
-    """The criterion at theta with its derivatives; grad_psi: the derivative in each Psi_k.
-
-    average: the average information, a Hessian that is robust far from the minimum.
-    """
+    """The criterion at theta with its derivatives; grad_psi: the derivative in each Psi_k."""
 
     theta: Array
     criterion: float
     gradient: Array
-    average: Array
     grad_psi: tuple[Array, ...]
     moments: Moments
+
+    @cached_property
+    def information(self) -> tuple[Array, Array]:
+        """Q_ab = y'P V_a P V_b P y and g_a = y'P V_a P y in units of V0, for all pairs of theta."""
+        return _information(self.moments.problem, self.moments)
+
+    @cached_property
+    def average(self) -> Array:
+        """The average information, a Hessian that is robust far from the minimum."""
+        return _average(self)
 
     @property
     def L(self) -> tuple[Array, ...]:
@@ -63,10 +69,8 @@ def evaluate(problem: Problem, theta: Array) -> Solution:
     criterion = at.log_det + nu * (1.0 + np.log(2.0 * np.pi * at.r2 / nu))
     criterion += at.log_det_x if problem.reml else 0.0
     grad_psi = _gradient(problem, at)
-    slope = [2.0 * G @ L for G, L in zip(grad_psi, at.L, strict=True)]
-    gradient = np.array([slope[k][i, j] for k, i, j in problem.entries()])
-    average = _average(problem, at, grad_psi)
-    return Solution(theta, float(criterion), gradient, average, grad_psi, at)
+    gradient = problem.pack([2.0 * G @ L for G, L in zip(grad_psi, at.L, strict=True)])
+    return Solution(theta, float(criterion), gradient, grad_psi, at)
 
 
 # --- derivatives ---------------------------------------------------------------------------------
@@ -74,11 +78,13 @@ def evaluate(problem: Problem, theta: Array) -> Solution:
 
 def _gradient(problem: Problem, at: Moments) -> tuple[Array, ...]:
     """The derivative of the criterion in every Psi_k, symmetric."""
+    if at.sums is not None:
+        yy, xx = at.met[:, 0]
+        G = at.sums.T - (problem.nu / at.r2) * yy
+        return (G - xx if problem.reml else G,)
     Om = (problem.nu / at.r2) * np.outer(at.v, at.v)
     if problem.reml:
         Om[:-1, :-1] += at.S_inverse
-    if at.sums is not None:
-        return (at.sums.T - np.einsum("asbt,st->ab", at.sums.HH, Om),)
     found = [_first_trace(problem, at) - _contracted(at.H1, Om)]
     if problem.second is not None and at.second is not None:
         for k in range(len(problem.second.q)):
@@ -103,19 +109,17 @@ def _contracted(H: Array, Om: Array) -> Array:
     return out
 
 
-def _average(problem: Problem, at: Moments, grad_psi: Sequence[Array]) -> Array:
+def _average(solution: Solution) -> Array:
     """Average information of the profiled criterion plus the curvature of L L'.
 
     With Y_ab = y'P V_a P V_b P y, the Hessian is 2 Y less the traces, and their average is Y; the
     curvature is 2 Gr[i, k] for two entries of one column of L.
     """
-    Q, g = _information(problem, at)
-    average = (problem.nu / at.r2) * (Q - np.outer(g, g) / at.r2)
-    factor, row, column = np.array(problem.entries()).T
-    for k, G in enumerate(grad_psi):
-        own = np.flatnonzero(factor == k)
-        i, j = row[own], column[own]
-        average[np.ix_(own, own)] += 2.0 * G[i[:, None], i] * (j[:, None] == j)
+    at, (Q, g) = solution.moments, solution.information
+    average = (at.problem.nu / at.r2) * (Q - g[:, None] * (g / at.r2))
+    for places, G in zip(at.problem.places, solution.grad_psi, strict=True):
+        rows = places.rows
+        average[places.own, places.own] += 2.0 * G[rows[:, None], rows] * places.same
     return np.asarray(average)
 
 
@@ -124,9 +128,11 @@ def observed_information(problem: Problem, solution: Solution) -> Array | None:
     second, at = problem.second, solution.moments
     if second is not None and second.size > EXACT_SECOND:
         return None
-    Q, _ = _information(problem, at)
-    traces = _traces(problem, at) if at.sums is None else _single_traces(problem, at, at.sums)
-    return solution.average + (problem.nu / at.r2) * Q - traces
+    if at.sums is None:
+        traces = _traces(problem, at)
+    else:
+        traces = _single_traces(problem, at, at.sums, at.changes)
+    return solution.average + (problem.nu / at.r2) * solution.information[0] - traces
 
 
 def _direction(problem: Problem, at: Moments, k: int, i: int, j: int) -> Direction:
@@ -159,32 +165,30 @@ def _traces(problem: Problem, at: Moments) -> Array:
     return out
 
 
-def _single_traces(problem: Problem, at: Moments, alone: Sums) -> Array:
-    """The same for one factor alone, all pairs at once."""
-    E = at.changes
+def _single_traces(problem: Problem, at: Moments, alone: Sums, E: Array) -> Array:
+    """The same for one factor alone and any changes E (r, q, q) of Psi, all pairs at once."""
     traces = alone.traces(E, E)
     if problem.reml:
-        inverse = np.zeros_like(at.S)
-        inverse[:-1, :-1] = at.S_inverse
-        P = inverse @ alone.once(E)
-        traces += np.tensordot(P, P.transpose(0, 2, 1), ((1, 2), (1, 2)))
-        traces -= 2.0 * alone.twice_in(E, E, inverse)
+        p = problem.p
+        P = at.S_inverse @ alone.once(E)[:, :p, :p]
+        traces += P.reshape(len(E), -1) @ P.transpose(0, 2, 1).reshape(len(E), -1).T
+        traces -= 2.0 * alone.through(E, E, at.met[1, 1:])
     return traces
 
 
-def _single_information(problem: Problem, at: Moments, alone: Sums) -> tuple[Array, Array]:
+def _single_information(at: Moments, alone: Sums) -> tuple[Array, Array]:
     """`_information` for one factor alone."""
     E = at.changes
     Hv = alone.once(E) @ at.v
-    Q = alone.twice_in(E, E, np.outer(at.v, at.v))
-    Q -= Hv[:, :-1] @ at.S_inverse @ Hv[:, :-1].T
+    Hx = Hv[:, :-1]
+    Q = alone.through(E, E, at.met[0, 1:]) - Hx @ at.S_inverse @ Hx.T
     return 0.5 * (Q + Q.T), Hv @ at.v
 
 
 def _information(problem: Problem, at: Moments) -> tuple[Array, Array]:
     """Q_ab = y'P V_a P V_b P y and g_a = y'P V_a P y in units of V0, for all pairs of theta."""
     if at.sums is not None:
-        return _single_information(problem, at, at.sums)
+        return _single_information(at, at.sums)
     p, second, entries = problem.p, problem.second, problem.entries()
     t1 = np.tensordot(at.v, at.H1, (0, 1))  # (q, m)
     firsts = [a for a, e in enumerate(entries) if e[0] == 0]

@@ -152,14 +152,21 @@ class Problem:
         """(factor, row, column) of every free entry of the L's, in the order of theta."""
         return list(_entries(self.blocks))
 
+    @property
+    def places(self) -> tuple[Places, ...]:
+        """Where each factor's free entries stand in theta and in its L."""
+        return _places(self.blocks)
+
     def unpack(self, theta: Array) -> list[Array]:
         L = [np.zeros((q, q)) for q in self.q]
-        for value, (k, i, j) in zip(theta, self.entries(), strict=True):
-            L[k][i, j] = value
+        for factor, at in zip(L, self.places, strict=True):
+            factor[at.rows, at.columns] = theta[at.own]
         return L
 
     def pack(self, L: Sequence[Array]) -> Array:
-        return np.array([L[k][i, j] for k, i, j in self.entries()])
+        """The free entries of matrices like the L's, in the order of theta."""
+        found = [f[at.rows, at.columns] for f, at in zip(L, self.places, strict=True)]
+        return found[0] if len(found) == 1 else np.concatenate(found)
 
 
 @cache
@@ -172,6 +179,43 @@ def _entries(blocks: tuple[tuple[tuple[int, ...], ...], ...]) -> tuple[tuple[int
         for i in block
         if i >= j
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Of a factor's r free entries: own, their part of theta, and rows and columns of L.
+
+    same (r, r): which lie in one column. units (r, q, q): the change of a symmetric matrix by
+    each. turning (r q q, q q): what makes of L the change of L L' by each.
+    """
+
+    own: slice
+    rows: IntArray
+    columns: IntArray
+    same: Array
+    units: Array
+    turning: Array
+
+
+@cache
+def _places(blocks: tuple[tuple[tuple[int, ...], ...], ...]) -> tuple[Places, ...]:
+    found, start = [], 0
+    for k, of_factor in enumerate(blocks):
+        own = [(i, j) for factor, i, j in _entries(blocks) if factor == k]
+        rows, columns = np.array(own, dtype=np.intp).T
+        r, q = len(own), sum(len(block) for block in of_factor)
+        each = np.arange(r)
+        units, turning = np.zeros((r, q, q)), np.zeros((r, q, q, q, q))
+        units[each, rows, columns] = units[each, columns, rows] = 1.0
+        for a, (i, j) in enumerate(own):
+            for f in range(q):
+                turning[a, i, f, f, j] += 1.0
+                turning[a, f, i, f, j] += 1.0
+        same = (columns[:, None] == columns).astype(float)
+        part = slice(start, start + r)
+        found.append(Places(part, rows, columns, same, units, turning.reshape(r * q * q, q * q)))
+        start += r
+    return tuple(found)
 
 
 # --- making it --------------------------------------------------------------------------------

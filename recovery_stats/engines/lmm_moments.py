@@ -19,6 +19,7 @@ import numpy as np
 from recovery_stats.engines.linalg import (
     Array,
     inverse_and_log_det,
+    inverse_lower,
     inverse_of_identity_plus,
     times,
     transposed,
@@ -66,8 +67,8 @@ class SecondMoments:
 class Moments:
     """Cross-products in the metric V0⁻¹.
 
-    S (s, s); S_inverse (p, p) of its X part. sums: those of a factor alone. left (q, s, m): c
-    after the other factors.
+    v (s,) = (-beta, 1): what turns [X y] into the residual. S (s, s); S_inverse (p, p) of its X
+    part. sums: those of a factor alone. left (q, s, m): c after the other factors.
     """
 
     problem: Problem
@@ -76,6 +77,7 @@ class Moments:
     log_det_x: float
     r2: float
     beta: Array
+    v: Array
     S: Array
     S_inverse: Array
     left: Array
@@ -83,18 +85,19 @@ class Moments:
     sums: Sums | None
 
     @cached_property
-    def v(self) -> Array:
-        """(-beta, 1): what turns [X y] into the residual."""
-        return np.append(-self.beta, 1.0)
-
-    @cached_property
     def changes(self) -> Array:
         """dPsi for every entry of the first factor's L, (r, q, q)."""
-        own = [(i, j) for k, i, j in self.problem.entries() if k == 0]
-        rows, columns = (list(part) for part in zip(*own, strict=True))
-        half = np.zeros((len(own), *self.L[0].shape))
-        half[np.arange(len(own)), rows] = self.L[0].T[columns]
-        return half + half.transpose(0, 2, 1)
+        L = self.L[0]
+        return (self.problem.places[0].turning @ L.ravel()).reshape(-1, *L.shape)
+
+    @cached_property
+    def met(self) -> Array:
+        """`Sums.met` by v v' and, in X, by Sxx⁻¹: (2, 1 + k, q, q), for a factor alone."""
+        assert self.sums is not None
+        M = np.zeros((2, *self.S.shape))
+        np.multiply(self.v[:, None], self.v, out=M[0])
+        M[1, :-1, :-1] = self.S_inverse
+        return self.sums.met(M)
 
     @cached_property
     def RN(self) -> Array:
@@ -145,19 +148,24 @@ def _solved(
     second: SecondMoments | None,
     alone: Sums | None,
 ) -> Moments:
-    """Solve S for beta and the residual's square."""
+    """Solve S for beta and the residual's square.
+
+    The last row of the inverse Cholesky factor W of S is (-beta, 1) / sqrt(r2), the others give
+    Sxx⁻¹ as a product.
+    """
     p = problem.p
-    try:
-        inverse, log_det_x = inverse_and_log_det(S[:p, :p])
-    except np.linalg.LinAlgError as cause:
-        words = "The fixed effects cannot be told apart at these variances."
-        raise ConvergenceError(words) from cause
-    beta = inverse @ S[:p, p]
-    beta += inverse @ (S[:p, p] - S[:p, :p] @ beta)  # one refinement: the digits of a solve
-    r2 = float(S[p, p] - S[:p, p] @ beta)
-    if not r2 > 0:
+    W, sizes, failed = inverse_lower(S)
+    if failed > p:
         raise ConvergenceError("The residual variance is estimated as zero.")
-    return Moments(problem, tuple(L), log_det, log_det_x, r2, beta, S, inverse, left, second, alone)
+    if failed:
+        raise ConvergenceError("The fixed effects cannot be told apart at these variances.")
+    log_det_x = 2.0 * float(np.log(sizes[:p]).sum())
+    v = W[p] * sizes[p]
+    inverse = W[:p, :p].T @ W[:p, :p]
+    r2 = float(sizes[p]) ** 2
+    return Moments(
+        problem, tuple(L), log_det, log_det_x, r2, -v[:p], v, S, inverse, left, second, alone
+    )  # fmt: skip
 
 
 def summed(A: Array, B: Array) -> Array:
