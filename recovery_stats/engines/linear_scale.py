@@ -89,5 +89,6 @@ def refuse_runaway(information: Array, scaled: LinearScale, rows: float) -> None
         columns = named if named.size else np.flatnonzero(weight > 0.3)
         raise ColumnsNotEstimable(
             tuple(int(j) for j in columns),
-            "the likelihood grows without end, as where a group has no event; no finite estimate",
+            "the likelihood grows without end, as where a group has no event or all of it has; no "
+            "finite estimate exists; merge levels, or leave it out",
         )

@@ -262,5 +262,6 @@ class AftFit(ParametricFit):
         seen = self.observation
         return (
             f"<{LAW_NAMES[self.distribution]} AFT model: {', '.join(self.terms) or 'no terms'}; "
-            f"{len(seen)} rows, {seen.n_events} events, log-likelihood {self.loglik:.3f}>"
+            f"{len(seen)} rows, {seen.n_events} events, log-likelihood {self.loglik:.3f}"
+            f"{self._word_errors()}>"
         )

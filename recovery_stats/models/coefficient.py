@@ -38,6 +38,15 @@ def tabulate_coefficients(
     return pd.DataFrame(columns)
 
 
+def set_beside(frame: pd.DataFrame, model: Array) -> pd.DataFrame:
+    """Put the model's own errors (p,) and their ratio beside the robust ones."""
+    robust = frame["std_error"].to_numpy()
+    frame.insert(3, "std_error_model", model)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        frame.insert(4, "error_ratio", robust / model)
+    return frame
+
+
 def combine(terms: tuple[str, ...], weights: Mapping[str, float]) -> Array:
     """The weights of a linear combination, in the order of the terms; UsageError for a stranger."""
     c = np.zeros(len(terms))

@@ -15,10 +15,15 @@ from recovery_stats.core.document import Count, Quantity
 from recovery_stats.core.estimate import Estimate, Level
 from recovery_stats.engines import finegray as engine
 from recovery_stats.errors import NotEstimable, UsageError, unknown
-from recovery_stats.models.coefficient import combine, estimate_ratio, tabulate_coefficients
+from recovery_stats.models.coefficient import (
+    combine,
+    estimate_ratio,
+    set_beside,
+    tabulate_coefficients,
+)
 from recovery_stats.models.columns import Array, IntArray
 from recovery_stats.models.formula import Formula
-from recovery_stats.models.hazard_check import FEW_CLUSTERS, FEW_EVENTS
+from recovery_stats.models.hazard_check import FEW_CLUSTERS, FEW_EVENTS, word_clusters
 from recovery_stats.models.observation import (
     Observation,
     check_censored,
@@ -172,7 +177,7 @@ class FineGrayFit:
             self.terms, self.beta, se, level=level, exponentiate=exponentiate
         )
         if self.n_clusters is not None:
-            frame.insert(3, "std_error_model", np.sqrt(np.diag(self.engine.by_row)))
+            set_beside(frame, np.sqrt(np.diag(self.engine.by_row)))
         return frame
 
     def glance(self) -> pd.DataFrame:
@@ -380,5 +385,6 @@ class FineGrayFit:
         return (
             f"<Fine-Gray model of {self.causes[self.cause - 1]}: "
             f"{', '.join(self.terms) or 'no terms'}; {len(self.observation)} rows, "
-            f"{fit.n_events} events, {fit.n_other} of other causes>"
+            f"{fit.n_events} events, {fit.n_other} of other causes"
+            f"{word_clusters(self.n_clusters, fit.covariance, fit.by_row)}>"
         )

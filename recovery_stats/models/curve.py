@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -29,6 +29,7 @@ from recovery_stats.models.life_table import (
     step_series,
 )
 from recovery_stats.models.observation import Observation, observe
+from recovery_stats.models.spell_check import check_spells
 
 
 def kaplan_meier(
@@ -61,6 +62,7 @@ def kaplan_meier(
         cluster=cluster,
     )
     groups = read_groups(formula, "kaplan_meier", data, seen)
+    spells = tuple(check_spells(seen))
     sampled = seen.weights is not None and bool(np.any(seen.weights % 1))
     if robust is False and (sampled or cluster):
         raise UsageError(
@@ -69,12 +71,12 @@ def kaplan_meier(
         )
     if not (sampled or cluster or robust):
         fitted = tuple(curves.kaplan_meier(t) for t in count_tables(seen, groups))
-        return Curves(groups.name, groups.levels, fitted, conf_type, level)
+        return Curves(groups.name, groups.levels, fitted, conf_type, level, None, spells)
     by = _independent(seen)
     tables = (count_clusters(seen, groups.codes == g, by) for g in range(groups.size))
     fitted = tuple(curves.kaplan_meier(t, robust=True, cluster=c) for t, c in tables)
     units = None if by is None else int(by.max()) + 1
-    return Curves(groups.name, groups.levels, fitted, conf_type, level, units)
+    return Curves(groups.name, groups.levels, fitted, conf_type, level, units, spells)
 
 
 def _independent(seen: Observation) -> IntArray | None:
@@ -87,6 +89,7 @@ class Curves:
     """Kaplan-Meier curves, one for each level of `group`.
 
     n_clusters: independent clusters behind robust errors; None where rows are independent.
+    spells: what the rows of people look like, where they are known.
     """
 
     group: str
@@ -95,6 +98,7 @@ class Curves:
     conf_type: Interval
     level: float
     n_clusters: int | None = None
+    spells: tuple[Check, ...] = field(default=(), repr=False)
 
     def limits(self, curve: Survival) -> tuple[Array, Array]:
         """Pointwise limits of one curve."""
@@ -202,14 +206,14 @@ class Curves:
         return frame.assign(**running)
 
     def checks(self) -> tuple[Check, ...]:
-        """Whether robust errors rest on enough clusters."""
+        """Whether robust errors rest on enough clusters, and people's rows are of one event."""
         n = self.n_clusters
         if n is None:
-            return ()
+            return self.spells
         few = n < FEW_CLUSTERS
         note = "; errors of so few are unreliable, and mostly too short." if few else "."
         parts = ("Robust errors of the curves from ", Quantity(n, "whole"), f" clusters{note}")
-        return (Check("clusters", "caution" if few else "ok", parts),)
+        return (Check("clusters", "caution" if few else "ok", parts), *self.spells)
 
     def series(self) -> tuple[Series, ...]:
         """The curves as a figure takes them, from time 0."""

@@ -219,7 +219,7 @@ def _from_periods(
             f"without; {wrong} rows are neither."
         )
     name = RowNames(columns, design)
-    w = read_weights(design.numbers[weights], weights, name) if weights else None
+    w = read_weights(design.numbers[weights], weights, name.count) if weights else None
     event = np.full(len(y), -1, np.intp)
     event[y == 1] = np.arange(int(y.sum()))
     grouping = design.groups[cluster] if cluster else design.cluster
@@ -414,7 +414,8 @@ class DiscreteFit(MaximumFit):
         rows = self.observation
         return (
             f"<Discrete-time model ({self.link}): {', '.join(self.terms)}; {len(rows)} "
-            f"person-periods, {rows.n_events} events, log-likelihood {self.loglik:.3f}>"
+            f"person-periods, {rows.n_events} events, log-likelihood {self.loglik:.3f}"
+            f"{self._word_errors()}>"
         )
 
 

@@ -267,5 +267,5 @@ class FlexibleFit(ParametricFit):
         return (
             f"<Flexible parametric model ({self.scale}, {self.df} df): "
             f"{', '.join(self.terms) or 'no terms'}; {len(seen)} rows, {seen.n_events} events, "
-            f"log-likelihood {self.loglik:.3f}>"
+            f"log-likelihood {self.loglik:.3f}{self._word_errors()}>"
         )

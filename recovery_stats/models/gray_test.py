@@ -8,7 +8,6 @@ import pandas as pd
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.engines import gray as engine
 from recovery_stats.engines.curves import LifeTable
-from recovery_stats.errors import NotEstimable
 from recovery_stats.models.formula import Formula
 from recovery_stats.models.incidence import GrayTest
 from recovery_stats.models.life_table import count_table, group_columns, only_times, read_groups
@@ -32,15 +31,15 @@ def gray_test(formula: Formula | str, data: pd.DataFrame | Dataset, rho: float =
     )
     groups = read_groups(formula, what, data, seen, with_strata=False)
     J = int(seen.cause.max(initial=0))
-    if not J:
-        raise NotEstimable("No event of any cause was observed.")
+    seen.refuse_no_event("no incidence can be compared")
     stratum = np.zeros(len(seen), np.intp) if seen.strata is None else seen.strata
     tables = [
         [_count(seen, (stratum == s) & (groups.codes == g), J) for g in range(groups.size)]
         for s in range(int(stratum.max()) + 1)
     ]
     tests = tuple(engine.gray(tables, j, rho=rho) for j in range(1, J + 1))
-    return GrayTest(groups.name, groups.levels, name_causes(formula, data, J), tests)
+    censored = float(np.count_nonzero(seen.cause == 0))
+    return GrayTest(groups.name, groups.levels, name_causes(formula, data, J), tests, censored)
 
 
 def _count(seen: Observation, rows: Mask, causes: int) -> LifeTable:

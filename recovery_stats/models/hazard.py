@@ -22,11 +22,16 @@ from recovery_stats.engines.cox_residual import Transform
 from recovery_stats.engines.curves import Interval
 from recovery_stats.errors import NotEstimable, UsageError, unknown
 from recovery_stats.models.basis import PenalisedSpline
-from recovery_stats.models.coefficient import combine, estimate_ratio, tabulate_coefficients
+from recovery_stats.models.coefficient import (
+    combine,
+    estimate_ratio,
+    set_beside,
+    tabulate_coefficients,
+)
 from recovery_stats.models.columns import Array, Columns, IntArray
 from recovery_stats.models.dose_response import dose_response
 from recovery_stats.models.formula import Formula
-from recovery_stats.models.hazard_check import FEW_CLUSTERS, check_hazards
+from recovery_stats.models.hazard_check import FEW_CLUSTERS, check_hazards, word_clusters
 from recovery_stats.models.new_people import strata_of, survive
 from recovery_stats.models.observation import (
     Observation,
@@ -61,7 +66,8 @@ def cox(
     smooth terms pspline(x, df) (df 0: chosen by Akaike's criterion), which give a SmoothFit.
     cluster: column whose rows are not independent: robust errors. weights: case or sampling
     weights; weights that are not whole numbers bring robust errors. person: column that tells
-    rows of one person; they must not overlap, and people are counted by it. penalty: "firth"
+    rows of one person; they must not overlap nor go on after the event, and people are
+    counted by it. penalty: "firth"
     gives finite estimates where a term separates the events (FirthFit).
     Raises UsageError, DataError, NotEstimable (no events, a term without a finite estimate).
     """
@@ -76,6 +82,7 @@ def cox(
         weights=weights,
         offset=offset,
         cluster=cluster,
+        once=asked.frailty is None,
     )
     if penalty is not None:
         from recovery_stats.models.firth import fit_firth  # it extends CoxFit
@@ -182,14 +189,16 @@ class CoxFit:
         return words + f", {'cluster-' if self.observation.cluster_name else ''}robust errors"
 
     def tidy(self, level: float = 0.95, exponentiate: bool = False) -> pd.DataFrame:
-        """One row per coefficient; exponentiate turns estimate and limits into hazard ratios."""
+        """One row per coefficient; exponentiate turns estimate and limits into hazard ratios.
+
+        With robust errors, std_error_model is the model's own, and error_ratio the robust over it.
+        """
         se = np.sqrt(np.diag(self._V))
         frame = tabulate_coefficients(
             self.terms, self.beta, se, level=level, exponentiate=exponentiate
         )
         if self.robust is not None:
-            model = np.sqrt(np.diag(self.engine.covariance))
-            frame.insert(3, "std_error_model", model)
+            set_beside(frame, np.sqrt(np.diag(self.engine.covariance)))
         return frame
 
     def glance(self) -> pd.DataFrame:
@@ -474,9 +483,13 @@ class CoxFit:
         """What a reader should know before believing the hazard ratios."""
         return tuple(check_hazards(self))
 
+    def _word_errors(self) -> str:
+        """What a reader of the shortest summary must know of robust errors."""
+        return word_clusters(self.n_clusters, self.robust, self.engine.covariance)
+
     def __repr__(self) -> str:
         fit = self.engine
         return (
             f"<Cox model: {', '.join(self.terms) or 'no terms'}; {fit.n} rows, "
-            f"{fit.n_events} events, log-likelihood {fit.loglik:.3f}>"
+            f"{fit.n_events} events, log-likelihood {fit.loglik:.3f}{self._word_errors()}>"
         )

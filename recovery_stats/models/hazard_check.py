@@ -68,6 +68,18 @@ def check_clusters(
         )
 
 
+def word_clusters(n: int | None, robust: Array | None, model: Array) -> str:
+    """Robust errors in half a sentence: of how many clusters, and how far from the model's."""
+    if n is None or robust is None or not len(robust):
+        return ""
+    ratios = np.sqrt(np.diag(robust) / np.diag(model))
+    few = ", too few to trust" if n < FEW_CLUSTERS else ""
+    return (
+        f"; robust errors of {n} clusters{few}, {ratios.min():.2g} to {ratios.max():.2g} times "
+        "the model's"
+    )
+
+
 def _reading(ratio: float) -> str:
     if ratio < USUAL_RATIO[0]:
         return "; so short an interval is luck of few or nearly equal clusters, not knowledge."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -16,7 +16,7 @@ from recovery_stats.core.document import Series
 from recovery_stats.engines import curves, gray
 from recovery_stats.engines.curves import Incidence, Interval, LifeTable
 from recovery_stats.engines.incidence_error import martingale_variance
-from recovery_stats.errors import NotEstimable, UsageError, unknown
+from recovery_stats.errors import UsageError, unknown
 from recovery_stats.models.columns import Array
 from recovery_stats.models.formula import Formula
 from recovery_stats.models.life_table import (
@@ -29,6 +29,7 @@ from recovery_stats.models.life_table import (
     step_series,
 )
 from recovery_stats.models.observation import check_censored, name_causes, observe
+from recovery_stats.models.spell_check import check_spells
 
 Errors = Literal["jackknife", "martingale"]
 
@@ -64,13 +65,13 @@ def cumulative_incidence(
     )
     groups = read_groups(formula, "cumulative_incidence", data, seen)
     J = int(seen.cause.max(initial=0))
-    if not J:
-        raise NotEstimable("No event of any cause was observed.")
+    seen.refuse_no_event("there is no incidence")
     fitted = tuple(
         _estimate(count_table(seen, groups.codes == g, J), errors) for g in range(groups.size)
     )
     names = name_causes(formula, data, J)
-    return IncidenceCurves(groups.name, groups.levels, names, fitted, conf_type, level)
+    spells = tuple(check_spells(seen))
+    return IncidenceCurves(groups.name, groups.levels, names, fitted, conf_type, level, spells)
 
 
 def _estimate(table: LifeTable, errors: Errors) -> Incidence:
@@ -101,7 +102,10 @@ def probability_limits(
 
 @dataclass(frozen=True)
 class IncidenceCurves:
-    """Aalen-Johansen curves for each level of `group` and each cause."""
+    """Aalen-Johansen curves for each level of `group` and each cause.
+
+    spells: what the rows of people look like, where they are known.
+    """
 
     group: str
     levels: tuple[str, ...]
@@ -109,10 +113,15 @@ class IncidenceCurves:
     fitted: tuple[Incidence, ...]
     conf_type: Interval
     level: float
+    spells: tuple[Check, ...] = field(default=(), repr=False)
 
     def checks(self) -> tuple[Check, ...]:
-        """Whether anybody is censored, which codes that do not begin at 0 would hide."""
-        return tuple(check_censored(sum(float(c.table.n_censor.sum()) for c in self.fitted)))
+        """Whether anybody is censored, which codes that do not begin at 0 would hide; spells."""
+        return (*check_censored(self._n_censored), *self.spells)
+
+    @property
+    def _n_censored(self) -> float:
+        return sum(float(c.table.n_censor.sum()) for c in self.fitted)
 
     def limits(self, estimate: Array, std_error: Array) -> tuple[Array, Array]:
         """Pointwise limits of a probability that starts at 0."""
@@ -182,7 +191,7 @@ class IncidenceCurves:
         """
         tables = [curve.table for curve in self.fitted]
         tests = tuple(gray.gray([tables], j + 1, rho=rho) for j in range(len(self.causes)))
-        return GrayTest(self.group, self.levels, self.causes, tests)
+        return GrayTest(self.group, self.levels, self.causes, tests, self._n_censored)
 
     def __repr__(self) -> str:
         n = sum(c.table.n for c in self.fitted)
@@ -197,6 +206,11 @@ class GrayTest:
     levels: tuple[str, ...]
     causes: tuple[str, ...]
     tests: tuple[gray.Gray, ...]
+    n_censored: float
+
+    def checks(self) -> tuple[Check, ...]:
+        """Whether anybody is censored, which codes that do not begin at 0 would hide."""
+        return tuple(check_censored(self.n_censored))
 
     def tidy(self) -> pd.DataFrame:
         """cause, statistic, df, p_value."""

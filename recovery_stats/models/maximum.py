@@ -17,10 +17,10 @@ from scipy.stats import chi2
 from recovery_stats.core.check import Check
 from recovery_stats.core.document import Count, Quantity
 from recovery_stats.errors import UsageError
-from recovery_stats.models.coefficient import tabulate_coefficients
+from recovery_stats.models.coefficient import set_beside, tabulate_coefficients
 from recovery_stats.models.columns import Array, IntArray
 from recovery_stats.models.design import Design
-from recovery_stats.models.hazard_check import FEW_EVENTS, check_clusters
+from recovery_stats.models.hazard_check import FEW_EVENTS, check_clusters, word_clusters
 
 
 class Analysed(Protocol):
@@ -112,6 +112,10 @@ class MaximumFit(ABC):
         """Covariance of the parameters; the robust one where there is one."""
         return pd.DataFrame(self.covariance_matrix, list(self.parameters), list(self.parameters))
 
+    def _word_errors(self) -> str:
+        """What a reader of the shortest summary must know of robust errors."""
+        return word_clusters(self.n_clusters, self.robust, self.model_covariance)
+
     def tidy(self, level: float = 0.95, exponentiate: bool = False) -> pd.DataFrame:
         """One row per parameter; exponentiate turns estimate and limits into ratios."""
         se = np.sqrt(np.diag(self.covariance_matrix))
@@ -123,7 +127,7 @@ class MaximumFit(ABC):
             for column in ("estimate", "conf_low", "conf_high"):
                 frame.loc[row, column] = np.log(frame.loc[row, column])
         if self.robust is not None:
-            frame.insert(3, "std_error_model", np.sqrt(np.diag(self.model_covariance)))
+            set_beside(frame, np.sqrt(np.diag(self.model_covariance)))
         return frame
 
     def glance(self) -> pd.DataFrame:

@@ -84,8 +84,9 @@ def _coded(seen: Observation, terminal: int | None) -> IntArray:
         raise DataError(
             f"{len(np.unique(seen.person[early]))} people have rows after their terminal event."
         )
+    seen.refuse_no_event("there is no number of events")
     if not (seen.cause == 1).any():
-        raise NotEstimable("No event was observed.")
+        raise NotEstimable(f"None of the {seen.counted} had the event with code 1, only others.")
     return np.where(ends, engine.TERMINAL, seen.cause).astype(np.intp)
 
 

@@ -64,6 +64,20 @@ class Observation:
             return int(self.person.max(initial=-1)) + 1
         return len(self) if self.start is None else None
 
+    @property
+    def counted(self) -> str:
+        """How many people, or rows of how many clusters where people cannot be told."""
+        if self.people is not None:
+            return f"{self.people} people"
+        if self.cluster is None:
+            return f"{len(self)} rows"
+        return f"{len(self)} rows of {int(self.cluster.max(initial=-1)) + 1} clusters"
+
+    def refuse_no_event(self, cannot: str) -> None:
+        """NotEstimable where nobody had the event; cannot: what then has no estimate."""
+        if not self.cause.any():
+            raise NotEstimable(_no_event(self, cannot))
+
 
 def observe(
     formula: Formula | str,
@@ -76,12 +90,14 @@ def observe(
     cluster: str | None = None,
     complete: tuple[str, ...] = (),
     competing: bool = False,
+    once: bool = False,
 ) -> Observation:
     """Read a survival formula's columns and check the times.
 
-    what: the caller's name, for messages. complete: further columns that rows must have.
-    Raises UsageError without Surv on the left; DataError for negative times, start >= stop,
-    event codes other than 0 and 1, overlapping rows of one person.
+    what: the caller's name, for messages. complete: further columns that rows must have. once:
+    a person's follow-up ends with the event. Raises UsageError without Surv on the left;
+    DataError for negative times, start >= stop, event codes other than 0 and 1, overlapping rows
+    of one person, and rows after the event.
     """
     asked = read_survival(formula, what)
     design = build_design(
@@ -95,17 +111,18 @@ def observe(
     times = design.response
     assert isinstance(times, Times)
     assert isinstance(asked.response, Surv)
-    name = RowNames(Columns.of(data), design)
-    who = design.groups[person].codes if person else None
-    strata = design.strata.codes if design.strata else None
-    FollowUp(times, asked.response, who, strata, name, competing).refuse_faults()
     grouping = design.groups[cluster] if cluster else design.cluster
+    people = design.groups[person] if person else None
+    who = people.codes if people else None
+    strata = design.strata.codes if design.strata else None
+    count = RowNames(Columns.of(data), design, people, grouping).count
+    FollowUp(times, asked.response, who, strata, count, competing, once).refuse_faults()
     whole = Observation(
         times.start,
         times.stop,
         times.event.astype(np.intp),
         design.X,
-        read_weights(design.numbers[weights], weights, name) if weights else None,
+        read_weights(design.numbers[weights], weights, count) if weights else None,
         add_offset(design, offset),
         strata,
         grouping.codes if grouping else None,
@@ -236,43 +253,65 @@ def naming_columns(seen: Designed) -> Iterator[None]:
     except ColumnsNotEstimable as error:
         names = ", ".join(repr(seen.design.names[j]) for j in error.columns)
         word = "Terms" if len(error.columns) > 1 else "Term"
-        raise NotEstimable(f"{word} {names}: {error.reason}.") from None
+        who = f" ({seen.counted})" if isinstance(seen, Observation) else ""
+        raise NotEstimable(f"{word} {names}{who}: {error.reason}.") from None
     except NoEvent:
-        raise NotEstimable(_no_event(seen)) from None
+        raise NotEstimable(_no_event(seen, "no hazard ratio can be estimated")) from None
 
 
-def _no_event(seen: Designed) -> str:
+def _no_event(seen: Designed, cannot: str) -> str:
     """Who was observed without an event, and what may be wrong."""
     surv = seen.surv if isinstance(seen, Observation) else None
-    people = seen.people if isinstance(seen, Observation) else None
-    counted = f"{people} people" if people is not None else f"{len(seen.design.X)} rows"
+    counted = seen.counted if isinstance(seen, Observation) else f"{len(seen.design.X)} rows"
     column = f" by column {surv.event.column!r}" if surv is not None and surv.event else ""
     lost = sum(seen.design.lost.values())
     rest = f" {lost} further rows lack a value of the model's columns." if lost else ""
     return (
-        f"None of the {counted} had the event{column}, so no hazard ratio can be estimated; check "
+        f"None of the {counted} had the event{column}, so {cannot}; check "
         f"which code is the event, as in Surv(time, event == 2).{rest}"
     )
 
 
 @dataclass(frozen=True, slots=True)
 class RowNames:
-    """Says which rows of the file a condition on the analysed rows concerns."""
+    """Says which rows of the file, and how many people, a condition on the analysed rows concerns.
+
+    person, cluster: whose rows they are, where it is known.
+    """
 
     columns: Columns
     design: Design
+    person: Grouping | None = None
+    cluster: Grouping | None = None
 
     def __call__(self, where: Mask) -> str:
         everywhere = np.zeros(len(self.columns), dtype=bool)
         everywhere[np.flatnonzero(self.design.kept)[where]] = True
         return self.columns.rows(everywhere)
 
+    def count(self, where: Mask) -> str:
+        """How many rows and people, never who they are: '3 rows of 2 people (rows 4, 9 and 11)'."""
+        n = int(where.sum())
+        said = f"{n} row{'' if n == 1 else 's'}"
+        if self.person is not None:
+            people = _distinct(self.person, where)
+            said += f" of {people} {'person' if people == 1 else 'people'}"
+        elif self.cluster is not None:
+            clusters = _distinct(self.cluster, where)
+            said += f" of {clusters} cluster{'' if clusters == 1 else 's'} of {self.cluster.name!r}"
+        return f"{said} ({self(where)})"
 
-def read_weights(weight: Array, column: str, name: Callable[[Mask], str]) -> Array:
+
+def _distinct(grouping: Grouping, where: Mask) -> int:
+    return len(np.unique(grouping.codes[where]))
+
+
+def read_weights(weight: Array, column: str, count: Callable[[Mask], str]) -> Array:
     wrong = ~(weight >= 0)
     if wrong.any():
         raise DataError(
-            f"Weight {column!r} is negative in {int(wrong.sum())} rows ({name(wrong)})."
+            f"Weight {column!r} is negative in {count(wrong)}; leave those rows out, or give them "
+            "weights of 0 or more."
         )
     if not (weight > 0).any():
         raise DataError(f"Weight {column!r} is 0 in every row.")

@@ -24,7 +24,7 @@ Transform = Literal["none", "log", "logit", "cloglog", "fisher"]
 Curve = Callable[[Array], Array]
 MADE = (
     "estimate", "std_error", "df", "statistic", "p_value", "conf_low", "conf_high",
-    "std_error_model",
+    "std_error_model", "error_ratio",
 )  # fmt: skip
 # To the scale that is pooled, back from it, and the slope of the way there.
 SCALES: dict[str, tuple[Curve, Curve, Curve]] = {

@@ -24,7 +24,7 @@ from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.document import Count, Quantity
 from recovery_stats.engines import recurrence
 from recovery_stats.engines.cox_likelihood import Ties
-from recovery_stats.errors import DataError, NotEstimable, UsageError, unknown
+from recovery_stats.errors import DataError, UsageError, unknown
 from recovery_stats.models.coefficient import tabulate_coefficients
 from recovery_stats.models.columns import Array, Columns, IntArray
 from recovery_stats.models.formula import Formula
@@ -144,8 +144,7 @@ def _lay_out(
     person: str,
 ) -> _Layout:
     """The rows of the method, with its strata and columns."""
-    if not seen.cause.any():
-        raise NotEstimable("No event was observed, so no ratio can be estimated.")
+    seen.refuse_no_event("no ratio can be estimated")
     seen = seen if seen.cluster_name else replace(seen, cluster=seen.person, cluster_name=person)
     K = int(number[seen.cause == 1].max())
     K = min(K, at_most or K) if at_most or method in BY_NUMBER else int(number.max())
@@ -231,8 +230,9 @@ class RecurrentFit(CoxFit):
         return spread_columns(X, number - 1, len(self.events), [False] * X.shape[1])
 
     def checks(self) -> tuple[Check, ...]:
-        """Those of a Cox model, what the method assumes, and events by number."""
-        return (*super().checks(), *self._own_checks())
+        """Those of a Cox model of repeated events, what the method assumes, events by number."""
+        usual = (c for c in super().checks() if c.name != "rows after an event")
+        return (*usual, *self._own_checks())
 
     def _own_checks(self) -> Iterator[Check]:
         yield Check("recurrent events", "ok", (READING[self.kind],))
@@ -258,7 +258,7 @@ class RecurrentFit(CoxFit):
         fit = self.engine
         return (
             f"<{NAMES[self.kind]}: {', '.join(self.terms) or 'no terms'}; "
-            f"{self.observation.people} people, {fit.n_events} events>"
+            f"{self.observation.people} people, {fit.n_events} events{self._word_errors()}>"
         )
 
 

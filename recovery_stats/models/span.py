@@ -22,6 +22,7 @@ from recovery_stats.models.columns import Array, Columns, Grouping, IntArray
 from recovery_stats.models.design import Design, Times, build_design
 from recovery_stats.models.formula import Formula, Surv, Variable, parse
 from recovery_stats.models.observation import RowNames, add_offset, read_survival, read_weights
+from recovery_stats.models.time_check import cure_of_codes
 
 KINDS = ("right", "left", "counting", "interval", "interval2")
 INTERVAL_CODES = "0 (right-censored), 1 (event), 2 (left-censored) or 3 (interval)"
@@ -106,16 +107,17 @@ def observe_spans(
         drop_intercept=drop_intercept,
     )
     columns = Columns.of(data)
-    name = RowNames(columns, design)
+    grouping = design.groups[cluster] if cluster else design.cluster
+    count = RowNames(columns, design, cluster=grouping).count
     surv = asked.response
     assert isinstance(surv, Surv)
     _refuse_infinite(surv, columns)
-    low, high, begins = _ends(design, surv, entry, name)
-    _check(low, high, begins, surv, name, zero_events=zero_events)
+    low, high, begins = _ends(design, surv, entry, count)
+    entered = entry or str(surv.start)
+    _check(low, high, begins, surv, count, entered=entered, zero_events=zero_events)
     if np.isinf(high).all():
         raise NotEstimable(_no_event(surv, design, what))
-    w = read_weights(design.numbers[weights], weights, name) if weights else None
-    grouping = design.groups[cluster] if cluster else design.cluster
+    w = read_weights(design.numbers[weights], weights, count) if weights else None
     whole = Spans(
         Censored(low, high, begins, w), design.X, add_offset(design, offset), design.strata,
         grouping.codes if grouping else None, grouping.name if grouping else "",
@@ -125,7 +127,7 @@ def observe_spans(
 
 
 def _ends(
-    design: Design, surv: Surv, entry: str | None, name: Callable[[Mask], str]
+    design: Design, surv: Surv, entry: str | None, count: Callable[[Mask], str]
 ) -> tuple[Array, Array, Array | None]:
     """low, high and entry of each row."""
     times = design.response
@@ -135,36 +137,36 @@ def _ends(
         if entry:
             raise UsageError("Surv(start, stop, event) says itself when a row enters.")
         begins = times.start
-    low, high = _READERS[surv.kind](times, surv, name)
+    low, high = _READERS[surv.kind](times, surv, count)
     return low, high, begins
 
 
-def _one_time(times: Times, surv: Surv, name: Callable[[Mask], str]) -> tuple[Array, Array]:
-    event = _coded(times, surv, name, (0, 1), "0 for censored and 1 for the event")
+def _one_time(times: Times, surv: Surv, count: Callable[[Mask], str]) -> tuple[Array, Array]:
+    event = _coded(times, surv, count, (0, 1), "0 for censored and 1 for the event")
     if surv.kind == "left":
         return np.where(event == 1, times.stop, 0.0), times.stop
     return times.stop, np.where(event == 1, times.stop, np.inf)
 
 
-def _two_times(times: Times, surv: Surv, name: Callable[[Mask], str]) -> tuple[Array, Array]:
+def _two_times(times: Times, surv: Surv, count: Callable[[Mask], str]) -> tuple[Array, Array]:
     assert times.start is not None
     neither = np.isnan(times.start) & np.isnan(times.stop)
     if neither.any():
         raise DataError(
-            f"{surv.start} and {surv.stop} are both missing in {int(neither.sum())} rows "
-            f"({name(neither)}): they say nothing about the time; leave them out."
+            f"{surv.start} and {surv.stop} are both missing in {count(neither)}: they say nothing "
+            "about the time; leave them out."
         )
     low = np.where(np.isnan(times.start), 0.0, times.start)
     return low, np.where(np.isnan(times.stop), np.inf, times.stop)
 
 
-def _by_code(times: Times, surv: Surv, name: Callable[[Mask], str]) -> tuple[Array, Array]:
+def _by_code(times: Times, surv: Surv, count: Callable[[Mask], str]) -> tuple[Array, Array]:
     assert times.start is not None
-    code = _coded(times, surv, name, (0, 1, 2, 3), INTERVAL_CODES)
+    code = _coded(times, surv, count, (0, 1, 2, 3), INTERVAL_CODES)
     lost = (code == 3) & np.isnan(times.stop)
     if lost.any():
         raise DataError(
-            f"{surv.stop} is missing in {int(lost.sum())} rows ({name(lost)}) whose code is 3, an "
+            f"{surv.stop} is missing in {count(lost)} whose code is 3, an "
             "interval; give its end, or code 0 for right-censored."
         )
     low = np.where(code == 2, 0.0, times.start)
@@ -182,14 +184,13 @@ _READERS = {
 
 
 def _coded(
-    times: Times, surv: Surv, name: Callable[[Mask], str], known: tuple[int, ...], rule: str
+    times: Times, surv: Surv, count: Callable[[Mask], str], known: tuple[int, ...], rule: str
 ) -> Array:
     wrong = ~np.isin(times.event, known)
     if wrong.any():
         column = surv.event.column if surv.event else "event"
-        raise DataError(
-            f"Column {column!r} must be {rule}; {int(wrong.sum())} rows are not ({name(wrong)})."
-        )
+        cure = cure_of_codes(times.event, column) if len(known) == 2 else ""
+        raise DataError(f"Column {column!r} must be {rule}; it is neither in {count(wrong)}.{cure}")
     return times.event
 
 
@@ -198,8 +199,9 @@ def _check(
     high: Array,
     entry: Array | None,
     surv: Surv,
-    name: Callable[[Mask], str],
+    count: Callable[[Mask], str],
     *,
+    entered: str,
     zero_events: bool,
 ) -> None:
     start = surv.start if surv.kind.startswith("interval") else surv.stop
@@ -208,22 +210,22 @@ def _check(
     for wrong, what, cure in (
         ((low < 0) | (high < 0), f"{start} or {surv.stop} is negative", early),
         (low > high, f"{start} is after {surv.stop}", "an interval ends after it begins"),
-        (begins < 0, "The time of entry is negative", early),
+        (begins < 0, f"{entered} is negative", early),
     ):
         if wrong.any():
-            raise DataError(f"{what} in {int(wrong.sum())} rows ({name(wrong)}); {cure}.")
+            raise DataError(f"{what} in {count(wrong)}; {cure}.")
     empty = (begins >= high) | (begins > low) | ((begins == low) & np.isinf(high) & (begins > 0))
     empty &= begins > 0
     if empty.any():
         raise DataError(
-            f"{int(empty.sum())} rows ({name(empty)}) enter at or after the time that is known of "
-            "them; a person is under observation on (entry, time] and was without the event at "
-            "entry, so the interval of the event begins no earlier."
+            f"{entered} is not before {surv.stop} in {count(empty)}, or the event may have been "
+            "before it; a person is under observation on (entry, time] and was without the event "
+            "at entry: correct the times, or leave out who was never observed without it."
         )
     at_zero = (high == 0) & (not zero_events)
     if at_zero.any():
         raise DataError(
-            f"{int(at_zero.sum())} rows ({name(at_zero)}) have the event at time 0, where this "
+            f"{count(at_zero)} have the event at time 0, where this "
             "model's times have no density; give the interval in which it happened, "
             'such as Surv(low, high, type="interval2") with low 0, or the middle of the first day.'
         )

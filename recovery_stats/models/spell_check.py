@@ -39,7 +39,8 @@ def _rows_of_people(seen: Observation) -> Iterator[Check]:
             (
                 Count(on, "people"),
                 " people go on being at risk after an event, which is then one of several of the "
-                "same kind; use rs.recurrent for repeated relapse, or end follow-up at the first.",
+                "same kind; use rs.recurrent or rs.mean_cumulative for repeated relapse, or end "
+                "follow-up at the first.",
             ),
         )
     gap = again & (begin[1:] > end[:-1])

@@ -18,6 +18,7 @@ from recovery_stats.core.document import Checks, Column, Document, Quantity, Row
 LABELS = {
     "estimate": "Estimate", "std_error": "Standard error", "df": "df", "statistic": "Statistic",
     "p_value": "p", "conf_low": "95% from", "conf_high": "to",
+    "error_ratio": "Robust ÷ model's error",
 }  # fmt: skip
 STYLES = {"df": "df", "p_value": "p"}
 

@@ -184,9 +184,9 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("low", "high", "message"),
         [
-            ([5, 1, 2], [4, 2, None], "low is after high in 1 rows \\(row 1\\)"),
-            ([None, 1, 2], [None, 2, 5], "both missing in 1 rows"),
-            ([-1, 1, 2], [2, 2, 5], "negative in 1 rows"),
+            ([5, 1, 2], [4, 2, None], "low is after high in 1 row \\(row 1\\)"),
+            ([None, 1, 2], [None, 2, 5], "both missing in 1 row"),
+            ([-1, 1, 2], [2, 2, 5], "negative in 1 row"),
             ([float("inf"), 1, 2], [float("inf"), 2, 5], "low is inf in 1 rows"),
             ([0, 1, 2], [0, 2, 5], "event at time 0"),
         ],
@@ -204,7 +204,7 @@ class TestRefusals:
 
     def test_entry_after_the_interval(self) -> None:
         data = self._data(t=[1.0, 2, 3, 4], e=[1, 1, 0, 1], a=[0, 3, 0, 0])
-        with pytest.raises(DataError, match="enter at or after the time"):
+        with pytest.raises(DataError, match=r"a is not before t in 1 row \(row 2\)"):
             rs.aft("Surv(t, e) ~ 1", data, entry="a")
 
     def test_a_group_without_events(self) -> None:

@@ -92,7 +92,7 @@ def test_refusals(stored: dict[str, Any]) -> None:
     data = stored["data"]
     with pytest.raises(NotEstimable, match="two groups"):
         rs.gray_test("Surv(time, cause) ~ 1", data)
-    with pytest.raises(NotEstimable, match="No event"):
+    with pytest.raises(NotEstimable, match=r"None of the .* people had the event"):
         rs.gray_test("Surv(time, cause) ~ sex", data.assign(cause=0))
     with pytest.raises(UsageError, match="without weights"):
         rs.cumulative_incidence("Surv(time, cause) ~ 1", data, weights="band", errors="martingale")

@@ -92,10 +92,62 @@ def test_gaps_and_rows_after_an_event_are_told() -> None:
     usual = named(pd.concat([rows(), more]), person="pid")
     assert "gaps in observation" not in usual
     assert "rows after an event" not in usual
-    odd = rows(a=[0, 5, 0, 0, 5], e=[0, 1, 1, 1, 0])
-    told = named(pd.concat([odd, more]), person="pid")
-    assert "out of observation" in told["gaps in observation"]
-    assert "rs.recurrent" in told["rows after an event"]
+    odd = pd.concat([rows(a=[0, 5, 0, 0, 5]), more])
+    assert "out of observation" in named(odd, person="pid")["gaps in observation"]
+
+
+def test_rows_after_the_event() -> None:
+    """Refused where the model is of one event; told of curves; what recurrent() is for."""
+    again = rows(e=[0, 1, 1, 1, 0])
+    words = r"1 row of 1 person \(row 5\) come after .* by 'e'; end follow-up.*rs.recurrent"
+    with pytest.raises(DataError, match=words):
+        rs.cox("Surv(a, b, e) ~ x", again, person="pid")
+    assert rs.cox("Surv(a, b, e) ~ x", again, cluster="pid").engine.n == 5
+    in_other = again.assign(kind=[1, 1, 1, 1, 2])
+    assert rs.cox("Surv(a, b, e) ~ x + strata(kind)", in_other, person="pid").engine.n == 5
+    told = rs.kaplan_meier("Surv(a, b, e) ~ 1", again, person="pid").checks()
+    assert [c.name for c in told] == ["rows after an event"]
+    found = rs.recurrent("Surv(a, b, e) ~ x", again, person="pid")
+    assert "rows after an event" not in {c.name for c in found.checks()}
+
+
+def test_clusters_are_counted_where_people_are_not_known() -> None:
+    with pytest.raises(DataError, match=r"in 2 rows of 1 cluster of 'pid' \(rows 1 and 2\)"):
+        rs.cox("Surv(a, b, e) ~ x", rows(a=[5, 9, 0, 0, 5]), cluster="pid")
+    with pytest.raises(DataError, match=r"b is negative in 1 row of 1 cluster of 'pid'"):
+        rs.aft("Surv(b, e) ~ x", rows(b=[-3.0, 9, 5, 5, 8]), cluster="pid")
+
+
+def test_causes_that_begin_at_one_are_asked_about() -> None:
+    d = pd.DataFrame({"t": [1.0, 2, 3, 4, 5, 6], "c": [1, 2, 1, 3, 2, 1], "g": list("aabbab")})
+    for found in (
+        rs.gray_test("Surv(t, c) ~ g", d),
+        rs.cumulative_incidence("Surv(t, c) ~ g", d),
+        rs.cumulative_incidence("Surv(t, c) ~ g", d).gray_test(),
+    ):
+        assert [(c.name, c.verdict) for c in found.checks()] == [("coding of causes", "caution")]
+    assert rs.gray_test("Surv(t, c) ~ g", d.assign(c=d["c"] - 1)).checks() == ()
+
+
+def test_a_short_robust_interval_is_never_silent() -> None:
+    """Four clusters: the ratio stands in the table and in the summary, and a check says caution."""
+    rng = np.random.default_rng(4)
+    d = pd.DataFrame({"t": rng.exponential(size=80), "e": 1, "x": rng.normal(size=80)})
+    d = d.assign(site=np.arange(80) % 4, cause=1 + np.arange(80) % 3 % 2)
+    visits = [0.5, 1, 2, 9]
+    fits = [
+        rs.cox("Surv(t, e) ~ x", d, cluster="site"),
+        rs.fine_gray("Surv(t, cause) ~ x", d, cluster="site"),
+        rs.aft("Surv(t, e) ~ x", d, cluster="site"),
+        rs.flexible_survival("Surv(t, e) ~ x", d, cluster="site"),
+        rs.discrete_time("Surv(t, e) ~ x", d, baseline="log", visits=visits, cluster="site"),
+    ]
+    for fit in fits:
+        table = fit.tidy()
+        ratio = (table["std_error"] / table["std_error_model"]).to_numpy()
+        assert table["error_ratio"].to_numpy() == pytest.approx(ratio, rel=1e-12)
+        assert "robust errors of 4 clusters, too few to trust" in repr(fit)
+        assert ("clusters", "caution") in {(c.name, c.verdict) for c in fit.checks()}
 
 
 def test_clusters_that_look_like_people_are_asked_about() -> None:

@@ -73,7 +73,7 @@ def test_groups_are_compared() -> None:
 
 
 def test_refusals() -> None:
-    with pytest.raises(DataError, match="low is after high in 1 rows"):
+    with pytest.raises(DataError, match="low is after high in 1 row"):
         rs.turnbull(ASKED, DATA.assign(low=[13.0, *LOW[1:]], high=[12.0, *HIGH[1:]]))
     never = DATA.assign(high=np.where(ARM == "house", np.inf, HIGH))
     with pytest.raises(NotEstimable, match="Group 'house': No row of 60 has the event"):
