@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from recovery_stats.models.gee import gee
     from recovery_stats.models.generalised import glmm
     from recovery_stats.models.glm import glm
+    from recovery_stats.models.imputation import impute
     from recovery_stats.models.kernel import kernel_cox
     from recovery_stats.models.likelihood_ratio import compare
     from recovery_stats.models.mixed import lmm
@@ -75,6 +76,7 @@ _HOME = {
     "glm": "recovery_stats.models.glm",
     "glmm": "recovery_stats.models.generalised",
     "gray_test": "recovery_stats.models.survival",
+    "impute": "recovery_stats.models.imputation",
     "interval_logrank": "recovery_stats.models.turnbull",
     "kaplan_meier": "recovery_stats.models.survival",
     "kernel_cox": "recovery_stats.models.kernel",
@@ -119,6 +121,7 @@ __all__ = [
     "glm",
     "glmm",
     "gray_test",
+    "impute",
     "interval_logrank",
     "kaplan_meier",
     "kernel_cox",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -19,13 +19,19 @@ from recovery_stats.models.formula import (
 )
 
 
+class Numbers(Protocol):
+    """Columns that can be read as numbers."""
+
+    def numbers(self, name: str) -> Array: ...
+
+
 def evaluate(expression: Expression, data: Columns) -> Array:
     """The number that `expression` gives in each row; NaN where a column is missing.
 
     Raises DataError where observed values have no result (log of 0, division by 0).
     """
     with np.errstate(all="ignore"):
-        value = np.broadcast_to(_value(expression, data), (len(data),))
+        value = np.broadcast_to(compute(expression, data), (len(data),))
     if isinstance(expression, Variable):
         return np.asarray(value, dtype=float)
     observed = np.ones(len(data), dtype=bool)
@@ -39,16 +45,17 @@ def evaluate(expression: Expression, data: Columns) -> Array:
     return np.array(value, dtype=float)
 
 
-def _value(expression: Expression, data: Columns) -> Any:
+def compute(expression: Expression, data: Numbers) -> Any:
+    """The value of `expression`, unchecked: NaN or infinite where there is none."""
     match expression:
         case Variable(name):
             return data.numbers(name)
         case Number(value):
             return value
         case Arithmetic(operator, left, right):
-            return _OPERATORS[operator](_value(left, data), _value(right, data))
+            return _OPERATORS[operator](compute(left, data), compute(right, data))
         case Call(function, arguments, _) if function in _FUNCTIONS:
-            return _FUNCTIONS[function](_value(arguments[0], data))
+            return _FUNCTIONS[function](compute(arguments[0], data))
     raise UsageError(f"{expression} is not a number that can be computed in each row.")
 
 

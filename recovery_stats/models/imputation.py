@@ -1,0 +1,132 @@
+"""Multiple imputation by chained equations: `impute(data, m=20, seed=1)`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from typing import Any
+
+import pandas as pd
+
+from recovery_stats.core.dataset import Dataset
+from recovery_stats.engines import impute as engine
+from recovery_stats.errors import ConvergenceError, UsageError
+from recovery_stats.models.imputation_column import NotApplicable
+from recovery_stats.models.imputation_plan import make_plan
+from recovery_stats.models.imputation_request import Imputation, Request
+from recovery_stats.models.imputed import Imputed
+
+__all__ = ["Imputed", "impute"]
+
+Progress = Callable[[int, int], None]
+NOT_APPLICABLE = (-97.0,)
+
+
+def impute(
+    data: pd.DataFrame | Dataset,
+    m: int = 20,
+    *,
+    seed: int,
+    methods: Mapping[str, str] | None = None,
+    predictors: Mapping[str, Sequence[str]] | None = None,
+    exclude: str | Sequence[str] = (),
+    interactions: str | Sequence[str] = (),
+    passive: Mapping[str, str] | None = None,
+    scores: Mapping[str, str] | None = None,
+    survival: str | None = None,
+    cluster: str | Sequence[str] = (),
+    slopes: str | Sequence[str] = (),
+    cluster_means: bool = True,
+    heterogeneous: bool = True,
+    delta: Mapping[str, Any] | None = None,
+    not_applicable: NotApplicable = NOT_APPLICABLE,
+    sweeps: int = 10,
+    donors: int = 5,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> Imputed:
+    """Complete a table m times by chained equations.
+
+    Every column with missing values is imputed from all others: numbers by predictive mean
+    matching, yes/no by logistic regression, ordinal factors by proportional odds, nominal ones by
+    a multinomial model. Columns keep their types; the Imputed result iterates over the tables.
+
+    methods: column to "pmm", "normal", "logistic", "ordered", "multinomial", "poisson",
+      "negative-binomial" or "none". donors: of the matching.
+    predictors: column to the only columns that predict it. exclude: columns that neither
+      predict nor are imputed (identifiers).
+    interactions: products such as "arm:age" that predict what they are not made from.
+    passive: columns computed from others, {"bmi": "weight / height^2"}. scores: the same for a
+      scale, {"ras": "(ras1 + ras2 + 6 - ras3) / 3"}: its items are imputed from each other and
+      from the scores of other scales, everything else from the score. To impute at score level
+      exclude the items.
+    survival: "Surv(time, event)": event and cumulative hazard predict, and are not imputed.
+    cluster: the column of clusters, or several from the outermost to the innermost (or
+      "site/person"): random intercepts, and `slopes` that vary over the innermost; residual
+      variances of every innermost cluster its own where `heterogeneous`. Columns constant within
+      clusters are imputed once a cluster. cluster_means: means over clusters predict as well.
+    delta: column to a shift of what is imputed, for values not missing at random: a number, one
+      for each row, or an expression ("-2 * arm"). Numbers move by it, log odds of yes/no and
+      ordered columns, logs of Poisson and negative binomial means.
+    not_applicable: codes of missing reasons (Dataset) whose cells are never imputed, or for each
+      column a mask of its rows.
+    seed: the same seed gives the same tables, whatever m and jobs. jobs: processes.
+    progress(done, m) is called after each table.
+    Raises UsageError; DataError (nothing observed, a constant column, nothing missing);
+    NotEstimable (more predictors than rows); messages name the column and the cure.
+    """
+    _check(m, sweeps, donors, jobs)
+    asked = Request(
+        dict(methods or {}), dict(predictors or {}), _listed(exclude), _listed(interactions),
+        dict(passive or {}), dict(scores or {}), survival, _clusters(cluster), _listed(slopes),
+        cluster_means, heterogeneous, dict(delta or {}), not_applicable, sweeps, donors,
+    )  # fmt: skip
+    made = make_plan(data, asked)
+    chains = run_chains(made, seed, 0, m, jobs, progress)
+    return Imputed(data, made, seed, tuple(chains), partial(run_chains, made, seed))
+
+
+def run_chains(
+    made: Imputation, seed: int, first: int, count: int, jobs: int = 1,
+    progress: Progress | None = None,
+) -> list[engine.Chain]:  # fmt: skip
+    """Imputations first, first + 1, …, in processes of their own where jobs are more than one."""
+    run, seeds = partial(engine.run, made.plan), engine.seeds(seed, first, count)
+    try:
+        if jobs == 1:
+            return _collected(map(run, seeds), count, progress)
+        with ProcessPoolExecutor(min(jobs, count)) as pool:
+            return _collected(pool.map(run, seeds, chunksize=1), count, progress)
+    except ConvergenceError as failed:
+        raise ConvergenceError(
+            f"{failed} Name fewer predictors for it (predictors=), merge sparse levels, or choose "
+            'another method (methods={column: "pmm"}).'
+        ) from failed
+
+
+def _collected(
+    chains: Iterable[engine.Chain], count: int, progress: Progress | None
+) -> list[engine.Chain]:
+    done = []
+    for chain in chains:
+        done.append(chain)
+        if progress is not None:
+            progress(len(done), count)
+    return done
+
+
+def _check(m: int, sweeps: int, donors: int, jobs: int) -> None:
+    least = {"m": (m, 1), "sweeps": (sweeps, 1), "donors": (donors, 1), "jobs": (jobs, 1)}
+    for name, (value, low) in least.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < low:
+            raise UsageError(f"{name}= is a whole number from {low}, not {value!r}.")
+
+
+def _listed(names: str | Sequence[str]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def _clusters(names: str | Sequence[str]) -> tuple[str, ...]:
+    """Outermost first: "site/person" as in a random term."""
+    return tuple(p.strip() for name in _listed(names) for p in name.split("/"))

@@ -1,0 +1,277 @@
+"""impute(): what is asked for, what is kept, what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import recovery_stats as rs
+from recovery_stats.core.codebook import Codebook, MissingRule, Variable
+from recovery_stats.core.dataset import Dataset
+from recovery_stats.errors import DataError, NotEstimable, UsageError
+from recovery_stats.models.imputation_survival import read_hazards
+from tests.tolerance import EXACT
+
+# --- a table with everything -----------------------------------------------------------------
+
+
+def _table(n: int = 300, seed: int = 1) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    x, arm = rng.normal(size=n), rng.choice(["care", "house"], n)
+    z = 0.5 * x + rng.normal(size=n)
+    frame = pd.DataFrame(
+        {
+            "x": x, "z": z, "arm": arm, "race": rng.choice(list("pqr"), n),
+            "stage": pd.Categorical(np.digitize(x + rng.logistic(size=n), [-1, 0.5]), ordered=True),
+            "days": rng.poisson(np.exp(0.3 * x)).astype(float),
+            "time": rng.exponential(np.exp(-x / 2)), "event": (rng.random(n) < 0.7).astype(int),
+        }
+    )  # fmt: skip
+    for column, share in {"x": 0.2, "arm": 0.1, "race": 0.1, "stage": 0.1, "days": 0.15}.items():
+        frame.loc[rng.random(n) < share, column] = None
+    return frame
+
+
+TABLE = _table()
+
+
+def test_types_survive_and_nothing_observed_is_touched() -> None:
+    whole = rs.impute(TABLE, 2, seed=1, sweeps=3)[1]
+    assert not whole.isna().any().any()
+    assert (whole.dtypes == TABLE.dtypes).all()
+    for column in TABLE:
+        seen = TABLE[column].notna()
+        assert whole[column][seen].equals(TABLE[column][seen])
+
+
+def test_every_method_is_taken(recwarn: pytest.WarningsRecorder) -> None:
+    for method in ("poisson", "negative-binomial", "normal", "pmm", "ordered", "multinomial"):
+        imputed = rs.impute(TABLE, 2, seed=1, sweeps=2, methods={"days": method})
+        assert imputed[0]["days"].notna().all()
+        if method not in ("normal",):
+            assert (imputed[0]["days"] % 1 == 0).all()
+
+
+def test_the_same_whatever_the_processes_and_the_number() -> None:
+    one = rs.impute(TABLE, 3, seed=5, sweeps=2)
+    two = rs.impute(TABLE, 3, seed=5, sweeps=2, jobs=2)
+    pd.testing.assert_frame_equal(one.long(), two.long())
+    grown = rs.impute(TABLE, 1, seed=5, sweeps=2).more(2)
+    pd.testing.assert_frame_equal(one.long(), grown.long())
+    other = rs.impute(TABLE, 3, seed=6, sweeps=2)
+    assert not one.long().equals(other.long())
+
+
+def test_progress_is_told_to_whom_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    seen: list[tuple[int, int]] = []
+    rs.impute(TABLE, 3, seed=1, sweeps=1, progress=lambda done, m: seen.append((done, m)))
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+    assert capsys.readouterr() == ("", "")
+
+
+def test_tables_of_a_dataset_keep_their_codebook() -> None:
+    book = Codebook({"x": Variable("x", "Severity")})
+    imputed = rs.impute(Dataset(TABLE, book), 2, seed=1, sweeps=1)
+    assert isinstance(imputed[0], Dataset)
+    assert imputed[0].label("x") == "Severity"
+
+
+def test_passive_columns_hold_and_do_not_predict_their_parts() -> None:
+    data = TABLE.assign(total=TABLE["x"] + TABLE["days"])
+    imputed = rs.impute(data, 2, seed=1, sweeps=3, passive={"total": "x + days", "sq": "x^2"})
+    for whole in imputed:
+        np.testing.assert_allclose(whole["total"], whole["x"] + whole["days"], atol=EXACT)
+        np.testing.assert_allclose(whole["sq"], whole["x"] ** 2, atol=EXACT)
+    used = imputed.describe().set_index("column")["predictors"]
+    assert "total" not in used["x"]
+    assert "sq" not in used["x"]
+    assert "sq" in used["days"]
+
+
+def test_items_predict_items_and_scores_everything_else() -> None:
+    rng = np.random.default_rng(2)
+    trait = rng.normal(size=200)
+    items = {f"i{k}": np.clip(np.round(3 + trait + rng.normal(size=200)), 1, 5) for k in range(6)}
+    data = pd.DataFrame({**items, "y": trait + rng.normal(size=200)})
+    for column in ("i0", "i3", "y"):
+        data.loc[rng.random(200) < 0.2, column] = np.nan
+    scores = {"a": "(i0 + i1 + i2) / 3", "b": "(i3 + i4 + 6 - i5) / 3"}
+    imputed = rs.impute(data, 2, seed=1, sweeps=3, scores=scores)
+    used = imputed.describe().set_index("column")["predictors"]
+    assert used["i0"] == "i1, i2, y, b"
+    assert used["y"] == "a, b"
+    whole = imputed[0]
+    np.testing.assert_allclose(whole["a"], whole[["i0", "i1", "i2"]].mean(axis=1), atol=EXACT)
+
+
+def test_products_predict_what_they_are_not_made_of() -> None:
+    imputed = rs.impute(TABLE, 1, seed=1, sweeps=2, interactions="arm:z")
+    used = imputed.describe().set_index("column")["predictors"]
+    assert "arm:z" in used["x"]
+    assert "arm:z" not in used["arm"]
+
+
+def test_survival_outcome_predicts_and_is_left_alone() -> None:
+    imputed = rs.impute(TABLE, 2, seed=1, sweeps=2, survival="Surv(time, event)")
+    used = imputed.describe().set_index("column")["predictors"]
+    assert used["x"].endswith("event, hazard")
+    assert "time" not in used["x"]
+
+
+def test_nelson_aalen_on_paper() -> None:
+    data = pd.DataFrame({"t": [1.0, 2.0, 2.0, 4.0], "e": [1, 0, 1, 1], "c": [1, 0, 2, 1]})
+    found = read_hazards("Surv(t, e)", data, 4)
+    steps = [1 / 4, 1 / 4 + 1 / 3, 1 / 4 + 1 / 3, 1 / 4 + 1 / 3 + 1]
+    np.testing.assert_allclose(found.hazard[0], steps, rtol=EXACT)
+    by_cause = read_hazards("Surv(t, c)", data, 4)
+    np.testing.assert_allclose(by_cause.hazard[1], [0, 1 / 3, 1 / 3, 1 / 3], atol=EXACT)
+    late = read_hazards("Surv(s, t, e)", data.assign(s=[0.0, 1.0, 0.0, 2.0]), 4)
+    # at 1: rows 1 and 3 at risk; at 2: rows 2 and 3; at 4: row 4
+    np.testing.assert_allclose(late.hazard[0], [1 / 2, 1 / 2, 1, 1], rtol=EXACT)
+
+
+def test_delta_by_number_by_row_and_by_expression() -> None:
+    data = TABLE[["x", "z"]].assign(arm=(TABLE.index % 2).astype(float))
+    options: dict[str, Any] = {"methods": {"x": "normal"}, "sweeps": 1}
+    plain = rs.impute(data, 1, seed=1, **options)[0]["x"]
+    number = rs.impute(data, 1, seed=1, delta={"x": 2.0}, **options)[0]["x"]
+    rows = rs.impute(data, 1, seed=1, delta={"x": 2.0 * data["arm"]}, **options)[0]["x"]
+    words = rs.impute(data, 1, seed=1, delta={"x": "2 * arm"}, **options)[0]["x"]
+    empty = data["x"].isna()
+    np.testing.assert_allclose(number - plain, 2.0 * empty, atol=EXACT)
+    np.testing.assert_allclose(rows - plain, 2.0 * empty * data["arm"], atol=EXACT)
+    assert words.equals(rows)
+
+
+# --- not applicable ----------------------------------------------------------------------------
+
+
+def _partners() -> Dataset:
+    rng = np.random.default_rng(3)
+    frame = pd.DataFrame({"age": rng.normal(size=120), "ras": rng.normal(size=120)})
+    frame.index += 1
+    frame.loc[1:40, "ras"] = np.nan
+    codes = pd.Series([-97.0] * 30 + [-99.0] * 10, index=range(1, 41))
+    rule = MissingRule((-97.0, -99.0))
+    return Dataset(frame, Codebook({"ras": Variable("ras", missing=rule)}), {"ras": codes})
+
+
+def test_what_is_not_applicable_stays_empty() -> None:
+    data = _partners()
+    imputed = rs.impute(data, 2, seed=1)
+    whole = imputed[0]
+    assert whole.frame["ras"].isna().sum() == 30
+    assert set(whole.missing["ras"]) == {-97.0}
+    assert imputed.describe().loc[0, "not_applicable"] == 30
+    assert imputed.describe().loc[0, "missing"] == 10
+
+
+def test_what_is_not_applicable_still_predicts_by_an_indicator() -> None:
+    data = _partners()
+    frame = data.frame.assign(y=np.where(data.frame.index <= 30, 5.0, 0.0))
+    frame["y"] += np.random.default_rng(1).normal(size=120) * 0.1
+    frame.loc[[3, 100], "y"] = np.nan
+    whole = rs.impute(data.with_frame(frame), 2, seed=1)[0].frame
+    assert whole.loc[3, "y"] > 4
+    assert whole.loc[100, "y"] < 1
+
+
+def test_masks_for_a_plain_table() -> None:
+    data = TABLE[["x", "z"]]
+    mask = data["x"].isna() & (data["z"] > 0)
+    whole = rs.impute(data, 1, seed=1, not_applicable={"x": mask})[0]
+    assert whole["x"].isna().equals(mask)
+
+
+# --- enough ------------------------------------------------------------------------------------
+
+
+def test_impute_until_enough() -> None:
+    few = rs.impute(TABLE[["x", "z"]], 3, seed=1)
+    whole, fit = few.fit_enough(lambda d: rs.glm("z ~ x", d), cv=0.1)
+    assert whole.m >= fit.m > 3
+    assert fit.m == few.fit(lambda d: rs.glm("z ~ x", d)).imputations_needed(0.1)
+    np.testing.assert_array_equal(whole[0]["x"], few[0]["x"])
+
+
+def test_checks_and_traces() -> None:
+    imputed = rs.impute(TABLE, 4, seed=1, sweeps=10)
+    assert imputed.checks()[0].verdict == "ok"
+    assert len(imputed.traces()) == 4 * 10 * 5
+    assert set(imputed.convergence().columns) == {"column", "r_hat_mean", "r_hat_sd", "p_value"}
+
+
+def test_perfect_prediction_is_checked() -> None:
+    rng = np.random.default_rng(1)
+    data = pd.DataFrame({"site": rng.choice(list("abc"), 200), "x": rng.normal(size=200)})
+    data["medication"] = np.where(data["site"] == "a", "yes", "no")
+    data.loc[rng.random(200) < 0.2, "medication"] = None
+    imputed = rs.impute(data, 2, seed=1)
+    told = [c for c in imputed.checks() if c.name == "perfect prediction"]
+    assert [c.about for c in told] == ["medication"]
+    assert told[0].verdict == "caution"
+    same = imputed[0]["medication"].eq("yes") == data["site"].eq("a")
+    assert same.mean() > 0.95
+
+
+# --- refusals ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "error", "words"),
+    [
+        ({"empty": np.nan}, {}, DataError, r"'empty' has no observed value.*exclude=\['empty'\]"),
+        (
+            {"same": np.where(np.arange(300) < 9, np.nan, 7.0)}, {}, DataError,
+            r"'same' has the same value in all 291 observed rows and is missing in 9.*exclude",
+        ),
+        ({}, {"delta": {"z": 1}}, UsageError, "'z' has no missing value. Imputed columns: .*x"),
+        ({}, {"delta": {"race": 1}}, UsageError, "'race' has 3 levels without an order"),
+        ({}, {"delta": {"xx": 1}}, UsageError, "'xx' takes no part"),
+        ({}, {"methods": {"x": "pm"}}, UsageError, "No method for column 'x' named 'pm'.*'pmm'"),
+        ({}, {"methods": {"y": "pmm"}}, DataError, "No column named 'y'"),
+        ({}, {"methods": {"x": "poisson"}}, DataError, "'x' has .* that are no counts.*'pmm'"),
+        ({}, {"methods": {"race": "normal"}}, DataError, "'race' holds words"),
+        ({}, {"methods": {"race": "logistic"}}, DataError, "'race' has 3 values; 'logistic'"),
+        ({}, {"predictors": {"x": ["zz"]}}, UsageError, "No predictor of 'x' named 'zz'"),
+        ({}, {"passive": {"q": "race + 1"}}, UsageError, "'race' holds words"),
+        ({}, {"survival": "Surv(days, event)"}, DataError, r"is missing in \d+ of 300 rows"),
+        ({}, {"m": 0}, UsageError, "m= is a whole number from 1"),
+        ({}, {"cluster": "race"}, DataError, "cluster column 'race' is empty in"),
+    ],
+)  # fmt: skip
+def test_refusals_name_the_column_and_the_cure(
+    change: dict[str, Any], options: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        rs.impute(TABLE.assign(**change), **{"m": 2, "seed": 1, **options})
+
+
+def test_nothing_missing_is_said() -> None:
+    with pytest.raises(DataError, match="nothing to impute"):
+        rs.impute(TABLE[["z", "time"]], 2, seed=1)
+
+
+def test_more_predictors_than_rows_are_refused() -> None:
+    wide = pd.DataFrame(np.random.default_rng(1).normal(size=(12, 15)))
+    wide.columns = [f"v{k}" for k in range(15)]
+    wide.loc[0, "v3"] = np.nan
+    with pytest.raises(NotEstimable, match=r"'v3' has 11 observed .*predictors=\{'v3'"):
+        rs.impute(wide, 2, seed=1)
+
+
+def test_what_takes_no_part_is_told() -> None:
+    data = TABLE.assign(when=pd.Timestamp("2020-01-01"), one=1, note=[f"n{k}" for k in range(300)])
+    told = {c.about: c.parts[0] for c in rs.impute(data, 1, seed=1, sweeps=1).checks()}
+    assert "dates" in told["when"]
+    assert "300 levels" in told["note"]
+    assert "one value" in told["one"]
+
+
+def test_combinations_of_others_are_left_out_and_told() -> None:
+    data = TABLE.assign(twice=2 * TABLE["z"])
+    told = [c for c in rs.impute(data, 1, seed=1, sweeps=1).checks() if c.about == "x"]
+    assert "twice" in told[0].parts[0]
