@@ -10,6 +10,7 @@ it in every strategy still followed. The clones left at the start of block b wei
 
 with both chances from pooled logistic models, the first apart for each strategy. Weighted
 Aalen–Johansen curves give the risk of each cause, so that death competes and is never censoring.
+On days away (in custody) a clone is in no risk set, and a block that holds one is judged by nobody.
 The bootstrap draws people (or whole clusters) with all their clones and refits the weights.
 
 Sources: Hernán 2018; Cain et al. 2010; Hernán & Robins 2016.
@@ -20,7 +21,7 @@ cohort (tests/engines/test_strategy.py, scripts/meeting_recovery.md).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,7 @@ Mask = NDArray[np.bool_]
 PRIOR = 1.0 / 2.5**2  # ridge on coefficients of standardised columns: bootstraps may separate
 NEWTON_STEPS = 25
 CONSTANT = 1e-9  # spread of a column, over its mean, below which it is rounding
+ROUNDING = 1e-9  # a weight at risk below this is nobody's
 LEAST_CHANCE = 1e-6  # a fitted chance below this is a positivity violation, not a weight
 
 
@@ -57,6 +59,7 @@ class Course:
     (n, B): meetings in each block that was completed free of events, nan elsewhere. history
     (n, B, h): what was known at the start of each block, 0 where not at risk.
     cluster (n,): whose members are drawn together by the bootstrap. base (n,): sampling weight.
+    away (n, days): not at risk on day 1, 2, … though followed; no columns where nobody ever is.
     """
 
     time: Array
@@ -67,6 +70,7 @@ class Course:
     cluster: IntArray
     width: int
     base: Array
+    away: Mask = field(default_factory=lambda: np.zeros((0, 0), dtype=bool))
 
     @property
     def completed(self) -> Mask:
@@ -77,6 +81,16 @@ class Course:
         """Under observation at the start of each block (n, B)."""
         starts = self.width * np.arange(self.count.shape[1])
         return self.time[:, None] > starts
+
+    @property
+    def judged(self) -> Mask:
+        """Completed blocks without a day away (n, B): attendance in them keeps a range or not."""
+        if not self.away.size:
+            return self.completed
+        n, B = self.count.shape
+        days = np.zeros((n, B * self.width), dtype=bool)
+        days[:, : self.away.shape[1]] = self.away[:, : B * self.width]
+        return self.completed & ~days.reshape(n, B, self.width).any(2)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,7 +157,8 @@ def ridge_logistic(X: Array, y: Array, weight: Array) -> Array:
 class Clones:
     """The clones of one strategy: ends (n,), blocks followed; deviating: model of who deviates.
 
-    late (n, B): the `grace` blocks before were all out of range, so that this one decides.
+    late (n, B): the `grace` blocks before were all out of range, so that this one, if judged,
+    decides.
     """
 
     strategy: Strategy
@@ -155,7 +170,8 @@ class Clones:
 def clone(course: Course, strategy: Strategy, grace: int) -> Clones:
     """Follow every person's clone until it deviates; `ends` counts the blocks it took part in."""
     n, B = course.count.shape
-    out = strategy.out_of_range(course.count) & course.completed
+    judged = course.judged
+    out = strategy.out_of_range(course.count) & judged
     late = np.ones((n, B), dtype=bool)
     for back in range(1, grace + 1):
         late[:, back:] &= out[:, :-back]
@@ -163,8 +179,8 @@ def clone(course: Course, strategy: Strategy, grace: int) -> Clones:
     deviates = late & out
     first = np.where(deviates.any(1), deviates.argmax(1), B)
     following = np.arange(B) <= first[:, None]
-    rows = late & course.completed & following
-    return Clones(strategy, first + 1, late & following, Weighting.of(course, rows, deviates))
+    rows = late & judged & following
+    return Clones(strategy, first + 1, rows, Weighting.of(course, rows, deviates))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -173,7 +189,8 @@ class Arm:
 
     weight (n, B): of each clone at the start of each block, 0 where not followed; stabilised
     (n, B). followed (B,): clones at the start of a block; effective (B,): their effective number.
-    truncated: clone-blocks whose weight was cut.
+    truncated: clone-blocks whose weight was cut. kept (n, B): the chance of not having been lost
+    before each block.
     """
 
     incidence: Array
@@ -182,6 +199,7 @@ class Arm:
     followed: IntArray
     effective: Array
     truncated: int
+    kept: Array
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -220,35 +238,50 @@ class Emulation:
         numerator = _before(np.where(clones.late, stay_share, 1.0) * kept_share)
         inverse, cut = _truncate(inverse, self.truncate)
         clone_weight = inverse * weight[:, None]
-        incidence = self._incidence(clone_weight)
+        incidence = aalen_johansen(*at_risk_and_events(course, clone_weight, self.days))
         with np.errstate(invalid="ignore", divide="ignore"):
             effective = clone_weight.sum(0) ** 2 / (clone_weight**2).sum(0)
         return Arm(
             incidence, clone_weight, inverse * numerator, (clone_weight > 0).sum(0),
-            np.nan_to_num(effective), cut,
+            np.nan_to_num(effective), cut, _before(kept),
         )  # fmt: skip
 
-    def _incidence(self, clone_weight: Array) -> Array:
-        """Weighted Aalen–Johansen by day, every day with the weights of its block."""
-        course, width = self.course, self.course.width
-        B = clone_weight.shape[1]
-        starts = width * np.arange(B)
-        last = np.clip(np.ceil(course.time[:, None] - starts).astype(int), 0, width)
-        block = np.broadcast_to(np.arange(B), last.shape)
-        leaving = np.bincount((block * (width + 1) + last).ravel(), clone_weight.ravel(),
-                              B * (width + 1)).reshape(B, width + 1)  # fmt: skip
-        at_risk = leaving[:, ::-1].cumsum(1)[:, ::-1][:, 1:].ravel()[: self.days]
-        day = np.ceil(course.time).astype(int) - 1
-        J = max(int(course.cause.max()), 1)
-        inside = (course.cause > 0) & (day < self.days)
-        final = clone_weight[np.arange(len(day)), np.minimum(day // width, B - 1)]
-        at = (course.cause - 1) * self.days + day
-        events = np.bincount(at[inside], final[inside], J * self.days).reshape(J, self.days)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            hazard = np.where(at_risk > 0, events / at_risk, 0.0)
-        free = np.cumprod(1.0 - hazard.sum(0))
-        steps = hazard * np.append(1.0, free[:-1])
-        return np.concatenate([np.zeros((J, 1)), steps.cumsum(1)], axis=1)
+
+def at_risk_and_events(course: Course, weight: Array, days: int) -> tuple[Array, Array]:
+    """Weight at risk on each day (days,), and of the events of each cause on it (J, days).
+
+    weight (n, B): of each clone, the same on every day of a block.
+    """
+    B, width = weight.shape[1], course.width
+    starts = width * np.arange(B)
+    last = np.clip(np.ceil(course.time[:, None] - starts).astype(int), 0, width)
+    block = np.broadcast_to(np.arange(B), last.shape)
+    leaving = np.bincount((block * (width + 1) + last).ravel(), weight.ravel(),
+                          B * (width + 1)).reshape(B, width + 1)  # fmt: skip
+    at_risk = leaving[:, ::-1].cumsum(1)[:, ::-1][:, 1:].ravel()[:days]
+    at_risk = at_risk - _weight_away(course, weight, days)
+    day = np.ceil(course.time).astype(int) - 1
+    J = max(int(course.cause.max()), 1)
+    inside = (course.cause > 0) & (day < days)
+    final = weight[np.arange(len(day)), np.minimum(day // width, B - 1)]
+    at = (course.cause - 1) * days + day
+    return at_risk, np.bincount(at[inside], final[inside], J * days).reshape(J, days)
+
+
+def _weight_away(course: Course, weight: Array, days: int) -> Array:
+    """Weight of those followed on each day but away on it (days,)."""
+    person, day = np.nonzero(course.away[:, :days])
+    there = day < course.time[person]
+    person, day = person[there], day[there]
+    return np.bincount(day, weight[person, day // course.width], days)
+
+
+def aalen_johansen(at_risk: Array, events: Array) -> Array:
+    """Cumulative incidence (J, days + 1) from weights at risk (days,) and of events (J, days)."""
+    hazard = np.divide(events, at_risk, out=np.zeros_like(events), where=at_risk > ROUNDING)
+    free = np.cumprod(1.0 - hazard.sum(0))
+    steps = hazard * np.append(1.0, free[:-1])
+    return np.concatenate([np.zeros((len(events), 1)), steps.cumsum(1)], axis=1)
 
 
 def emulate(
