@@ -20,7 +20,7 @@ cohort (tests/engines/test_strategy.py, scripts/meeting_recovery.md).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -83,14 +83,17 @@ class Course:
         return self.time[:, None] > starts
 
     @property
-    def judged(self) -> Mask:
-        """Completed blocks without a day away (n, B): attendance in them keeps a range or not."""
-        if not self.away.size:
-            return self.completed
+    def interrupted(self) -> Mask:
+        """Blocks that hold a day away (n, B)."""
         n, B = self.count.shape
         days = np.zeros((n, B * self.width), dtype=bool)
-        days[:, : self.away.shape[1]] = self.away[:, : B * self.width]
-        return self.completed & ~days.reshape(n, B, self.width).any(2)
+        days[: len(self.away), : self.away.shape[1]] = self.away[:, : B * self.width]
+        return np.asarray(days.reshape(n, B, self.width).any(2))
+
+    @property
+    def judged(self) -> Mask:
+        """Completed blocks without a day away (n, B): attendance in them keeps a range or not."""
+        return self.completed & ~self.interrupted
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -265,7 +268,8 @@ def at_risk_and_events(course: Course, weight: Array, days: int) -> tuple[Array,
     inside = (course.cause > 0) & (day < days)
     final = weight[np.arange(len(day)), np.minimum(day // width, B - 1)]
     at = (course.cause - 1) * days + day
-    return at_risk, np.bincount(at[inside], final[inside], J * days).reshape(J, days)
+    events = np.bincount(at[inside], final[inside], J * days).reshape(J, days)
+    return at_risk, events.astype(float)
 
 
 def _weight_away(course: Course, weight: Array, days: int) -> Array:
@@ -273,7 +277,7 @@ def _weight_away(course: Course, weight: Array, days: int) -> Array:
     person, day = np.nonzero(course.away[:, :days])
     there = day < course.time[person]
     person, day = person[there], day[there]
-    return np.bincount(day, weight[person, day // course.width], days)
+    return np.bincount(day, weight[person, day // course.width], days).astype(float)
 
 
 def aalen_johansen(at_risk: Array, events: Array) -> Array:
@@ -363,27 +367,33 @@ def refuse_thin(arms: Sequence[Arm], strategies: Sequence[Strategy], least: floa
             raise TooFewFollow(strategy.name, int(thin[0]) + 1, len(arm.effective), least)
 
 
+def redraw(emulation: Emulation, replicates: int, seed: int) -> Iterator[tuple[Arm, ...]]:
+    """Redraw people or clusters with all their clones, refit the weights.
+
+    Each replicate has a stream of its own, so that the answer depends on nothing but the seed.
+    """
+    clusters = int(emulation.course.cluster.max()) + 1
+    for r in range(replicates):
+        rng = np.random.default_rng([seed, r])
+        drawn = np.bincount(rng.integers(clusters, size=clusters), minlength=clusters)
+        with single_thread():
+            arms = emulation.weigh(drawn[emulation.course.cluster] * emulation.course.base)
+        yield arms
+
+
 def bootstrap(
     emulation: Emulation,
     replicates: int,
     seed: int,
     report: Callable[[int], None] | None = None,
 ) -> Array:
-    """Redraw people or clusters with all their clones, refit the weights.
+    """What `summarise` tells of each replicate, (replicates, strategies, marks + 1).
 
-    Returns what `summarise` tells, (replicates, strategies, marks + 1).
-
-    Each replicate has a stream of its own, so that the answer depends on nothing but the seed.
     report: called with the number of each replicate done.
     """
     found = []
-    clusters = int(emulation.course.cluster.max()) + 1
-    with single_thread():
-        for r in range(replicates):
-            rng = np.random.default_rng([seed, r])
-            drawn = np.bincount(rng.integers(clusters, size=clusters), minlength=clusters)
-            weight = drawn[emulation.course.cluster] * emulation.course.base
-            found.append(summarise(emulation.weigh(weight), emulation.course.width))
-            if report is not None:
-                report(r + 1)
+    for r, arms in enumerate(redraw(emulation, replicates, seed), start=1):
+        found.append(summarise(arms, emulation.course.width))
+        if report is not None:
+            report(r)
     return np.stack(found)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from recovery_stats.core.dataset import Dataset, as_dataset
 from recovery_stats.engines.strategy import Course
 from recovery_stats.errors import DataError
 from recovery_stats.models.columns import Array, IntArray, Mask
+from recovery_stats.models.custody import Spells
 from recovery_stats.models.follow_up import People, Records, read_days, read_meetings, read_stays
 from recovery_stats.models.history import changes_of, history_of
 
@@ -68,6 +70,7 @@ def courses(
     changing_columns: Sequence[str] = (),
     cluster: str | None = None,
     weights: str | None = None,
+    custody: Spells | None = None,
     past_attendance: bool = False,
     horizon: int = 365,
     width: int = BLOCK,
@@ -79,7 +82,8 @@ def courses(
     other codes than the event's end observation. Without `lost`, everyone censored before the
     horizon counts as lost. baseline: columns known at entry. changing: rows (person, day,
     columns) of covariates that change, of which the last before a block counts. cluster: drawn
-    together by the bootstrap. weights: sampling weights.
+    together by the bootstrap. weights: sampling weights. custody: spells in which nobody
+    is at risk; a block that holds a day of one is not judged.
 
     past_attendance: let earlier blocks' attendance tell who keeps in range. What a strategy
     fixes all but settles the next block, so that few weigh for many; it is needed only where
@@ -119,9 +123,19 @@ def courses(
     )
     base = read_days(persons, weights) if weights else np.ones(len(people))
     course = Course(
-        time[kept], what[kept], gone[kept], count[kept], history[kept], groups, width, base[kept]
-    )
+        time[kept], what[kept], gone[kept], count[kept], history[kept], groups, width, base[kept],
+        _away(custody, people.key[kept], zero[kept], horizon),
+    )  # fmt: skip
     return Courses(course, horizon, names, fixed, len(people) - len(kept), int(short[kept].sum()))
+
+
+def _away(custody: Spells | None, people: pd.Index[Any], zero: Array, horizon: int) -> Mask:
+    """Days after time zero on which each person is in custody; no columns where nobody is."""
+    none = np.zeros((len(people), 0), dtype=bool)
+    if custody is None:
+        return none
+    found = custody.days(people, zero, horizon)
+    return found if found.any() else none
 
 
 def _endings(

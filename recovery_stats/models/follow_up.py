@@ -155,12 +155,14 @@ def read_meetings(
     return Records(who[known][order], when[known][order].astype(np.int64), many[known][order], True)
 
 
-def read_spells(stays: Dataset, person: str, start: str, stop: str) -> tuple[Array, Array]:
+def read_spells(
+    stays: Dataset, person: str, start: str, stop: str, what: str = "stays"
+) -> tuple[Array, Array]:
     """First and last day of each stay; one that has not ended stays open (inf).
 
     Raises DataError for a stay without a beginning or that ends before it begins.
     """
-    stays.require(person, start, stop, table="stays")
+    stays.require(person, start, stop, table=what)
     first, last = read_days(stays, start), read_days(stays, stop, np.inf)
     for wrong, says in (
         (np.isnan(first), f"no {start!r}"),
@@ -169,7 +171,7 @@ def read_spells(stays: Dataset, person: str, start: str, stop: str) -> tuple[Arr
         if wrong.any():
             rows = stays.frame.index.to_numpy()[wrong]
             raise DataError(
-                f"Table 'stays' has {int(wrong.sum())} stays with {says}: "
+                f"Table {what!r} has {int(wrong.sum())} rows with {says}: "
                 f"{rows_phrase(rows.tolist())}."
             )
     return first, last

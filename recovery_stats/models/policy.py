@@ -82,6 +82,8 @@ def marginal_structural(
     seen = course.at_risk & np.concatenate(
         [np.zeros((len(people), 1), dtype=bool), course.completed[:, :-1]], axis=1
     )
+    seen &= ~course.interrupted  # the count of a block in custody is no choice
+    seen[:, 1:] &= ~course.interrupted[:, :-1]
     person, block = np.nonzero(seen)
     used = weight[person, block]
     used = np.minimum(used, np.quantile(used, 1.0 - truncate)) if len(used) else used

@@ -22,6 +22,7 @@ from recovery_stats.core.check import Check
 from recovery_stats.core.document import Count, Quantity
 from recovery_stats.engines import strategy as engine
 from recovery_stats.engines.strategy import CURE, Strategy, TooFewFollow
+from recovery_stats.engines.strategy_lost import risk_after_loss
 from recovery_stats.errors import UsageError
 from recovery_stats.models.columns import Array
 from recovery_stats.models.course import Courses, courses
@@ -175,6 +176,40 @@ class StrategyFit:
                 {"strategy": s.name, "mean": w.mean(), "median": np.median(w),
                  "p99": np.quantile(w, 0.99), "max": w.max(), "truncated": a.truncated}
             )  # fmt: skip
+        return pd.DataFrame(rows)
+
+    def after_loss(
+        self, deltas: Sequence[float], *, replicates: int = 100, seed: int = 1
+    ) -> pd.DataFrame:
+        """Risks, and their differences, with the hazard after loss times each delta.
+
+        delta: 1 stands for loss that the history explains. The hazard is that of those in view
+        who are weighted for the lost; percentile intervals of `replicates` bootstrap draws.
+        measure: "risk" of each strategy, "risk_difference" of the first from each other.
+        """
+        course = self.people.course
+
+        def risks(arms: Sequence[engine.Arm]) -> Array:
+            return np.stack([risk_after_loss(course, arm, deltas) for arm in arms])
+
+        value = risks(self.arms)
+        drawn = np.stack([risks(a) for a in engine.redraw(self.emulation, replicates, seed)])
+        first, tail = self.strategies[0].name, 50.0 * (1.0 - self.level)
+        rows = []
+        for j, s in enumerate(self.strategies):
+            told = [("risk", s.name, value[j], drawn[:, j])]
+            if j:
+                name = f"{first} minus {s.name}"
+                difference = drawn[:, 0] - drawn[:, j]
+                told.append(("risk_difference", name, value[0] - value[j], difference))
+            for measure, name, at, draws in told:
+                low, high = np.percentile(draws, [tail, 100.0 - tail], axis=0)
+                rows += [
+                    {"measure": measure, "strategy": name, "delta": delta, "estimate": at[k],
+                     "std_error": draws[:, k].std(ddof=1), "conf_low": low[k],
+                     "conf_high": high[k]}
+                    for k, delta in enumerate(deltas)
+                ]  # fmt: skip
         return pd.DataFrame(rows)
 
     def checks(self) -> tuple[Check, ...]:

@@ -235,7 +235,7 @@ def test_overlapping_and_open_stays():
 
 
 def test_a_stay_that_ends_before_it_begins_is_refused_by_row():
-    with pytest.raises(DataError, match=r"1 stays with 'out_day' before 'in_day': row 1"):
+    with pytest.raises(DataError, match=r"1 rows with 'out_day' before 'in_day': row 1"):
         spells_of(stays_of((1, 5, 10), (1, 9, 3)), "pid", "in_day", "out_day")
 
 
