@@ -9,6 +9,7 @@ import pandas as pd
 
 from recovery_stats.analyses import _meeting_tables as pages
 from recovery_stats.analyses._meeting_curves import Groups, curve_estimates, curve_figure
+from recovery_stats.analyses._meeting_custody import custody_checks, custody_said
 from recovery_stats.analyses._meeting_people import EVENT, TIME, Asked, terms
 from recovery_stats.analyses._meeting_rows import GROUP, grouped
 from recovery_stats.analyses._wording import holding, phrase
@@ -140,10 +141,11 @@ def _check_each_relapses(name: str, data: Dataset) -> None:
 
 def _fit(asked: Asked, data: Dataset, exposure: str) -> CoxFit:
     q = asked.q
-    times = f"{quote(q.entry)}, {quote(TIME)}" if q.entry else quote(TIME)
+    data, entry = asked.custody.pieces(data, asked.person, q.entry, TIME, (EVENT,))
+    times = f"{quote(entry)}, {quote(TIME)}" if entry else quote(TIME)
     formula = f"Surv({times}, {quote(EVENT)}) ~ {terms(exposure, *q.adjust)}{asked.strata}"
     try:
-        return cox(formula, data, weights=q.weights)
+        return cox(formula, data, weights=q.weights, person=asked.person)
     except NotEstimable as error:
         raise NotEstimable(str(error).replace(GROUP, str(q.frequency))) from None
 
@@ -174,7 +176,9 @@ def _estimand(case: _Case) -> Estimand:
         population=case.study.protocol.population,
         treatment=f"{phrase(case.frequency)}, as known at entry",
         endpoint="first relapse, in days from entry",
-        intercurrent="death, incarceration and loss to follow-up end observation",
+        intercurrent="time in custody is no time at risk; death and loss end observation"
+        if case.asked.custody.suspended
+        else "death, incarceration and loss to follow-up end observation",
         summary="hazard ratio of relapse",
     )
 
@@ -223,7 +227,7 @@ def _said(case: _Case, primary: Estimate, named: Mapping[str, Estimate]) -> froz
         "contrast_at_entry": "free_difference" in named,
         "notes": bool(q.notes),
     }
-    return holding(conditions) | named.keys()
+    return holding(conditions | custody_said(q, case.asked.custody)) | named.keys()
 
 
 def _checks(case: _Case) -> Iterator[Check]:
@@ -234,6 +238,9 @@ def _checks(case: _Case) -> Iterator[Check]:
     )
     yield Check("exposure known at entry", "caution", (words,), name)
     yield from pages.day_zero_check(case.asked, case.study)
+    yield from custody_checks(
+        case.asked.custody, case.people, case.asked.person, case.asked.q.entry, TIME
+    )
     yield from case.fit.checks()
 
 

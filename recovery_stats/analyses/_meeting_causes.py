@@ -100,7 +100,8 @@ def _incidences(causes: Causes, asked: Asked, horizon: float) -> Iterator[Estima
     numbers = {code: float(i) for i, code in enumerate(causes.events, 1)}
     values = causes.data.frame[causes.column].map(numbers).fillna(0.0)
     data = causes.data.with_column(Variable(CAUSE), values)
-    times = f"{quote(asked.q.entry)}, {quote(TIME)}" if asked.q.entry else quote(TIME)
+    data, entry = asked.custody.pieces(data, asked.person, asked.q.entry, TIME, (CAUSE,))
+    times = f"{quote(entry)}, {quote(TIME)}" if entry else quote(TIME)
     found = cumulative_incidence(
         f"Surv({times}, {quote(CAUSE)}) ~ 1", data, level=asked.q.level, weights=asked.q.weights
     )
@@ -119,7 +120,7 @@ def _incidences(causes: Causes, asked: Asked, horizon: float) -> Iterator[Estima
                 level="descriptive",
                 method="Aalen–Johansen",
                 confidence=asked.q.level,
-                n=len(data),
+                n=len(causes.data),
                 events=causes.count(code),
             )
 

@@ -25,12 +25,14 @@ LONG_FOLLOW_UP = 200  # days from which the axis is marked every 90 instead of e
 class Groups:
     """People in groups that are told apart before the curves begin.
 
-    start: the column on which observation begins (late entry, or the landmark). most, least:
-    the two groups that are compared in words.
+    data: one row a person; pieces: one row for each part of follow-up at risk, which begins at
+    column `start` (late entry, the landmark, release). most, least: the two groups that are
+    compared in words.
     """
 
     asked: Asked
     data: Dataset
+    pieces: Dataset
     curves: Curves
     most: str
     least: str
@@ -38,13 +40,14 @@ class Groups:
 
     @classmethod
     def of(cls, asked: Asked, data: Dataset, most: str, least: str, start: str | None) -> Groups:
+        pieces, start = asked.custody.pieces(data, asked.person, start, TIME, (EVENT,))
         curves = kaplan_meier(
             f"Surv({_times(start)}, {quote(EVENT)}) ~ {quote(GROUP)}",
-            data,
+            pieces,
             level=asked.q.level,
             weights=asked.q.weights,
         )
-        return cls(asked, data, curves, most, least, start)
+        return cls(asked, data, pieces, curves, most, least, start)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -65,7 +68,7 @@ class Groups:
         return self.data.with_frame(self.data.frame[self.data.frame[GROUP] == label])
 
     def person_years(self, label: str) -> float:
-        frame = self.of_group(label).frame
+        frame = self.pieces.frame[self.pieces.frame[GROUP] == label]
         begin = frame[self.start] if self.start else 0.0
         return float((frame[TIME] - begin).sum()) / 365.25
 
@@ -153,7 +156,7 @@ def _logrank(groups: Groups) -> Iterator[Estimate]:
         return
     formula = f"Surv({_times(groups.start)}, {quote(EVENT)}) ~ {quote(GROUP)}{groups.asked.strata}"
     try:
-        row = logrank(formula, groups.data).tidy().iloc[0]
+        row = logrank(formula, groups.pieces).tidy().iloc[0]
     except NotEstimable:
         return
     method = "log-rank test" + (", stratified by site" if groups.asked.q.site else "")

@@ -9,6 +9,7 @@ from recovery_stats.analyses import _meeting_parts as parts
 from recovery_stats.analyses import _meeting_tables as pages
 from recovery_stats.analyses._meeting_causes import Causes, cause_estimates, cause_table
 from recovery_stats.analyses._meeting_curves import Groups, curve_estimates, curve_figure
+from recovery_stats.analyses._meeting_custody import custody_checks, custody_said
 from recovery_stats.analyses._meeting_family import family_table
 from recovery_stats.analyses._meeting_kernel import (
     Kernels,
@@ -23,7 +24,7 @@ from recovery_stats.analyses._meeting_kernel import (
 from recovery_stats.analyses._meeting_landmark import LEAST, MOST, landmark_groups
 from recovery_stats.analyses._meeting_models import LAGS, MAIN, Models
 from recovery_stats.analyses._meeting_part import Part, joined
-from recovery_stats.analyses._meeting_people import EVENT, Asked
+from recovery_stats.analyses._meeting_people import EVENT, TIME, Asked
 from recovery_stats.analyses._meeting_rivals import CONTROLS, DATES, FUTURE, LOSS, SITES
 from recovery_stats.analyses._meeting_rows import REFERENCE_GROUP, WEEKDAY, diary_rows, known_rows
 from recovery_stats.analyses._meeting_strategy import (
@@ -54,6 +55,7 @@ MAIN_HEADS = (
     (f"In the last 7 days, against {REFERENCE_GROUP}", ATTENDED),
     ("How long ago, and how often", ("recency", "recency_beside", "frequency_beside")),
 )
+USED = ("persons", "meetings", "stays", "custody")
 NOT_DONE = ("weekly_counts", "told_once", "few_lost", "no_future")
 ANSWERS = {-1: "Yes: rarer", 0: "Not shown", 1: "No: more frequent"}
 RIVAL_HEADS = (
@@ -227,7 +229,7 @@ def _refused(case: _Case) -> Result:
 
 
 def _sources(study: Study) -> tuple[Source, ...]:
-    return tuple(study[t].source for t in ("persons", "meetings", "stays") if t in study)
+    return tuple(study[t].source for t in USED if t in study)
 
 
 def _groups(case: _Case) -> Groups | None:
@@ -241,10 +243,16 @@ def _estimand(case: _Case) -> Estimand:
         treatment=f"one more {name} in the seven days before the day at risk, against that many "
         "less, at equal covariates",
         endpoint="first relapse, in days from entry",
-        intercurrent="death, incarceration and loss to follow-up end observation (cause-specific "
+        intercurrent=f"{_ends(case.asked)} end observation (cause-specific "
         f"hazard); {plural(name)} after relapse are not counted",
         summary=f"hazard ratio of relapse per {name} in the last seven days",
     )
+
+
+def _ends(asked: Asked) -> str:
+    if asked.custody.suspended:
+        return "time in custody is no time at risk; death and loss to follow-up"
+    return "death, incarceration and loss to follow-up"
 
 
 def _facts(case: _Case, groups: Groups | None, named: Mapping[str, Estimate]) -> dict[str, Cell]:
@@ -301,6 +309,7 @@ def _said(case: _Case, groups: Groups | None, named: Mapping[str, Estimate]) -> 
         "few_lost": "lost_relapse" not in named and q.sensitivity,
         "no_future": "future" not in named and q.sensitivity,
     }
+    conditions |= custody_said(q, case.asked.custody)
     conditions["not_done"] = any(conditions[n] for n in NOT_DONE)
     return holding(conditions) | named.keys()
 
@@ -315,8 +324,10 @@ def _verdict(estimate: Estimate) -> int:
 
 
 def _checks(case: _Case, models: Models, named: Mapping[str, Estimate]) -> Iterator[Check]:
+    q = case.asked.q
     yield pages.coverage_check(case.rows, case.known)
     yield from pages.day_zero_check(case.asked, case.study)
+    yield from custody_checks(case.asked.custody, case.people, case.asked.person, q.entry, TIME)
     if not any(name in named for name in ATTENDED):
         words = "Groups of attendance have no comparable relapses; the slope stands."
         yield Check("attendance groups", "caution", (words,))

@@ -82,7 +82,7 @@ def otherwise(models: Models, emulated: Strategies | None, groups: Groups | None
 
 def _lost(models: Models, groups: Groups) -> Iterator[Estimate]:
     codes, _ = other_codes(models)
-    if codes:
+    if codes and not models.asked.custody.suspended:
         yield from loss_estimates(Lost(groups, codes), FEWEST_EVENTS)
 
 

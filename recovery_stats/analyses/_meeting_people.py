@@ -7,6 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from recovery_stats.analyses import _meeting_custody as custody_rule
+from recovery_stats.analyses._meeting_custody import Custody
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset, Step
 from recovery_stats.core.study import Study
@@ -27,6 +29,7 @@ class Asked:
     event: str
     diary: bool
     stays: bool
+    custody: Custody
 
     @classmethod
     def of(cls, q: Any, study: Study) -> Asked:
@@ -46,7 +49,8 @@ class Asked:
             )
         _check_days(q, diary)
         stays = q.stay_start is not None and q.stay_stop is not None and "stays" in study
-        return cls(q, q.person, q.event, diary, stays)
+        custody = Custody.of(q, study)
+        return cls(custody_rule.named(q, custody), q.person, q.event, diary, stays, custody)
 
     @property
     def shared_source(self) -> bool:
@@ -103,6 +107,8 @@ def read_people(asked: Asked, study: Study) -> Dataset:
     negative or end before they begin; NotEstimable without a single relapse.
     """
     q, data = asked.q, study["persons"]
+    data.require(asked.event, table="persons")
+    data = custody_rule.with_columns(q, asked.custody, data)
     optional = (q.time, q.entry, q.entry_date, q.exit_date, q.frequency, q.site, q.cause)
     named = (asked.person, asked.event, *optional, q.diary_from, q.diary_to, q.weights, *q.adjust)
     data.require(*(c for c in named if c), table="persons")
@@ -117,6 +123,7 @@ def read_people(asked: Asked, study: Study) -> Dataset:
     if not len(data):
         raise DataError("No row of table 'persons' has time, event and the covariates together.")
     _check_times(asked, data)
+    data = custody_rule.apply(q, asked.custody, study, data, TIME)
     if asked.diary:
         data = _beyond_entry(data)
     data = data.with_column(

@@ -84,6 +84,7 @@ def _rows(asked: Asked, study: Study, people: Dataset, happened: Any) -> Dataset
         daily=True, diary_from=q.diary_from, diary_to=q.diary_to,
         **diary_columns(asked, study), **stay_columns(asked, study),
     )  # fmt: skip
+    rows = asked.custody.at_risk(rows, PERSON)
     frame = rows.frame[rows.frame[EXPOSURE].notna()]
     if not len(frame):
         raise DataError("The diary covers no day at risk.")

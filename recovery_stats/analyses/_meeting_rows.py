@@ -48,6 +48,7 @@ def diary_rows(asked: Asked, study: Study, people: Dataset, lag: int = 0) -> Dat
         **diary_columns(asked, study),
         **stay_columns(asked, study),
     )
+    rows = asked.custody.at_risk(rows, reshape.PERSON)
     return with_weekday(asked, rows) if asked.weekday else rows
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
+from recovery_stats.analyses._meeting_custody import custody_codes
 from recovery_stats.analyses._meeting_people import EVENT, TIME, Asked
 from recovery_stats.analyses._meeting_rows import diary_columns, stay_columns
 from recovery_stats.analyses._wording import plural
+from recovery_stats.core import progress
 from recovery_stats.core.check import Check
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset
@@ -36,6 +39,7 @@ from recovery_stats.models.strategy import (
 )
 
 PRIMARY = "strategy_difference"
+STEP = "Bootstrap of the strategies"
 MORE, FEWER = "more", "fewer"
 NO_LIMIT = 1e9  # an upper bound of 0 in the question means that there is none
 CHANGE_DAY = "day of the change"
@@ -62,6 +66,7 @@ class Strategies:
             fit = sustained(
                 course, strategies(asked), grace=asked.q.grace_blocks, truncate=asked.q.truncate,
                 replicates=asked.q.replicates, seed=asked.q.seed, level=asked.q.level,
+                report=lambda done: progress.tell(STEP, done, asked.q.replicates),
             )  # fmt: skip
         except TooFewFollow as error:
             return cls(asked, course, None, _too_few(asked, error))
@@ -113,6 +118,7 @@ def read_courses(asked: Asked, study: Study, people: Dataset, **changes: Any) ->
         "baseline": q.adjust,
         "cluster": q.cluster,
         "weights": q.weights,
+        "custody": asked.custody.away,
         "horizon": q.strategy_days,
         "width": q.block_days,
         **diary_columns(asked, study),
@@ -133,6 +139,8 @@ def _causes(asked: Asked, people: Dataset) -> dict[str, Any]:
     codes = [float(c) for c in sorted(values[(people.frame[EVENT] == 0)].dropna().unique()) if c]
     names = {code: variable.level(code) for code in codes}
     lost = lost_codes(asked, names)
+    if asked.custody.suspended:  # who went in and is not known to have come out
+        lost = [*lost, *(c for c in custody_codes(asked.q, variable, codes) if c not in lost)]
     competing = [code for code in codes if code not in lost]
     return {"cause": column, "competing": competing, "lost": lost if lost else None}
 
@@ -176,11 +184,20 @@ def estimand(asked: Asked, study: Study) -> Estimand:
         treatment=f"{range_words(asked, MORE)} against {range_words(asked, FEWER)}, in every "
         f"completed block of {q.block_days} days; blocks out of range forgiven: {spared}",
         endpoint=f"first relapse within {q.strategy_days} days of the first day at risk",
-        intercurrent="death and other events compete (they are not censoring); a relapse in "
+        intercurrent=f"{_others(asked)}; a relapse in "
         "mid-block is a relapse under every strategy still followed; loss to follow-up is "
         f"censoring, weighted for its causes; {name} out of range end a strategy, weighted",
         summary="difference between the risks of relapse under the two strategies",
     )
+
+
+def _others(asked: Asked) -> str:
+    if asked.custody.suspended:
+        return (
+            "death competes (it is not censoring); time in custody is no time at risk, and a block "
+            "that holds a day of it ends no strategy"
+        )
+    return "death and incarceration compete (they are not censoring)"
 
 
 def range_words(asked: Asked, which: str) -> str:
@@ -199,6 +216,8 @@ def strategy_estimates(found: Strategies) -> Iterator[Estimate]:
     course = found.people.course
     events = int((course.cause == 1).sum())
     for row in found.fit.tidy().itertuples(index=False):
+        if not isfinite(row.estimate):
+            continue
         name, label, scale, level = _NAMES[row.measure, row.strategy]
         yield Estimate(
             name, label, row.estimate, row.conf_low, row.conf_high, row.std_error,

@@ -18,19 +18,26 @@ from recovery_stats.analyses._meeting_strategy import (
     strategy_estimates,
 )
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Column, Ref, Row, Table
+from recovery_stats.core.document import Cell, Column, Ref, Row, Table
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.core.study import Study
 from recovery_stats.errors import DataError, NotEstimable
-from recovery_stats.models.strategy import sustained
+from recovery_stats.models.strategy import StrategyFit, sustained
 
 DRAWS = 100  # of each rival's bootstrap, so that all of them take less than the primary
+DELTAS = (1.5, 2.0, 3.0)  # hazard after loss over that of people like those lost who are in view
 LABELS = {
     "untruncated": "Weights not cut",
     "past": "Weights also from past attendance",
     "as_recorded": "Relapse dated as recorded",
-    "lost_relapse": "Loss counted as relapse",
+    "lost_relapse": "Each loss a relapse at once",
+    **{f"loss_{d:g}": f"Hazard after loss times {d:g}" for d in DELTAS},
 }
+HEADS = (
+    ("Weights", ("untruncated", "past")),
+    ("Dates", ("as_recorded",)),
+    ("Loss to follow-up", (*(f"loss_{d:g}" for d in DELTAS), "lost_relapse")),
+)
 TRIED = ("untruncated", "past")  # told also where they are not estimable
 
 
@@ -38,6 +45,7 @@ def strategy_rivals(found: Strategies, study: Study, people: Dataset) -> Iterato
     """The primary risk difference under each change; one that is not estimable is left out."""
     if found.fit is None:
         return
+    yield from _after_loss(found, found.fit)
     for key, data, truncate, changes in _changes(found, study, people):
         try:
             course = read_courses(found.asked, study, data, **changes)
@@ -52,6 +60,21 @@ def strategy_rivals(found: Strategies, study: Study, people: Dataset) -> Iterato
         yield replace(
             made[PRIMARY], name=f"strategy[{key}]", label=LABELS[key], level="sensitivity"
         )
+
+
+def _after_loss(found: Strategies, fit: StrategyFit) -> Iterator[Estimate]:
+    """The primary difference with the hazard of those lost multiplied; none where nobody is."""
+    if found.people is None or not found.people.course.lost.any():
+        return
+    q = found.asked.q
+    table = fit.after_loss(DELTAS, replicates=min(DRAWS, q.replicates), seed=q.seed)
+    for row in table[table["measure"] == "risk_difference"].itertuples(index=False):
+        key = f"loss_{row.delta:g}"
+        yield Estimate(
+            f"strategy[{key}]", LABELS[key], row.estimate, row.conf_low, row.conf_high,
+            row.std_error, scale="difference", level="sensitivity", method=fit.method,
+            confidence=fit.level, n=len(found.people),
+        )  # fmt: skip
 
 
 Change = tuple[str, Dataset, float, dict[str, Any]]
@@ -88,18 +111,27 @@ def rival_table(named: dict[str, Estimate]) -> Table | None:
     """The risk difference as declared, and under each change; None where it has none itself."""
     if PRIMARY not in named:
         return None
-    rows = []
-    for key, label in LABELS.items():
-        name = f"strategy[{key}]"
-        if name in named:
-            rows.append(Row(name, label, (Ref(name, "interval"),)))
-        elif key in TRIED:
-            rows.append(Row(name, label, ("not estimable: too few follow",)))
+    rows: list[Row] = []
+    for head, keys in HEADS:
+        told = [k for k in keys if f"strategy[{k}]" in named or k in TRIED]
+        if told:
+            rows.append(Row(f"head[{head}]", head))
+        rows += [_rival_row(k, named) for k in told]
     declared = Row(PRIMARY, "As declared", (Ref(PRIMARY, "interval"),))
     return Table(
         "strategy_rivals",
         "The difference between the strategies, asked in other ways",
         (Column("difference", "Risk difference"),),
         (declared, *rows),
-        (f"Intervals of the rivals are percentiles of at most {DRAWS} bootstrap draws.",),
+        (
+            f"Intervals of the rivals are percentiles of at most {DRAWS} bootstrap draws. As "
+            "declared, those lost relapse like those in view who were like them; then their hazard "
+            "is multiplied, and at last each relapses at once.",
+        ),
     )
+
+
+def _rival_row(key: str, named: dict[str, Estimate]) -> Row:
+    name = f"strategy[{key}]"
+    cell: Cell = Ref(name, "interval") if name in named else "not estimable: too few follow"
+    return Row(name, LABELS[key], (cell,), 1)

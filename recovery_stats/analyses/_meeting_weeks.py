@@ -17,7 +17,7 @@ from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.document import Cell, Column, Count, Quantity, Ref, Row, Table
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.core.study import Study
-from recovery_stats.models.attendance import mean_by_person, person_weeks
+from recovery_stats.models.attendance import WEEK, mean_by_person, person_weeks
 
 PERIODS = ((1, 4), (5, 12), (13, 26), (27, 52), (53, 104), (105, None))
 LAST_WEEKS = 4  # before relapse
@@ -40,7 +40,7 @@ class Weeks:
             people, person=asked.person, stop=TIME, event=EVENT, start=q.entry,
             diary_from=q.diary_from, diary_to=q.diary_to, **diary_columns(asked, study),
         )  # fmt: skip
-        return cls(asked, found.frame)
+        return cls(asked, _outside(asked, people, found.frame))
 
     def parts(self) -> Iterator[tuple[str, str, str, pd.DataFrame]]:
         """(head, key, label, rows) of each line of the table; a part without a week is left out."""
@@ -54,6 +54,17 @@ class Weeks:
         yield head, "relapsed", "Of those who relapsed", frame[event]
         yield head, "last_weeks", f"Their last {LAST_WEEKS} weeks", frame[last]
         yield head, "not_relapsed", "Of those who did not", frame[~event]
+
+
+def _outside(asked: Asked, people: Dataset, weeks: pd.DataFrame) -> pd.DataFrame:
+    """The weeks that hold no day in custody."""
+    if asked.custody.away is None:
+        return weeks
+    at = weeks["person"].to_numpy()
+    entry = people.frame[asked.q.entry].to_numpy(float)[at] if asked.q.entry else 0.0
+    first = np.floor(entry) + WEEK * (weeks["week"].to_numpy() - 1)
+    inside = asked.custody.away.days(people.frame[asked.person].to_numpy()[at], first - 1.0, WEEK)
+    return weeks[~inside.any(axis=1)]
 
 
 def week_estimates(weeks: Weeks) -> Iterator[Estimate]:

@@ -21,6 +21,8 @@ TABLES = {
     "stays": "Stays in recovery houses: person, first and last day (optional).",
     "weeks": "Covariates that change: one row a person and week (optional).",
     "events": "Relapses and other events, first and later: person, day, kind (optional).",
+    "custody": "Spells in custody or a controlled environment: person, first and last day, or one "
+    "row a day inside (optional).",
 }
 
 
@@ -105,6 +107,19 @@ class Question(Common):
     event_day: str | None = column("Day of the event.", table="events", role="day")
     event_kind: str | None = column("What happened.", table="events", role="cause")
     event_code: str = option("Code or label of the kind of event that is a relapse.", default="")
+    custody_person: str | None = column(
+        "Person identifier in the spells.", table="custody", role="person", default="pid"
+    )
+    custody_start: str | None = column(
+        "Day of going in (or, without a last day, the day inside).", table="custody", role="start"
+    )
+    custody_stop: str | None = column("Last day inside.", table="custody", role="stop")
+    custody: str = option(
+        "Custody: an event that competes with relapse, or time not at risk.",
+        default="competing",
+        choices=("competing", "suspended"),
+    )
+    custody_cause: str = option("Code or label of the cause that means custody.", default="")
     primary: str = option(
         "The primary estimand, declared before the run.",
         default="strategy",

@@ -49,6 +49,23 @@ class Screen:
         if self.verbosity > 0 or (self.verbosity == 0 and sys.stderr.isatty()):
             self.say(text)
 
+    def meter(self) -> Callable[[str, int, int], None] | None:
+        """Show on one line of a terminal how far a step is; None where no person watches."""
+        if self.verbosity < 0 or not sys.stderr.isatty():
+            return None
+        shown = -1
+
+        def show(step: str, done: int, of: int) -> None:
+            nonlocal shown
+            percent = 100 * done // of
+            if percent == shown:
+                return
+            shown = percent
+            text = "" if done >= of else f"  {step}: {done} of {of}"
+            click.echo(f"\r\033[K{text}", err=True, nl=False)
+
+        return show
+
     def mark(self, verdict: str, text: str) -> str:
         """Colour a word by verdict; click drops the colour where there is no terminal."""
         return click.style(text, fg=MARKS[verdict])

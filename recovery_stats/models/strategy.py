@@ -117,8 +117,9 @@ class StrategyFit:
     ) -> dict[str, object]:
         value, drawn = float(of(self._value)), of(self.draws)
         tail = 50.0 * (1.0 - self.level)
-        low, high = np.percentile(drawn, [tail, 100.0 - tail])
-        se = float(drawn.std(ddof=1))
+        with np.errstate(invalid="ignore"):
+            low, high = np.percentile(drawn, [tail, 100.0 - tail])
+            se = float(drawn.std(ddof=1))
         estimate, conf_low, conf_high = turn(np.array([value, low, high])).tolist()
         return {
             "measure": measure,
@@ -244,7 +245,8 @@ def _difference(j: int, x: Array) -> Array:
 
 
 def _log_ratio(j: int, x: Array) -> Array:
-    return np.asarray(np.log(x[..., 0, RISK] / x[..., j, RISK]))
+    with np.errstate(divide="ignore", invalid="ignore"):  # a risk of 0 has no ratio
+        return np.asarray(np.log(x[..., 0, RISK] / x[..., j, RISK]))
 
 
 def _days(j: int, x: Array) -> Array:

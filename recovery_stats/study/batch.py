@@ -11,13 +11,15 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from platform import python_version
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import recovery_stats
 from recovery_stats import analyses
+from recovery_stats.core import progress
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.study import AnalysisSpec, Study
 from recovery_stats.errors import NotEstimable, OutputError, RecoveryError, UsageError, unknown
@@ -26,7 +28,11 @@ from recovery_stats.study.binding import bind
 from recovery_stats.study.folder import Entry, Folder, sha256
 
 NUMBER_MAKERS = ("numpy", "scipy", "pandas", "statsmodels", "pingouin", "matplotlib", "pyreadstat")
+PATIENCE = 0.2  # seconds between looks at what the workers tell
 NONE: Mapping[str, RecoveryError] = MappingProxyType({})
+
+
+Told: TypeAlias = "SimpleQueue[tuple[str, int, int]]"  # what workers say of their progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,14 +217,18 @@ def _in_parallel(
 ) -> Iterator[tuple[Task, Work]]:
     """Work in processes of their own; an interrupt ends them with us."""
     # spawn: the one way that every system has, and that threads of libraries cannot upset.
-    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _leave_signals)
+    spawning = multiprocessing.get_context("spawn")
+    told: Told = spawning.SimpleQueue()
+    pool = ProcessPoolExecutor(jobs, spawning, _begin_work, (told,))
     try:
         pending: dict[Future[Work], Task] = {}
         for task in tasks:
             begin(task.spec.name)
             pending[pool.submit(finish, task, study, formats)] = task
         while pending:
-            done, _ = wait(pending, return_when=FIRST_COMPLETED)
+            done, _ = wait(pending, PATIENCE, FIRST_COMPLETED)
+            while not told.empty():
+                progress.tell(*told.get())
             for future in done:
                 yield pending.pop(future), _collected(future)
     except BaseException:
@@ -236,11 +246,12 @@ def _collected(future: Future[Work]) -> Work:
         return Work({}, (), f"A process was killed. {out_of_memory()}", OutputError.exit_code)
 
 
-def _leave_signals() -> None:
-    """Ctrl-C reaches the whole group; only the main process answers it."""
+def _begin_work(told: Told) -> None:
+    """Leave Ctrl-C, which reaches the whole group, to the main process, and tell it of progress."""
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    progress.listen(lambda *step: told.put(step))
 
 
 def _kept(spec: AnalysisSpec, folder: Folder | None) -> Outcome:

@@ -17,7 +17,8 @@ from recovery_stats.study.binding import bind
 __all__ = ["Result", "answer", "report"]
 
 SHORT_HASH = 16
-PRIMARY = "primary estimand"  # the check that fails where what was declared is not estimable
+# the checks of which one fails where what was declared is not estimable
+PRIMARY = ("primary estimand", "shared source")
 
 
 def answer(name: str, study: Study, **options: Any) -> Result:
@@ -150,7 +151,7 @@ def refusal(document: Document) -> str:
 
     checks = (c for block in document.blocks if isinstance(block, Checks) for c in block.checks)
     for check in checks:
-        if check.name == PRIMARY and check.verdict == "fail":
+        if check.name in PRIMARY and check.verdict == "fail":
             return sentence(check.parts)
     return ""
 

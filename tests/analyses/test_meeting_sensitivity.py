@@ -14,6 +14,7 @@ import recovery_stats as rs
 from recovery_stats.core.codebook import Codebook, Variable
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.document import Quantity
+from recovery_stats.core.progress import listening
 from recovery_stats.core.result import Result
 from recovery_stats.core.study import Protocol, Study, TableSpec
 from recovery_stats.models.multiplicity import adjusted
@@ -332,3 +333,20 @@ def test_a_count_at_entry_says_what_it_cannot_do():
     text = words(ask(study_of(persons.assign(n=persons["pid"] % 6 * 1.0)), frequency="n"))
     assert "## What these data could not tell" in text
     assert "for want of a diary" in text
+
+
+def test_progress_of_the_bootstrap_is_told_and_changes_nothing():
+    study, told = study_of(*cohort(400)), []
+    silent = ask(study, sensitivity=False, **FEW)
+    with listening(lambda *step: told.append(step)):
+        heard = ask(study, sensitivity=False, **FEW)
+    assert told == [("Bootstrap of the strategies", r, 20) for r in range(1, 21)]
+    assert heard.estimates == silent.estimates
+
+
+def test_hazards_after_loss_lie_between_no_loss_and_relapse_at_once(lossy: Any):
+    result, _, _ = lossy
+    declared, worst = result["strategy_difference"], result["strategy[lost_relapse]"]
+    steps = [declared, *(result[f"strategy[loss_{d}]"] for d in ("1.5", "2", "3")), worst]
+    moves = np.diff([e.value for e in steps])
+    assert (np.sign(moves) == np.sign(worst.value - declared.value)).all()

@@ -1,0 +1,275 @@
+"""Custody, as declared before the run: it competes with relapse, or it suspends the risk.
+
+competing: whoever goes in ends observation with an event of its own. suspended: days inside are
+no days at risk; people leave the risk set after going in and re-enter after the last day inside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from recovery_stats.core.check import Check
+from recovery_stats.core.codebook import Variable
+from recovery_stats.core.dataset import Dataset, Step
+from recovery_stats.core.document import Cell, Count, Quantity
+from recovery_stats.core.study import Study
+from recovery_stats.errors import UsageError, unknown
+from recovery_stats.models.custody import Spells
+
+ENTRY, CAUSE, CHANGED = "day under observation", "first event", "changed by custody"
+PIECE = "day at risk again"
+WORDS = ("incarcer", "jail", "prison", "custod", "controlled env")
+LABEL = "Incarceration"
+# codes of CHANGED: what custody did to the follow-up of a person
+LATER, ENDED, RESUMED, INSIDE = 1.0, 2.0, 3.0, 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Custody:
+    """The rule, and spells where a table tells them."""
+
+    rule: str
+    spells: Spells | None
+
+    @classmethod
+    def of(cls, q: Any, study: Study) -> Custody:
+        """Read the spells; UsageError where risk is to be suspended and no release is told."""
+        told = "custody" in study and q.custody_start is not None
+        if q.custody == "suspended" and not told:
+            raise UsageError(
+                "Option 'custody' is \"suspended\", but nothing tells when people came out: name a "
+                "table 'custody' with person, 'start' and 'stop' (or one row a day inside), or "
+                'declare custody = "competing".'
+            )
+        if not told:
+            return cls(q.custody, None)
+        spells = Spells.of(
+            study["custody"], person=q.custody_person, start=q.custody_start, stop=q.custody_stop
+        )
+        return cls(q.custody, spells)
+
+    @property
+    def suspended(self) -> bool:
+        return self.rule == "suspended"
+
+    @property
+    def away(self) -> Spells | None:
+        """The spells whose days are in no risk set."""
+        return self.spells if self.suspended else None
+
+    def at_risk(self, rows: Dataset, person: str, stop: str = "stop") -> Dataset:
+        """Person-days without the days inside."""
+        if self.spells is None:
+            return rows
+        inside = self.spells.covers(rows.frame[person], rows.frame[stop].to_numpy(float))
+        return rows.with_frame(rows.frame[~inside]) if inside.any() else rows
+
+    def pieces(
+        self, data: Dataset, person: str, start: str | None, time: str, events: Sequence[str]
+    ) -> tuple[Dataset, str | None]:
+        """One row for each part of follow-up outside custody, and the column where it begins.
+
+        What ended follow-up (`events`) stands on the row that reaches it and is 0 on the others.
+        """
+        if self.away is None:
+            return data, start
+        frame = data.frame
+        begin = frame[start].to_numpy(float) if start else np.zeros(len(frame))
+        stop = frame[time].to_numpy(float)
+        who, first, last = self.away.outside(frame[person], begin, stop)
+        parts = frame.iloc[who].reset_index(drop=True).assign(**{time: last})
+        reached = last == stop[who]
+        parts = parts.assign(**{e: parts[e].where(reached, 0.0) for e in events})
+        made = data.with_frame(parts).with_column(Variable(PIECE, unit="days"), first)
+        return made, PIECE
+
+
+def named(q: Any, custody: Custody) -> Any:
+    """The question with columns for entry and cause, which custody may have to change."""
+    if custody.spells is None:
+        return q
+    return replace(q, entry=q.entry or ENTRY, cause=q.cause or CAUSE)
+
+
+def with_columns(q: Any, custody: Custody, data: Dataset) -> Dataset:
+    """Entry at day 0 and no cause but the event, where the file has no such columns."""
+    if custody.spells is None:
+        return data
+    if q.entry == ENTRY:
+        data = data.with_column(Variable(ENTRY, unit="days"), 0.0)
+    if q.cause == CAUSE:
+        values: dict[float | str, str] = {0.0: "None", 1.0: "Relapse"}
+        data = data.with_column(Variable(CAUSE, values=values), data.frame[q.event].astype(float))
+    return data
+
+
+def custody_codes(q: Any, variable: Variable, codes: Sequence[float]) -> list[float]:
+    """The codes of a column of causes that mean custody."""
+    names = {code: variable.level(code) for code in codes}
+    if q.custody_cause:
+        found = [c for c, n in names.items() if q.custody_cause in (n, f"{c:g}")]
+        if not found and names:
+            raise UsageError(unknown("cause", q.custody_cause, names.values()))
+        return found
+    return [c for c, n in names.items() if any(w in n.casefold() for w in WORDS)]
+
+
+def apply(q: Any, custody: Custody, study: Study, data: Dataset, time: str) -> Dataset:
+    """Follow-up as the rule has it: later entries, ends by custody, or risk taken up again."""
+    if custody.spells is None:
+        return data
+    data = data.with_column(Variable(CHANGED), 0.0)
+    if custody.suspended:
+        data = _resumed(q, study, data, time)
+    data = _released(q, custody.spells, data, time)
+    return (_not_inside if custody.suspended else _ended)(q, custody.spells, data, time)
+
+
+def _released(q: Any, spells: Spells, data: Dataset, time: str) -> Dataset:
+    """Whoever is inside at entry comes under observation on release; not at all if that is late."""
+    frame = data.frame
+    entry = frame[q.entry].to_numpy(float)
+    at = spells.spell_of(frame[q.person], np.floor(entry) + 1.0)
+    if not (at >= 0).any():
+        return data
+    begins = np.where(at >= 0, spells.last[at], entry)
+    data = data.with_column(data.variable(q.entry), begins)
+    data = _marked(data, at >= 0, LATER)
+    kept = begins < frame[time].to_numpy(float)
+    if kept.all():
+        return data
+    rest = data.frame[kept]
+    step = Step("Out of custody before observation ended", len(rest), "people")
+    return replace(data, frame=rest, flow=(*data.flow, step))
+
+
+def _ended(q: Any, spells: Spells, data: Dataset, time: str) -> Dataset:
+    """Going in before anything else is the first event."""
+    frame = data.frame
+    goes = spells.next_after(frame[q.person], frame[q.entry].to_numpy(float))
+    taken = goes < frame[time].to_numpy(float)
+    if not taken.any():
+        return data
+    cause = data.variable(q.cause)
+    code, cause = _code(q, cause, frame[q.cause])
+    data = data.with_column(cause, frame[q.cause].where(~taken, code))
+    data = data.with_column(data.variable(q.event), frame[q.event].where(~taken, 0.0))
+    data = data.with_column(data.variable(time), frame[time].where(~taken, goes))
+    return _marked(data, taken, ENDED)
+
+
+def _code(q: Any, cause: Variable, values: pd.Series[Any]) -> tuple[float, Variable]:
+    """The code of custody among the causes, a new one with its label where there is none."""
+    codes = sorted({*map(float, cause.values), *map(float, values.dropna().unique())})
+    found = custody_codes(replace(q, custody_cause=""), cause, codes)
+    if found:
+        return found[0], cause
+    code = max(codes, default=0.0) + 1.0
+    return code, replace(cause, values={**cause.values, code: LABEL})
+
+
+def _not_inside(q: Any, spells: Spells, data: Dataset, time: str) -> Dataset:
+    """A relapse inside is none of the risk outside: observation ends on the day of going in."""
+    frame = data.frame
+    at = spells.spell_of(frame[q.person], frame[time].to_numpy(float))
+    inside = at >= 0
+    if not inside.any():
+        return data
+    relapsed = inside & (frame[q.event] == 1).to_numpy()
+    begins = np.where(inside, spells.first[at], frame[time])
+    data = data.with_column(data.variable(time), begins)
+    data = data.with_column(data.variable(q.event), frame[q.event].where(~relapsed, 0.0))
+    data = data.with_column(data.variable(q.cause), frame[q.cause].where(~relapsed, 0.0))
+    return _marked(data, relapsed, INSIDE)
+
+
+def _resumed(q: Any, study: Study, data: Dataset, time: str) -> Dataset:
+    """Who ended by going in goes on to the next entry in the table of events, where there is one.
+
+    An end of the same name as a cause has that cause; any other is the end of observation.
+    """
+    frame, cause = data.frame, data.variable(q.cause)
+    values = frame[q.cause]
+    codes = custody_codes(q, cause, sorted(map(float, values.dropna().unique())))
+    ended = values.isin(codes)
+    if not ended.any() or "events" not in study or q.event_day is None or q.event_kind is None:
+        return data
+    events = study["events"]
+    kind = events.variable(q.event_kind)
+    known = {cause.level(c).casefold(): c for c in map(float, cause.values)}
+    table = events.frame[[q.event_person, q.event_day, q.event_kind]].dropna()
+    code = [known.get(kind.level(k).casefold(), 0.0) for k in table[q.event_kind].astype(float)]
+    table = table.assign(code=code)
+    since = table[q.event_person].map(frame[ended].set_index(q.person)[time])
+    table = table[(table[q.event_day] > since) & ~table["code"].isin(codes)]
+    table = table.sort_values([q.event_person, q.event_day], kind="stable")
+    after = table.drop_duplicates(q.event_person).set_index(q.event_person)
+    on = ended & frame[q.person].isin(after.index)
+    relapse = float(values[frame[q.event] == 1].iloc[0]) if (frame[q.event] == 1).any() else 1.0
+    days, found = (frame[q.person].map(after[c]) for c in (q.event_day, "code"))
+    data = data.with_column(data.variable(time), frame[time].where(~on, days))
+    data = data.with_column(data.variable(q.cause), values.where(~on, found))
+    happened = (found == relapse).astype(float)
+    data = data.with_column(data.variable(q.event), frame[q.event].where(~on, happened))
+    return _marked(data, on.to_numpy(), RESUMED)
+
+
+def _marked(data: Dataset, rows: Any, code: float) -> Dataset:
+    frame = data.frame
+    return data.with_column(Variable(CHANGED), frame[CHANGED].where(~np.asarray(rows), code))
+
+
+# --- what is told ---------------------------------------------------------------------------------
+
+
+def custody_checks(
+    custody: Custody, people: Dataset, person: str, start: str | None, time: str
+) -> Iterator[Check]:
+    """What the spells did to the follow-up, counted by rule."""
+    if custody.spells is None:
+        return
+    frame = people.frame
+    begin = frame[start].to_numpy(float) if start else np.zeros(len(frame))
+    stop = frame[time].to_numpy(float)
+    who, first, last = custody.spells.outside(frame[person], begin, stop)
+    outside = np.bincount(who, last - first, len(frame))
+    parts: list[Cell] = [
+        "Spells in custody are known of ",
+        Count(int(frame[person].isin(custody.spells.key).sum())),
+        " people. Inside at entry, and at risk from release: ",
+        Count(_how_many(frame, LATER)),
+    ]
+    if custody.suspended:
+        parts += [
+            ". Out of the risk set while inside, and in it again afterwards: ",
+            Count(int((np.bincount(who, minlength=len(frame)) > 1).sum())),
+            " people; not at risk for that reason: ",
+            Quantity(float((stop - begin - outside).sum() / (stop - begin).sum()), "percent"),
+            " of the days. Followed on after the file had ended with custody: ",
+            Count(_how_many(frame, RESUMED)),
+            ". Relapses dated inside, where observation ends on going in: ",
+            Count(_how_many(frame, INSIDE), "events"),
+        ]
+    else:
+        parts += [". Ended observation by going in first: ", Count(_how_many(frame, ENDED))]
+    inside = _how_many(frame, INSIDE) > 0
+    yield Check("custody", "caution" if inside else "ok", (*parts, "."))
+
+
+def _how_many(frame: pd.DataFrame, code: float) -> int:
+    return int((frame[CHANGED] == code).sum())
+
+
+def custody_said(q: Any, custody: Custody) -> dict[str, bool]:
+    """Conditions of the sentences; nothing is said where no custody is known of."""
+    known = custody.spells is not None or q.cause is not None
+    return {
+        "custody_competes": known and not custody.suspended,
+        "custody_suspends": known and custody.suspended,
+        "custody_spells": custody.spells is not None,
+    }

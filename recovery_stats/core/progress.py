@@ -1,0 +1,37 @@
+"""How far a long step has come, told to whoever listens, and to nobody where nobody does.
+
+An analysis is a pure function: what it tells here changes no number. The listener belongs to the
+context of the caller (a terminal, the process that waits for a worker), never to a result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+Listener = Callable[[str, int, int], None]
+
+_listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
+
+
+def tell(step: str, done: int, of: int) -> None:
+    """Say that `done` of `of` parts of a step are done."""
+    listener = _listener.get()
+    if listener is not None:
+        listener(step, done, of)
+
+
+def listen(listener: Listener) -> None:
+    """Hear what is told from here on, to the end of this process."""
+    _listener.set(listener)
+
+
+@contextmanager
+def listening(listener: Listener | None) -> Iterator[None]:
+    """Hear what is told inside the block."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
