@@ -336,12 +336,12 @@ def test_a_count_at_entry_says_what_it_cannot_do():
 
 
 def test_progress_of_the_bootstrap_is_told_and_changes_nothing():
-    study, told = study_of(*cohort(400)), []
+    study, told = loss_study()[0], []
     silent = ask(study, sensitivity=False, **FEW)
     with listening(lambda *step: told.append(step)):
         heard = ask(study, sensitivity=False, **FEW)
     assert told == [("Bootstrap of the strategies", r, 20) for r in range(1, 21)]
-    assert heard.estimates == silent.estimates
+    assert repr(heard.estimates) == repr(silent.estimates)
 
 
 def test_hazards_after_loss_lie_between_no_loss_and_relapse_at_once(lossy: Any):
