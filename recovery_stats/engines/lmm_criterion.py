@@ -131,7 +131,7 @@ def observed_information(problem: Problem, solution: Solution) -> Array | None:
     if at.sums is None:
         traces = _traces(problem, at)
     else:
-        traces = _single_traces(problem, at, at.sums, at.changes)
+        traces = single_traces(problem, at, at.sums, at.changes)
     return solution.average + (problem.nu / at.r2) * solution.information[0] - traces
 
 
@@ -165,7 +165,7 @@ def _traces(problem: Problem, at: Moments) -> Array:
     return out
 
 
-def _single_traces(problem: Problem, at: Moments, alone: Sums, E: Array) -> Array:
+def single_traces(problem: Problem, at: Moments, alone: Sums, E: Array) -> Array:
     """The same for one factor alone and any changes E (r, q, q) of Psi, all pairs at once."""
     traces = alone.traces(E, E)
     if problem.reml:

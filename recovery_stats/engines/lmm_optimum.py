@@ -7,29 +7,55 @@ whether the zero directions belong there.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from recovery_stats.engines.linalg import Array, lower_factor
 from recovery_stats.engines.lmm_criterion import Solution, evaluate, observed_information
 from recovery_stats.engines.lmm_groups import Problem
+from recovery_stats.engines.lmm_scoring import scored
 from recovery_stats.engines.lmm_start import starting_values
 from recovery_stats.errors import ConvergenceError
 
 MAX_ITERATIONS = 200
 DECREMENT = 1e-18  # Newton decrement at which theta is known to 1e-9 of its standard error
 NEAR = 0.3  # decrement below which the observed information is trusted
+SURE = 1e-4  # decrement after which the step's own curvature can tell whether it was the last
 CLOSE = 1e-8  # decrement below which the criterion itself can no longer judge a step
 LARGEST = 1e9  # ratio of standard deviations taken for a residual variance of zero
 PILOT = 20_000  # levels from which on a sample of them is fitted first
 PILOT_SIZE = 4_096
+FAR = 1.0  # decrement above which a step of scoring goes further than one of Newton
 NEAR_ZERO = 1e-4  # ratio of standard deviations below which exact zero is tried
+
+
+@dataclass(frozen=True, slots=True)
+class Curvature:
+    """A Hessian by its eigenvalues, ascending, and eigenvectors."""
+
+    values: Array
+    vectors: Array
+
+    @classmethod
+    def of(cls, hessian: Array) -> Curvature:
+        return cls(*np.linalg.eigh(hessian))
+
+    def step(self, gradient: Array) -> Array:
+        """The Newton step on |curvature|."""
+        size = np.abs(self.values)
+        np.maximum(size, 1e-10 * max(float(size.max()), 1e-300), out=size)
+        return np.asarray(-self.vectors @ ((gradient @ self.vectors) / size))
+
+    def ends(self, gradient: Array) -> bool:
+        """Whether a point with this gradient needs no further step."""
+        return bool(self.values[0] > 0) and float(-gradient @ self.step(gradient)) < DECREMENT
 
 
 def minimise(problem: Problem, start: Array | None = None) -> tuple[Solution, int]:
     """Newton steps on |curvature| with backtracking; returns the solution and the evaluations.
 
+    With one factor steps of scoring go ahead for as long as each halves the decrement.
     Near the optimum the average information is corrected to satisfy the last secant equation,
     which makes the end superlinear; there the gradient, not the criterion, is the judge, as the
     criterion itself is known to 1e-16 of its size only.
@@ -38,17 +64,20 @@ def minimise(problem: Problem, start: Array | None = None) -> tuple[Solution, in
     evaluations, last, stalled = 1, np.inf, 0
     before: Solution | None = None
     for _ in range(MAX_ITERATIONS):
-        step, lowest, direction = _newton(problem, at, before, last)
+        curvature = _curvature(problem, at, before, last)
+        step = curvature.step(at.gradient)
         decrement = float(-at.gradient @ step)
         stalled += decrement < CLOSE and decrement > 0.5 * last
         if decrement < DECREMENT or stalled == 2:
-            if lowest > -1e-6 * problem.n:
+            if curvature.values[0] > -1e-6 * problem.n:
                 return at, evaluations
-            step, decrement = 0.1 * direction, 1.0  # a saddle: leave it along its descent
+            step, decrement = 0.1 * curvature.vectors[:, 0], 1.0  # a saddle: leave it downwards
+        elif FAR < decrement < 0.5 * last and (theta := scored(at)) is not None:
+            step = theta - at.theta
         new, used = _descend(problem, at, step, decrement)
         evaluations += used
-        if new is None:
-            return at, evaluations
+        if new is None or (decrement < SURE and curvature.ends(new.gradient)):
+            return new or at, evaluations
         before, last, at = at, decrement, new
         if float(np.abs(at.theta).max()) > LARGEST:
             raise ConvergenceError(
@@ -80,25 +109,24 @@ def _descend(
     raise ConvergenceError("The mixed model's criterion could not be lowered further.")
 
 
-def _newton(
-    problem: Problem, at: Solution, before: Solution | None, last: float
-) -> tuple[Array, float, Array]:
-    """The step, the lowest curvature and its direction; `last` is the decrement before.
+def _curvature(problem: Problem, at: Solution, before: Solution | None, last: float) -> Curvature:
+    """The Hessian to step with; `last` is the decrement before.
 
     Close to the minimum the exact Hessian takes the place of the average information; where it
     is dear, a secant correction does. The end is superlinear either way.
     """
-    exact = observed_information(problem, at) if last < NEAR else None
-    if exact is not None and float(np.linalg.eigvalsh(exact)[0]) > 0:
-        hessian = exact
-    else:
-        hessian = at.average
-        if before is not None and 1e-12 < last < NEAR:
-            hessian = _with_secant(hessian, at, before)
-    values, vectors = np.linalg.eigh(hessian)
-    size = np.maximum(np.abs(values), 1e-10 * max(float(np.abs(values).max()), 1e-300))
-    step = -vectors @ ((vectors.T @ at.gradient) / size)
-    return step, float(values[0]), vectors[:, 0]
+    if last >= NEAR:
+        average = Curvature.of(at.average)
+        if float(-at.gradient @ average.step(at.gradient)) >= NEAR:
+            return average
+    exact = observed_information(problem, at)
+    if exact is not None:
+        curvature = Curvature.of(exact)
+        if curvature.values[0] > 0:
+            return curvature
+    if before is not None and 1e-12 < last < NEAR:
+        return Curvature.of(_with_secant(at.average, at, before))
+    return Curvature.of(at.average)
 
 
 def _with_secant(hessian: Array, at: Solution, before: Solution) -> Array:

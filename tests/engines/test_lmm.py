@@ -110,6 +110,24 @@ def test_balanced_one_way_is_the_analysis_of_variance() -> None:
     assert fit.covariance[0, 0] == pytest.approx(between / 30, rel=CLOSED_FORM)
 
 
+def test_balanced_slopes_are_moments_of_each_persons_line_found_in_one_step() -> None:
+    """Psi is the covariance of the lines less that of their errors; scoring is exact here."""
+    rng = np.random.default_rng(14)
+    m, t = 15, np.arange(7.0)
+    Z = np.column_stack([np.ones(7), t])
+    b = rng.normal(size=(m, 2)) @ np.array([[2.0, 0.4], [0.0, 0.6]])
+    y = (b @ Z.T + rng.normal(size=(m, 7))).ravel()
+    lines, left = np.linalg.lstsq(Z, y.reshape(m, 7).T, rcond=None)[:2]
+    sigma2 = left.sum() / (m * 5)
+    X, g = np.tile(Z, (m, 1)), np.repeat(np.arange(m), 7)
+    fit = lmm.fit(X, y, [RandomFactor(g, m, X, ((0, 1),))])
+    assert fit.sigma2 == pytest.approx(sigma2, rel=CLOSED_FORM)
+    psi = np.cov(lines) - sigma2 * np.linalg.inv(Z.T @ Z)
+    assert np.allclose(fit.psi[0], psi, rtol=CLOSED_FORM)
+    assert np.allclose(fit.beta, lines.mean(1), rtol=CLOSED_FORM)
+    assert fit.iterations == 2
+
+
 def test_zero_variance_is_least_squares() -> None:
     """Groups whose means are equal: the variance between them is exactly zero."""
     rng = np.random.default_rng(5)
