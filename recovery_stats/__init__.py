@@ -17,6 +17,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from recovery_stats.core.dataset import Dataset
     from recovery_stats.core.study import Study
+    from recovery_stats.data.endpoint.piece import VISITS
+    from recovery_stats.data.endpoint.visit import visit_patterns, weekly_patterns
+    from recovery_stats.data.endpoints import endpoint, endpoints
     from recovery_stats.data.sav import read_spss
     from recovery_stats.data.sav_write import write_spss
     from recovery_stats.data.synthetic import synthetic_study
@@ -61,6 +64,7 @@ _HOME = {
     "Result": "recovery_stats.study.workflow",
     "Strategy": "recovery_stats.models.strategy",
     "Study": "recovery_stats.core.study",
+    "VISITS": "recovery_stats.data.endpoint.piece",
     "aft": "recovery_stats.models.aft",
     "answer": "recovery_stats.study.workflow",
     "compare": "recovery_stats.models.likelihood_ratio",
@@ -70,6 +74,8 @@ _HOME = {
     "cox": "recovery_stats.models.survival",
     "cumulative_incidence": "recovery_stats.models.survival",
     "discrete_time": "recovery_stats.models.discrete",
+    "endpoint": "recovery_stats.data.endpoints",
+    "endpoints": "recovery_stats.data.endpoints",
     "fine_gray": "recovery_stats.models.survival",
     "flexible_survival": "recovery_stats.models.flexible",
     "gee": "recovery_stats.models.gee",
@@ -98,10 +104,13 @@ _HOME = {
     "read_study": "recovery_stats.study.table",
     "synthetic_study": "recovery_stats.data.synthetic",
     "turnbull": "recovery_stats.models.turnbull",
+    "visit_patterns": "recovery_stats.data.endpoint.visit",
+    "weekly_patterns": "recovery_stats.data.endpoint.visit",
     "within_between": "recovery_stats.models.split",
     "write_spss": "recovery_stats.data.sav_write",
 }
 __all__ = [
+    "VISITS",
     "Dataset",
     "Result",
     "Strategy",
@@ -115,6 +124,8 @@ __all__ = [
     "cox",
     "cumulative_incidence",
     "discrete_time",
+    "endpoint",
+    "endpoints",
     "fine_gray",
     "flexible_survival",
     "gee",
@@ -143,6 +154,8 @@ __all__ = [
     "synthetic_study",
     "transition_models",
     "turnbull",
+    "visit_patterns",
+    "weekly_patterns",
     "within_between",
     "write_spss",
 ]

@@ -1,6 +1,6 @@
 """Time what users wait for: the first help screen, the demo study, and models against the peers.
 
-    python scripts/benchmark.py            start-up and demo; exit code 1 when a target is missed
+    python scripts/benchmark.py            start-up, endpoints, demo; exit code 1 on a miss
     python scripts/benchmark.py --json     the same for machines
     python scripts/benchmark.py survival   the ladder of survival; options as for mixed
     python scripts/benchmark.py mixed      a ladder of models; --only b,c takes some of its rungs
@@ -40,6 +40,8 @@ LADDERS: dict[str, Callable[[Places], Ladder]] = {
     "survival": survival.ladder,
 }
 HELP_RATIO = 3.0
+ENDPOINT_SECONDS = 2.0
+PEOPLE = 3560  # as many as CTN-0094 has
 DEMO_SECONDS = 20.0
 
 
@@ -88,7 +90,27 @@ def demo_run() -> Figure:
     return Figure("demo run, three reports", best(once, 2), DEMO_SECONDS, "s")
 
 
-FIGURES: tuple[Callable[[], Figure], ...] = (help_ratio, demo_run)
+def library_of_endpoints() -> Figure:
+    """Every published endpoint of 3,560 people with patterns of 15 to 39 weeks."""
+    import numpy as np
+
+    from recovery_stats.data.endpoints import ENDPOINTS, endpoint
+
+    rng = np.random.default_rng(1)
+    patterns = ["".join(rng.choice([*"+-*o"], n)) for n in rng.integers(15, 40, PEOPLE)]
+
+    def once() -> float:
+        start = time.perf_counter()
+        for name in ENDPOINTS:
+            endpoint(patterns, name)
+        return time.perf_counter() - start
+
+    return Figure(
+        f"{len(ENDPOINTS)} endpoints, {PEOPLE} people", best(once, 3), ENDPOINT_SECONDS, "s"
+    )
+
+
+FIGURES: tuple[Callable[[], Figure], ...] = (help_ratio, library_of_endpoints, demo_run)
 
 
 # --- ladders --------------------------------------------------------------------------------------

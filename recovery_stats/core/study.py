@@ -38,13 +38,19 @@ PROFILES: Mapping[str, Privacy] = {
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """A column made from others: combinations of `columns`, or a part of a relapse endpoint."""
+    """A column made from others: combinations of `columns`, or an endpoint of visits.
+
+    part: event, weeks or days of an endpoint with a time. missing: the rule for missed visits.
+    per_week: visits a week in the pattern.
+    """
 
     name: str
     columns: tuple[str, ...]
     endpoint: str = ""
     part: str = ""
     label: str = ""
+    missing: str = "published"
+    per_week: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,14 @@
     cluster = { cross = ["PROJECT", "SITE"], label = "Protocol and site" }
     relapsed = { endpoint = "Rs_ctnFiftyOne_2018", pattern = "UDSPUB", part = "event" }
     days = { endpoint = "Rs_ctnFiftyOne_2018", pattern = "UDSPUB", part = "days" }
+    clean = { endpoint = "Rd_fiellin_2006", pattern = "UDSPUB", missing = "ignored" }
 
 `cross` numbers the combinations of columns (a site number may occur in several trials).
-`endpoint` reads a published relapse definition off a weekly pattern: its event (1 relapse,
-0 censored), or its time in weeks or days.
+`endpoint` reads a definition of the library (`rs.endpoints()`) off a pattern of visits. One with
+a time and an event has three parts: the event (1 reached, 0 censored), and its time in weeks or
+days; the others give one value, 1 or 0 where they are logical. `missing` puts another rule for
+missed visits in the place of the published one; `per_week` tells of patterns with several visits
+a week.
 """
 
 from __future__ import annotations
@@ -20,11 +24,14 @@ import pandas as pd
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.study import Derived
-from recovery_stats.data.endpoints import ENDPOINTS, endpoint
+from recovery_stats.data.endpoint.entry import RELAPSE, Endpoint
+from recovery_stats.data.endpoint.missing import MISSING_RULES, PUBLISHED
+from recovery_stats.data.endpoint.pattern import read_patterns
+from recovery_stats.data.endpoints import ENDPOINTS, evaluate, prepared_visits
 from recovery_stats.errors import unknown
 
 PARTS = ("event", "weeks", "days")
-KEYS = ("cross", "endpoint", "pattern", "part", "label")
+KEYS = ("cross", "endpoint", "pattern", "part", "missing", "per_week", "label")
 DAYS_IN_A_WEEK = 7.0
 
 
@@ -41,27 +48,46 @@ def derived(name: str, body: Mapping[str, Any]) -> tuple[Derived | None, Sequenc
     if faults:
         return None, faults
     columns = tuple(cross) if cross is not None else (str(body["pattern"]),)
-    part = str(body.get("part", "")) if definition else ""
-    return Derived(name, columns, str(definition or ""), part, str(body.get("label", ""))), ()
+    label = str(body.get("label", ""))
+    if definition is None:
+        return Derived(name, columns, label=label), ()
+    part, missing = str(body.get("part", "")), str(body.get("missing", PUBLISHED))
+    per_week = int(body.get("per_week", 1))
+    return Derived(name, columns, str(definition), part, label, missing, per_week), ()
 
 
 def derive(data: Dataset, columns: Sequence[Derived], table: str = "") -> Dataset:
     """Add the derived columns in the order given; DataError for a column that is not there."""
     for spec in columns:
         data.require(*spec.columns, table=table)
-        data = _endpoint(data, spec) if spec.endpoint else _cross(data, spec)
+        data = _endpoint(data, spec, table) if spec.endpoint else _cross(data, spec)
     return data
 
 
 def _endpoint_faults(body: Mapping[str, Any]) -> list[str]:
     faults = []
-    if str(body["endpoint"]) not in ENDPOINTS:
+    entry = ENDPOINTS.get(str(body["endpoint"]))
+    if entry is None:
         faults.append(unknown("endpoint", str(body["endpoint"]), ENDPOINTS))
     if not isinstance(body.get("pattern"), str):
-        faults.append("pattern names the column with the weekly symbols.")
-    if str(body.get("part")) not in PARTS:
-        faults.append(f"part is one of {', '.join(PARTS)}.")
-    return faults
+        faults.append("pattern names the column with the symbols of the visits.")
+    missing, per_week = body.get("missing", PUBLISHED), body.get("per_week", 1)
+    if missing not in MISSING_RULES:
+        faults.append(unknown("rule for missed visits", str(missing), MISSING_RULES))
+    if isinstance(per_week, bool) or not isinstance(per_week, int) or per_week < 1:
+        faults.append("per_week is the number of visits a week: 1 or more.")
+    return faults + (_part_faults(entry, body) if entry else [])
+
+
+def _part_faults(entry: Endpoint, body: Mapping[str, Any]) -> list[str]:
+    timed = entry.class_ == "time and event"
+    if timed and str(body.get("part")) not in PARTS:
+        return [f"{entry.name} has a time and an event: part is one of {', '.join(PARTS)}."]
+    if not timed and "part" in body:
+        return [f"{entry.name} has one value and no parts: leave part out."]
+    if entry.of_missing and body.get("missing", PUBLISHED) != PUBLISHED:
+        return [f"{entry.name} counts missed visits: leave missing out."]
+    return []
 
 
 def _words(value: object, *, at_least: int) -> bool:
@@ -82,15 +108,40 @@ def _cross(data: Dataset, spec: Derived) -> Dataset:
     return data.with_column(Variable(spec.name, label, measure="nominal"), codes)
 
 
-def _endpoint(data: Dataset, spec: Derived) -> Dataset:
-    found = endpoint(data.frame[spec.columns[0]], spec.endpoint)
-    definition = ENDPOINTS[spec.endpoint]
-    if spec.part == "event":
-        label = spec.label or f"Relapse ({definition.citation})"
-        labels: Mapping[float | str, str] = {0.0: "Censored", 1.0: "Relapse"}
-        variable = Variable(spec.name, label, labels, measure="nominal")
-        return data.with_column(variable, found["event"])
+def _endpoint(data: Dataset, spec: Derived, table: str) -> Dataset:
+    pattern, entry = spec.columns[0], ENDPOINTS[spec.endpoint]
+    place = f"column {pattern!r}" + (f" of table {table!r}" if table else "")
+    codes = read_patterns(data.frame[pattern], list(data.frame.index), place)
+    found = evaluate(entry, prepared_visits(codes, spec.missing, spec.per_week), spec.missing)
+    values = found[spec.part == "event"] if len(found) > 1 else found[0]
     scale = DAYS_IN_A_WEEK if spec.part == "days" else 1.0
-    label = spec.label or f"{spec.part.capitalize()} to relapse ({definition.citation})"
-    variable = Variable(spec.name, label, measure="scale", unit=spec.part)
-    return data.with_column(variable, found["time"] * scale)
+    return data.with_column(_described(spec, entry), values * scale)
+
+
+def _described(spec: Derived, entry: Endpoint) -> Variable:
+    """Label, value labels and unit of a column read off a pattern."""
+    rule = "" if spec.missing == PUBLISHED else f"; {MISSING_RULES[spec.missing]}"
+    label = spec.label or f"{_what(spec, entry)} ({entry.paper.citation}{rule})"
+    if spec.part == "event":
+        labels: Mapping[float | str, str] = {0.0: "Censored", 1.0: _event(entry)}
+        return Variable(spec.name, label, labels, measure="nominal")
+    if entry.class_ == "logical":
+        return Variable(spec.name, label, {0.0: "No", 1.0: "Yes"}, measure="nominal")
+    return Variable(spec.name, label, measure="scale", unit=spec.part)
+
+
+def _what(spec: Derived, entry: Endpoint) -> str:
+    if not spec.part:
+        return entry.kind
+    return _event(entry) if spec.part == "event" else f"{spec.part.capitalize()} to {_end(entry)}"
+
+
+def _event(entry: Endpoint) -> str:
+    return _end(entry).capitalize()
+
+
+def _end(entry: Endpoint) -> str:
+    """What the time of an endpoint runs to."""
+    if entry.of_missing:
+        return "dropout"
+    return "relapse" if entry.group == RELAPSE else "first use"

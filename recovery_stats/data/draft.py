@@ -139,6 +139,7 @@ def _tables(tables: Mapping[str, tuple[File, TableGuess]]) -> str:
         "# Columns made from others stand under [derive.persons], for example:",
         '#   cluster = { cross = ["trial", "site"] }',
         '#   relapsed = { endpoint = "Rs_ctnFiftyOne_2018", pattern = "screens", part = "event" }',
+        '#   clean = { endpoint = "Ab_kosten_1993", pattern = "screens" }',
     ]
     for name, (file, guess) in tables.items():
         lines += ["", f"[tables.{name}]   # {remark(guess.reason)}", *_file_lines(file)]

@@ -1,90 +1,151 @@
-"""Relapse endpoints over weekly patterns of urine screens, by their published names.
+"""The library of endpoints: relapse, abstinence and reduction of use by their published names.
 
-A pattern has one symbol a week: + positive, - negative, * mixed, o missed, _ not scheduled. Only
-scheduled weeks are in it: strings are never padded, because a padded week would count as missed.
-A week that was not scheduled neither makes nor breaks a run.
+    rs.endpoints()                                  what there is
+    rs.endpoint(patterns, "Ab_kosten_1993")         one of them, for each pattern
+    rs.endpoint(patterns, "Rs_lee_2016")            a time and an event: two columns
+
+A pattern has one symbol a week: + positive, - negative, * mixed, o missed, _ not scheduled (see
+data/endpoint/pattern.py for its rules). Published results are kept under their published names
+also where they differ from the published words; the entry then says so in its note.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
+from types import MappingProxyType
 
 import pandas as pd
 
-from recovery_stats.errors import DataError, UsageError, rows_phrase, unknown
+from recovery_stats.data.endpoint import (
+    abstinence,
+    reduction_negative,
+    reduction_use,
+    relapse,
+)
+from recovery_stats.data.endpoint.entry import Endpoint
+from recovery_stats.data.endpoint.measure import Numbers
+from recovery_stats.data.endpoint.missing import MISSING_RULES, PUBLISHED, with_missing
+from recovery_stats.data.endpoint.pattern import Codes, Visits, read_patterns, visits_of
+from recovery_stats.data.endpoint.piece import VISITS, Rule, TimeRule
+from recovery_stats.data.endpoint.visit import weekly_codes
+from recovery_stats.errors import UsageError, unknown
 
-SYMBOLS = "+-*o_"
-_POSITIVE = str.maketrans({"o": "+", "*": "+"})
+__all__ = ["ENDPOINTS", "VISITS", "endpoint", "endpoints"]
+
+ENDPOINTS: Mapping[str, Endpoint] = MappingProxyType(
+    {
+        entry.name: entry
+        for library in (abstinence, reduction_use, reduction_negative, relapse)
+        for entry in library.DEFINITIONS
+    }
+)
+_OF_COLUMN = {column: entry for entry in ENDPOINTS.values() for column in entry.columns}
 
 
-@dataclass(frozen=True, slots=True)
-class RunEndpoint:
-    """Weeks to the first run of `length` positive weeks that starts in week `first` or later.
+def endpoints() -> pd.DataFrame:
+    """The library as a table, a row each.
 
-    Missed and mixed weeks count as positive. Without a run the person is censored at the last
-    week in which one could have begun.
+    name, group, kind, class (logical, count, ratio, time and event), missing (the published rule
+    for missed screens), frequency, citation, doi, text (the published words), computed (what is
+    computed), note (where results and words differ), better (more or less of it is recovery),
+    columns (the published column names).
     """
-
-    name: str
-    text: str
-    citation: str
-    doi: str
-    length: int
-    first: int
-
-    def time_and_event(self, pattern: str) -> tuple[int, int]:
-        """Week of relapse (or of censoring) counted from 1, and 1 where relapse was reached."""
-        weeks = pattern.translate(_POSITIVE)
-        run = re.compile(r"(?:\+_*){" + str(self.length - 1) + r"}\+")
-        found = run.search(weeks, self.first - 1)
-        if found:
-            return found.start() + 1, 1
-        return max(len(weeks) - self.length + 1, 0), 0
-
-
-ENDPOINTS: Mapping[str, RunEndpoint] = {
-    e.name: e
-    for e in (
-        RunEndpoint(
-            "Rs_ctnFiftyOne_2018",
-            "Weeks to relapse: from day 21 after randomisation, four consecutive weeks with a "
-            "positive, mixed or missed screen",
-            "Lee et al. 2018, Lancet 391:309 (CTN-0051)",
-            "10.1016/S0140-6736(17)32812-X",
-            4,
-            3,
-        ),
-        RunEndpoint(
-            "Rs_ctnNinetyFour_2023",
-            "Weeks to relapse: four consecutive weeks with a positive, mixed or missed screen",
-            "CTN-0094 (public.ctn0094data)",
-            "",
-            4,
-            1,
-        ),
+    return pd.DataFrame(
+        {
+            "name": e.name,
+            "group": e.group,
+            "kind": e.kind,
+            "class": e.class_,
+            "missing": e.missing,
+            "frequency": e.frequency,
+            "citation": e.paper.citation,
+            "doi": e.paper.doi,
+            "text": e.text,
+            "computed": e.computed,
+            "note": e.note,
+            "better": e.better,
+            "columns": ", ".join(e.columns),
+        }
+        for e in ENDPOINTS.values()
     )
-}
 
 
-def endpoint(patterns: Iterable[str | None], name: str) -> pd.DataFrame:
-    """Columns `time` (weeks) and `event` for each pattern; NaN where there is no pattern.
+def endpoint(
+    patterns: Iterable[str | None],
+    name: str | Rule | TimeRule,
+    *,
+    missing: str = PUBLISHED,
+    per_week: int = 1,
+) -> pd.Series | pd.DataFrame:
+    """The endpoint `name` of each pattern: a Series, or a DataFrame with `time` and `event`.
 
-    Raises UsageError for an unknown definition and DataError for a symbol that is not one of
-    `+ - * o _`. Checked: published results of a quarter of the CTN-0094 participants.
+    A logical endpoint comes back as booleans, the others as numbers; times are in weeks. A name
+    of one published column (`RsT_lee_2016`) gives that column, and a rule made of pieces
+    (`rs.VISITS.weeks(1, 12).share("-")`) its numbers. Where there is no pattern, or nothing that
+    the endpoint reads was scheduled, the value is missing. The index of a Series is kept.
+
+    missing: "published", the definition's own rule, or another one put in its place before
+    anything is read: "positive", "negative", "ignored" (as if not scheduled), "carried" (the
+    last result carried forward). per_week: visits a week in the patterns (3, 7); after the
+    missing rule they are put together into weeks, for a rule of pieces too.
+
+    Raises UsageError for an unknown name or rule, DataError for a symbol that is none.
+    Checked: all published results of a quarter of the CTN-0094 participants.
     """
-    if name not in ENDPOINTS:
+    series = (
+        patterns if isinstance(patterns, pd.Series) else pd.Series(list(patterns), dtype=object)
+    )
+    entry = known_endpoint(name) if isinstance(name, str) else name
+    visits = prepared_visits(read_patterns(series), missing, per_week)
+    found = evaluate(entry, visits, missing)
+    if len(found) == 1:
+        return _series(found[0], entry, series.index)
+    if isinstance(entry, Endpoint) and name in entry.columns:
+        return pd.Series(found[entry.columns.index(str(name))], index=series.index, name=name)
+    return pd.DataFrame(dict(zip(("time", "event"), found, strict=True)), index=series.index)
+
+
+def known_endpoint(name: str) -> Endpoint:
+    """The entry called `name`, or that has a column of that name; UsageError otherwise."""
+    entry = ENDPOINTS.get(name) or _OF_COLUMN.get(name)
+    if entry is None:
         raise UsageError(unknown("endpoint", name, ENDPOINTS))
-    series = patterns if isinstance(patterns, pd.Series) else pd.Series(list(patterns))
-    known = series.notna() & (series.fillna("") != "")
-    wrong = known & ~series.fillna("").str.fullmatch(rf"[{re.escape(SYMBOLS)}]*")
-    if wrong.any():
-        raise DataError(
-            f"A weekly pattern has a symbol other than {' '.join(SYMBOLS)} in "
-            f"{rows_phrase(list(series.index[wrong]))}."
+    return entry
+
+
+def prepared_visits(codes: Codes, missing: str = PUBLISHED, per_week: int = 1) -> Visits:
+    """Weekly visits under a missing rule; what was attended stays what happened.
+
+    Raises UsageError for a rule or a number of visits a week that is none.
+    """
+    if missing not in MISSING_RULES:
+        raise UsageError(unknown("rule for missed visits", missing, MISSING_RULES))
+    if per_week < 1:
+        raise UsageError(f"per_week is the number of visits a week, 1 or more, not {per_week}.")
+    happened = visits_of(weekly_codes(codes, per_week))
+    read = visits_of(weekly_codes(with_missing(codes, missing), per_week))
+    return replace(read, attended=happened.attended)
+
+
+def evaluate(
+    entry: Endpoint | Rule | TimeRule, visits: Visits, missing: str = PUBLISHED
+) -> tuple[Numbers, ...]:
+    """The columns of one endpoint: one, or the time and the event."""
+    if isinstance(entry, Rule):
+        return (entry(visits),)
+    if isinstance(entry, TimeRule):
+        return entry(visits)
+    if entry.of_missing and missing != PUBLISHED:
+        raise UsageError(
+            f"{entry.name} counts missed visits: it has no other rule for them. "
+            f'Leave missing = "{PUBLISHED}".'
         )
-    definition = ENDPOINTS[name]
-    pairs = [definition.time_and_event(p) for p in series[known]]
-    found = pd.DataFrame(pairs, index=series.index[known], columns=["time", "event"], dtype=float)
-    return found.reindex(series.index)
+    return evaluate(entry.rule, visits)
+
+
+def _series(values: Numbers, entry: Endpoint | Rule | TimeRule, index: pd.Index) -> pd.Series:
+    name = entry.name if isinstance(entry, Endpoint) else None
+    series = pd.Series(values, index=index, name=name)
+    logical = isinstance(entry, Endpoint) and entry.class_ == "logical"
+    return series.astype("boolean") if logical else series

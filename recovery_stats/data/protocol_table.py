@@ -12,7 +12,7 @@ from recovery_stats.data.protocol_reading import Reading, Section
 from recovery_stats.data.protocol_text import near_file
 from recovery_stats.data.role import TABLES, roles_of
 
-DERIVED_WORDS = ("endpoint", "pattern", "part", "label")  # one word each, never a list
+DERIVED_WORDS = ("endpoint", "pattern", "part", "missing", "label")  # one word, never a list
 LEAVE = "allow_outside"  # a flag of the command line, never of the file
 
 
@@ -162,7 +162,7 @@ def _derive(reading: Reading, table: str, columns: Section) -> Iterator[Derived]
         if not isinstance(body, dict):
             reading.tell(at, where, "Must be a section.", 'Write { cross = ["a", "b"] }.')
             continue
-        keys = {k: Key(k, str, many=k not in DERIVED_WORDS) for k in body}
+        keys = {k: _derived_key(k) for k in body}
         if not all(reading.fits(value, keys[k], at, where) for k, value in body.items()):
             continue
         spec, faults = derived(name, body)
@@ -170,3 +170,7 @@ def _derive(reading: Reading, table: str, columns: Section) -> Iterator[Derived]
             reading.tell(at, where, message)
         if spec:
             yield spec
+
+
+def _derived_key(key: str) -> Key:
+    return Key(key, int) if key == "per_week" else Key(key, str, many=key not in DERIVED_WORDS)

@@ -37,6 +37,28 @@ def test_an_endpoint_gives_event_and_days():
     assert frame[["event", "days"]][2:].isna().all(axis=None)
 
 
+def test_an_endpoint_of_one_value_is_a_column_under_any_missing_rule():
+    specs = [
+        read("run", endpoint="Ab_kosten_1993", pattern="uds"),
+        read("share", endpoint="Rd_fiellin_2006", pattern="uds"),
+        read("kept", endpoint="Rd_fiellin_2006", pattern="uds", missing="ignored"),
+        read("weeks", endpoint="Ab_fiellin_2006", pattern="uds", per_week=5),
+    ]
+    data = derive(DATA, specs)
+    assert data.frame["run"][:2].tolist() == [0, 1]
+    assert data.frame["share"][:2].tolist() == [0.2, 1]
+    assert data.frame["kept"][:2].tolist() == [1, 1]
+    assert data.frame["weeks"][:2].tolist() == [1, 1]
+    assert data.variable("run").values == {0.0: "No", 1.0: "Yes"}
+    assert "missed visits are left out" in data.label("kept")
+
+
+def test_a_pattern_that_is_none_is_told_with_its_column_table_and_row():
+    data = Dataset(pd.DataFrame({"uds": ["--", "-x"]}, index=[4, 7]))
+    with pytest.raises(DataError, match=r"column 'uds' of table 'persons': 1 of 2.*in row 7"):
+        derive(data, [read("x", endpoint="Ab_kosten_1993", pattern="uds")], "persons")
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [
@@ -44,6 +66,18 @@ def test_an_endpoint_gives_event_and_days():
         ({"cross": ["a"]}, "two columns"),
         ({"endpoint": "Rs_ctnNinetyFour_2024", "pattern": "u", "part": "event"}, "Did you mean"),
         ({"endpoint": "Rs_ctnNinetyFour_2023", "pattern": "u", "part": "month"}, "part is one of"),
+        ({"endpoint": "Ab_kosten_1993", "pattern": "u", "part": "event"}, "leave part out"),
+        ({"endpoint": "Ab_kosten_1993", "pattern": "u", "missing": "locf"}, "rule for missed"),
+        ({"endpoint": "Ab_kosten_1993", "pattern": "u", "per_week": 0}, "per_week is the number"),
+        (
+            {
+                "endpoint": "Dr_ctnNinetyFour_2023",
+                "pattern": "u",
+                "part": "event",
+                "missing": "positive",
+            },
+            "leave missing out",
+        ),
         ({"cros": ["a", "b"]}, "Did you mean 'cross'"),
     ],
 )
