@@ -28,7 +28,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recovery_stats.engines import curves
-from recovery_stats.engines.ordered_pair import count_pairs
+from recovery_stats.engines.ordered_pair import count_sorted
+from recovery_stats.engines.ordered_pair_late import count_late
 from recovery_stats.engines.risk_set import Array, Ints, merge_close, number_times
 from recovery_stats.errors import NotEstimable
 
@@ -116,25 +117,59 @@ def concordance(
     else:
         stop, start = merge_close(stop, start)
     died = event != 0
-    weight = np.ones(len(x)) if weights is None else weights
     if weights is None and count_by == "n":
-        found, (both, same_x) = _count_alike(x, stop, died, start, strata)
+        found = _count_alike(x, stop, died, start, strata)
     else:
-        found, (both, same_x) = _weigh(x, stop, died, start, strata, weight, count_by)
-    lower, equal, higher, over, same, under = found
-    concordant = float(weight @ lower)
-    discordant, tied = float(weight @ higher), float(weight @ equal)
+        weight = np.ones(len(x)) if weights is None else weights
+        found = _weigh(x, stop, died, start, strata, weight, count_by)
+    return _summarise(found, weights, cluster)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Partners:
+    """Weight of each row's partners, as the event and as the partner, by the order of x.
+
+    order (n,): which rows they are, None for rows as given. tied_y, tied_xy: pairs of events.
+    """
+
+    lower: NDArray[Any]
+    equal: NDArray[Any]
+    higher: NDArray[Any]
+    over: NDArray[Any]
+    same: NDArray[Any]
+    under: NDArray[Any]
+    tied_y: float
+    tied_xy: float
+    order: Ints | None = None
+
+
+def _summarise(found: _Partners, weights: Array | None, cluster: Ints | None) -> Concordance:
+    """C with its error: what each row, or each cluster, adds to it."""
+    order = slice(None) if found.order is None else found.order
+    weight = None if weights is None else weights[order]
+
+    def total(parts: NDArray[Any]) -> float:
+        return float(parts.sum() if weight is None else weight @ parts)
+
+    concordant, discordant = total(found.lower), total(found.higher)
+    tied = total(found.equal)
     comparable = concordant + discordant + tied
     if comparable <= 0:
         raise NotEstimable("No two rows are comparable, so there is no concordance.")
     C = (concordant + tied / 2) / comparable
-    wins = lower + over + (equal + same) / 2
-    involved = lower + equal + higher + over + same + under
-    influence = weight * (wins - C * involved) / comparable
+    won, drawn = found.lower + found.over, found.equal + found.same
+    involved = won + drawn + found.higher + found.under
+    influence = (won + 0.5 * drawn - C * involved) / comparable
+    if weight is not None:
+        influence *= weight
     if cluster is not None:
-        influence = np.bincount(cluster, influence).astype(float)
+        influence = np.bincount(cluster[order], influence).astype(float)
+    elif found.order is not None:
+        influence, given = np.empty_like(influence), influence
+        influence[order] = given
     std_error = float(np.sqrt(influence @ influence))
-    return Concordance(C, std_error, concordant, discordant, tied, both - same_x, same_x, influence)
+    tied_y = found.tied_y - found.tied_xy
+    return Concordance(C, std_error, concordant, discordant, tied, tied_y, found.tied_xy, influence)
 
 
 def _moments(stop: Array, died: NDArray[np.bool_]) -> tuple[Array, Ints, int]:
@@ -146,43 +181,22 @@ def _moments(stop: Array, died: NDArray[np.bool_]) -> tuple[Array, Ints, int]:
 
 def _count_alike(
     x: Array, stop: Array, died: NDArray[np.bool_], start: Array | None, strata: Ints | None
-) -> tuple[list[Array], tuple[float, float]]:
-    """Partners and events of each kind where all pairs count alike (see `_Pairs`)."""
+) -> _Partners:
+    """Partners and events of each kind where all pairs count alike."""
     times, moment, width = _moments(stop, died)
     base = 0 if strata is None else strata * width
     moment = moment + base
-    pairs = count_pairs(x, moment, strata, died)
-    found = [pairs.lower, pairs.equal, pairs.higher, pairs.over, pairs.same, pairs.under]
-    if start is not None:
-        entry = base + 2 * np.searchsorted(times, start, side="right")
-        found = _less_those_to_come(found, x, moment, entry, died, strata)
     events = np.bincount(moment[died])
-    tied = (int(events @ (events - 1)) // 2, pairs.tied_x)
-    return [np.asarray(part, dtype=float) for part in found], tied
-
-
-def _less_those_to_come(
-    found: list[Ints],
-    x: Array,
-    moment: Ints,
-    entry: Ints,
-    died: NDArray[np.bool_],
-    strata: Ints | None,
-) -> list[Ints]:
-    """Take out the partners that enter after the event: an event stands beside its row for it."""
-    events = np.flatnonzero(died)
-    rows = np.append(np.arange(len(x)), events)
-    is_event = np.arange(len(rows)) >= len(x)
-    value = np.append(entry, moment[events])
-    later = count_pairs(
-        x[rows], value, None if strata is None else strata[rows], is_event, ~is_event
-    )
-    left = []
-    for part, out in zip(found[:3], (later.lower, later.equal, later.higher), strict=True):
-        left.append(part.copy())
-        left[-1][events] -= out[len(x) :]
-    partners = (later.over, later.same, later.under)
-    return left + [p - out[: len(x)] for p, out in zip(found[3:], partners, strict=True)]
+    tied_y = float(events @ (events - 1)) / 2
+    if start is None:
+        order, pairs = count_sorted(x, moment, strata, died)
+    else:
+        entry = base + 2 * np.searchsorted(times, start, side="right")
+        order, pairs = None, count_late(x, moment, entry, strata, died)
+    return _Partners(
+        pairs.lower, pairs.equal, pairs.higher, pairs.over, pairs.same, pairs.under,
+        tied_y, pairs.tied_x, order,
+    )  # fmt: skip
 
 
 def _weigh(
@@ -193,7 +207,7 @@ def _weigh(
     strata: Ints | None,
     weight: Array,
     count_by: TimeWeight,
-) -> tuple[list[Array], tuple[float, float]]:
+) -> _Partners:
     """The same with weights of rows or times."""
     stratum = np.zeros(len(x), np.int64) if strata is None else strata
     rank = np.unique(x, return_inverse=True)[1]
@@ -201,8 +215,8 @@ def _weigh(
     if count_by != "n":
         counts = _time_weight(stop, died, start, stratum, weight, count_by)
         pairs = replace(pairs, counts=counts)
-    found = [*pairs.as_event(), *pairs.as_partner()]
-    return found, _tied_events(died, weight, stratum, stop, rank)
+    tied_y, tied_xy = _tied_events(died, weight, stratum, stop, rank)
+    return _Partners(*pairs.as_event(), *pairs.as_partner(), tied_y, tied_xy)
 
 
 def _tied_events(

@@ -12,6 +12,7 @@ Checked: all pairs by brute force (tests/engines/test_ordered_pair.py); the wave
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +42,17 @@ class PairCounts:
     under: Ints
     tied_x: int
 
+    @classmethod
+    def of(cls, counts: Sequence[Ints], tied_x: int) -> PairCounts:
+        """The six kinds in their order."""
+        lower, equal, higher, over, same, under = counts
+        return cls(lower, equal, higher, over, same, under, tied_x)
+
+    @property
+    def kinds(self) -> tuple[Ints, Ints, Ints, Ints, Ints, Ints]:
+        """The six counts."""
+        return self.lower, self.equal, self.higher, self.over, self.same, self.under
+
 
 def count_pairs(
     x: Array, value: Ints, stratum: Ints | None, event: Mask, partner: Mask | None = None
@@ -50,25 +62,62 @@ def count_pairs(
     x (n,); value (n,) from 0, higher in every later stratum than in those before; stratum (n,) or
     None for one; event (n,); partner (n,), everyone when None.
     """
-    n = len(x)
-    partner = np.ones(n, dtype=bool) if partner is None else partner
-    by_value = np.argsort(smallest_unsigned(value), kind="stable")
-    order = by_value[np.argsort(x[by_value], kind="stable")]
-    if stratum is not None:
-        order = order[np.argsort(smallest_unsigned(stratum[order]), kind="stable")]
-    later, earlier = _of_value(value, by_value, stratum, event, partner)
-    run, part = _runs(x, value, stratum, order)
-    before, after = inversions(value[order], event[order], partner[order])
-    equal, same, tied = np.zeros(n, np.int64), np.zeros(n, np.int64), 0
-    if len(run) <= n:
-        equal[order], same[order], tied = _ties(run, part, event[order], partner[order])
-    lower, over = np.empty(n, np.int64), np.empty(n, np.int64)
-    lower[order], over[order] = before, after
-    return PairCounts(lower, equal, later - lower - equal, over, same, earlier - over - same, tied)
+    order, found = count_sorted(x, value, stratum, event, partner)
+
+    def unsort(counts: Ints) -> Ints:
+        out = np.empty_like(counts)
+        out[order] = counts
+        return out
+
+    return PairCounts.of([unsort(counts) for counts in found.kinds], found.tied_x)
 
 
-def _running(mask: Mask) -> Ints:
-    """How many of the first i hold, i = 0 … n."""
+def count_sorted(
+    x: Array, value: Ints, stratum: Ints | None, event: Mask, partner: Mask | None = None
+) -> tuple[Ints, PairCounts]:
+    """The same for rows in the order of stratum, x and value, and that order (n,)."""
+    narrow = smallest_unsigned(value)
+    order, changes = _sort(x, narrow, stratum)
+    sorted_value, is_event = narrow[order], event[order]
+    is_partner = None if partner is None else partner[order]
+    later, earlier = _of_value(value, stratum, event, partner)
+    before, after = inversions(sorted_value, is_event, is_partner)
+    met, meets = _where(is_event, later[sorted_value]), _where(is_partner, earlier[sorted_value])
+    if changes.all():
+        none = np.zeros(len(x), np.int64)
+        return order, PairCounts(before, none, met - before, after, none, meets - after, 0)
+    run = _ends(changes)
+    part = _ends(changes | (sorted_value[1:] != sorted_value[:-1]))
+    equal, same, tied = _ties(run, part, is_event, is_partner)
+    higher, under = met - before - equal, meets - after - same
+    return order, PairCounts(before, equal, higher, after, same, under, tied)
+
+
+def _where(mask: Mask | None, counts: Ints) -> Ints:
+    return counts if mask is None else np.where(mask, counts, 0)
+
+
+def _sort(x: Array, value: NDArray[Any], stratum: Ints | None) -> tuple[Ints, Mask]:
+    """The order by stratum, x and value, and where the next row has another stratum or x.
+
+    Two quick sorts where a stable one would take longer: of x, then of whole numbers.
+    """
+    order = np.argsort(x)
+    sorted_x = x[order]
+    changes = sorted_x[1:] != sorted_x[:-1]
+    if stratum is None and changes.all():
+        return order, changes
+    rank = np.concatenate(([0], np.cumsum(changes)))
+    group = rank if stratum is None else stratum[order] * (int(rank[-1]) + 1) + rank
+    again = np.argsort(group * (int(value.max()) + 1) + value[order])
+    group = group[again]
+    return order[again], group[1:] != group[:-1]
+
+
+def _running(mask: Mask | None, n: int) -> Ints:
+    """How many of the first i hold, i = 0 … n; None holds always."""
+    if mask is None:
+        return np.arange(n + 1)
     return np.concatenate(([0], np.cumsum(mask)))
 
 
@@ -78,67 +127,54 @@ def _ends(changes: Mask) -> Ints:
 
 
 def _of_value(
-    value: Ints, by_value: Ints, stratum: Ints | None, event: Mask, partner: Mask
+    value: Ints, stratum: Ints | None, event: Mask, partner: Mask | None
 ) -> tuple[Ints, Ints]:
-    """Partners of a higher value of each event, and events of a lower value of each partner."""
-    at = value[by_value]
-    runs = _ends(at[1:] != at[:-1])
-    partners, events = _running(partner[by_value]), _running(event[by_value])
-    first, last = np.zeros(len(runs) - 1, np.int64), np.full(len(runs) - 1, len(value))
-    if stratum is not None:
-        of = stratum[by_value]
-        strata = _ends(of[1:] != of[:-1])
-        first = strata[np.searchsorted(strata, runs[:-1], side="right") - 1]
-        last = strata[np.searchsorted(strata, runs[:-1], side="right")]
-    size = np.diff(runs)
-    later, earlier = np.empty(len(value), np.int64), np.empty(len(value), np.int64)
-    later[by_value] = np.repeat(partners[last] - partners[runs[1:]], size)
-    earlier[by_value] = np.repeat(events[runs[:-1]] - events[first], size)
-    return np.where(event, later, 0), np.where(partner, earlier, 0)
+    """For each value its stratum's partners with a higher one, and events with a lower one."""
+    size = int(value.max()) + 1
+    partners = np.bincount(value if partner is None else value[partner], minlength=size)
+    events = np.bincount(value[event], minlength=size)
+    upto, until = np.cumsum(partners), np.cumsum(events)
+    if stratum is None:
+        return upto[-1] - upto, until - events
+    of = np.zeros(size, np.int64)
+    of[value] = stratum
+    ends = np.zeros((2, int(stratum.max()) + 2), np.int64)
+    for k, mask in enumerate((partner, event)):
+        rows = stratum if mask is None else stratum[mask]
+        ends[k, 1:] = np.cumsum(np.bincount(rows, minlength=ends.shape[1] - 1))
+    return ends[0, of + 1] - upto, until - events - ends[1, of]
 
 
-def _runs(x: Array, value: Ints, stratum: Ints | None, order: Ints) -> tuple[Ints, Ints]:
-    """Where rows of one stratum and x begin in `order`, and of one value within them."""
-    sorted_x, at = x[order], value[order]
-    changes = sorted_x[1:] != sorted_x[:-1]
-    if stratum is not None:
-        of = stratum[order]
-        changes |= of[1:] != of[:-1]
-    if changes.all():
-        return np.arange(len(x) + 1), np.arange(len(x) + 1)
-    return _ends(changes), _ends(changes | (at[1:] != at[:-1]))
-
-
-def _ties(run: Ints, part: Ints, event: Mask, partner: Mask) -> tuple[Ints, Ints, int]:
+def _ties(run: Ints, part: Ints, event: Mask, partner: Mask | None) -> tuple[Ints, Ints, int]:
     """Pairs with the same x, of each event and each partner, and of events with one value too."""
-    partners, events = _running(partner), _running(event)
+    partners, events = _running(partner, len(event)), _running(event, len(event))
     of = np.searchsorted(run, part[:-1], side="right")
     size = np.diff(part)
     equal = np.repeat(partners[run[of]] - partners[part[1:]], size)
     same = np.repeat(events[part[:-1]] - events[run[of - 1]], size)
     both = np.diff(events[part])
-    return np.where(event, equal, 0), np.where(partner, same, 0), int(both @ (both - 1)) // 2
+    return np.where(event, equal, 0), _where(partner, same), int(both @ (both - 1)) // 2
 
 
 # --- inversions ---------------------------------------------------------------------------------
 
 
-def inversions(value: Ints, event: Mask, partner: Mask) -> tuple[Ints, Ints]:
+def inversions(value: NDArray[Any], event: Mask, partner: Mask | None) -> tuple[Ints, Ints]:
     """For each event the partners before it with a higher value; for each partner the events
-    after it with a lower one. value (n,) from 0."""
+    after it with a lower one. value (n,) from 0; partner None: everyone."""
     n, size = len(value), int(value.max(initial=0)) + 1
     block = np.arange(n) // BLOCK
     kind = np.min_scalar_type(size + 1)
-    near = _compare(
-        np.where(partner, value, 0).astype(kind), np.where(event, value, size).astype(kind)
-    )
+    first = value if partner is None else np.where(partner, value, 0)
+    near = _compare(first.astype(kind, copy=False), np.where(event, value, size).astype(kind))
     after, before = near[0].astype(np.int64), near[1].astype(np.int64)
     column = value
     if size > FEW and n > BLOCK:
-        by_value = np.argsort(smallest_unsigned(value), kind="stable")
+        by_value = np.argsort(value, kind="stable")
         column = np.empty(n, np.int64)
         column[by_value] = block
-        of, is_event, is_partner = block[by_value], event[by_value], partner[by_value]
+        of, is_event = block[by_value], event[by_value]
+        is_partner = True if partner is None else partner[by_value]
         kind = np.min_scalar_type(int(block[-1]) + 2)
         own, others = _compare(
             np.where(is_event, of, 0).astype(kind),
@@ -146,7 +182,8 @@ def inversions(value: Ints, event: Mask, partner: Mask) -> tuple[Ints, Ints]:
         )
         before[by_value] += own
         after[by_value] += others
-    _count_far(block, column, event, partner, before, after)
+    if n > BLOCK:
+        _count_far(column, event, partner, before, after)
     return before, after
 
 
@@ -183,28 +220,40 @@ def _compare_lanes(u: NDArray[Any], v: NDArray[Any]) -> tuple[NDArray[Any], NDAr
 
 
 def _count_far(
-    block: Ints, column: Ints, event: Mask, partner: Mask, before: Ints, after: Ints
+    column: NDArray[Any], event: Mask, partner: Mask | None, before: Ints, after: Ints
 ) -> None:
     """Add the pairs of different blocks and columns, a slab of blocks at a time."""
-    C, B = int(column.max(initial=0)) + 1, int(block[-1]) + 1 if len(block) else 0
-    height = max(SLAB // C, 1)
-    events = np.bincount(column[event], minlength=C)
-    # what is yet to come: events below each column in the blocks after
-    below = np.cumsum(events) - events
-    behind = np.zeros(C, np.int64)
-    for begin in range(0, B, height):
+    width, blocks = int(column.max()) + 2, -(-len(column) // BLOCK)
+    height = max(SLAB // width, 1)
+    events = np.bincount(column[event], minlength=width - 1)
+    # running counts by column with a 0 before the first: those of earlier blocks, of all events
+    earlier, all_events = np.zeros(width, np.int64), np.concatenate(([0], np.cumsum(events)))
+    gone = np.zeros(width, np.int64)
+    for begin in range(0, blocks, height):
         rows = slice(begin * BLOCK, (begin + height) * BLOCK)
-        cell = (block[rows] - begin) * C + column[rows]
-        here = min(height, B - begin)
-        come = np.bincount(cell[partner[rows]], minlength=here * C).reshape(here, C)
-        gone = np.bincount(cell[event[rows]], minlength=here * C).reshape(here, C)
-        total = np.cumsum(come, axis=0)
-        total += behind
-        behind = total[-1].copy()
-        total -= come
-        above = total.sum(axis=1)[:, None] - np.cumsum(total, axis=1)
-        before[rows] += np.where(event[rows], above.reshape(-1)[cell], 0)
-        passed = np.cumsum(np.cumsum(gone, axis=0), axis=1)
-        left = below - (passed - np.cumsum(gone, axis=0))
-        after[rows] += np.where(partner[rows], left.reshape(-1)[cell], 0)
-        below = left[-1]
+        here = min(height, blocks - begin)
+        at = column[rows].astype(np.int64)
+        cell = np.repeat(np.arange(here) * width, BLOCK)[: len(at)]
+        cell += at
+        is_event = event[rows]
+        of_events = cell[is_event]
+        come = _running_table(cell if partner is None else cell[partner[rows]], here, width)
+        left = _running_table(of_events, here, width)
+        # partners of earlier blocks in higher columns; `come` holds each block and those before
+        row = of_events // width
+        come = np.concatenate((earlier[None], come + earlier))
+        flat = come.reshape(-1)
+        found = flat[(row + 1) * width - 1] - flat[of_events + 1]
+        before[begin * BLOCK + np.flatnonzero(is_event)] += found
+        earlier = come[-1]
+        left += gone
+        gone = left[-1].copy()
+        passed = all_events[at] - left.reshape(-1)[cell]
+        after[rows] += passed if partner is None else np.where(partner[rows], passed, 0)
+
+
+def _running_table(cell: Ints, height: int, width: int) -> Ints:
+    """Rows in cells of the blocks up to each (height,) and columns below each (width,)."""
+    counts = np.bincount(cell + 1, minlength=height * width).reshape(height, width)
+    np.cumsum(counts, axis=1, out=counts)
+    return np.cumsum(counts, axis=0, out=counts)

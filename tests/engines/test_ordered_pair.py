@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from recovery_stats.engines import concordance
+from recovery_stats.engines import concordance, ordered_pair_late
 from recovery_stats.engines.ordered_pair import BLOCK, FEW, count_pairs
 
 
@@ -41,6 +41,32 @@ def test_counts_equal_those_by_hand(n, values, levels, strata):
             np.testing.assert_array_equal(kind, right)
         both = event[:, None] & event & (x[:, None] == x) & (value[:, None] == value)
         assert found.tied_x == (both.sum() - event.sum()) // 2
+
+
+@pytest.mark.parametrize("outright", [0, 10**9])
+@pytest.mark.parametrize("strata", [1, 3])
+def test_late_rows_by_hand_either_way(strata, outright, monkeypatch):
+    """Compared outright and by taking out those to come; more events at once than fit a byte."""
+    monkeypatch.setattr(ordered_pair_late, "OUTRIGHT", outright)
+    r = np.random.default_rng(strata)
+    n, width = 1100, 13
+    stratum = r.integers(0, strata, n)
+    moment, event = stratum * width + r.integers(2, 12, n), r.random(n) < 0.7
+    moment -= (moment - stratum * width) % 2 != event  # events at odd moments, as in concordance
+    entry = stratum * width + np.minimum(2 * r.integers(0, 4, n), moment - stratum * width - 1)
+    entry -= (entry - stratum * width) % 2
+    x = r.integers(0, 30, n).astype(float)
+    found = ordered_pair_late.count_late(x, moment, entry, stratum, event)
+    pair = (moment[:, None] < moment) & (entry < moment[:, None]) & event[:, None]
+    pair &= stratum[:, None] == stratum
+    lower, equal = x < x[:, None], x == x[:, None]
+    kinds = [pair & lower, pair & equal, pair & ~lower & ~equal]
+    right = [k.sum(axis=1) for k in kinds] + [k.sum(axis=0) for k in kinds]
+    names = ("lower", "equal", "higher", "over", "same", "under")
+    for name, counts in zip(names, right, strict=True):
+        np.testing.assert_array_equal(getattr(found, name), counts)
+    both = event[:, None] & event & (x[:, None] == x) & (moment[:, None] == moment)
+    assert found.tied_x == (both.sum() - event.sum()) // 2
 
 
 @pytest.mark.parametrize("late", [False, True])

@@ -1,0 +1,141 @@
+"""The pairs of `ordered_pair` where rows enter late: a partner is at risk at the time of the event.
+
+A row with moment m and entry e is the partner of the events at moments in (e, m). Where the rows
+at risk at a moment lie close together in the order of their moments (person-weeks, visits), each
+event is compared with them outright; else the partners that are yet to enter are taken out of
+those that leave later.
+
+Checked: all pairs by brute force (tests/engines/test_ordered_pair.py); the wavelet matrix of
+`concordance`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recovery_stats.engines.ordered_pair import Mask, PairCounts, count_pairs
+from recovery_stats.engines.risk_set import Array, Ints, smallest_unsigned
+
+OUTRIGHT = 60  # comparisons a row at most, for comparing outright to be the shorter way
+TOGETHER = 200  # events compared at once: their counts fit into a byte
+
+
+def count_late(
+    x: Array, moment: Ints, entry: Ints, stratum: Ints | None, event: Mask
+) -> PairCounts:
+    """Count for every row (n,) the pairs it is part of, by the order of their x.
+
+    moment, entry (n,): whole numbers from 0, in each stratum above those of the strata before;
+    event (n,). Events at one moment are no partners.
+    """
+    band = _Band.of(moment, entry, event)
+    if band.work <= OUTRIGHT * len(x):
+        return band.count(x)
+    return _less_those_to_come(x, moment, entry, stratum, event)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Band:
+    """Rows in the order of their moment; for each moment with events the rows at risk lie within.
+
+    died: sorted positions of the events, in runs `starts` of one moment `at` (T,). low, high (T,):
+    between which sorted positions those that outlive the moment and have entered by it lie.
+    """
+
+    order: Ints
+    moment: NDArray[Any]
+    entry: NDArray[Any]
+    died: Ints
+    starts: Ints
+    at: Ints
+    low: Ints
+    high: Ints
+
+    @classmethod
+    def of(cls, moment: Ints, entry: Ints, event: Mask) -> _Band:
+        """How far up the order those reach who have entered by each moment of an event."""
+        order = np.argsort(smallest_unsigned(moment), kind="stable")
+        sorted_moment, sorted_entry = moment[order], entry[order]
+        died = np.flatnonzero(event[order])
+        when = sorted_moment[died]
+        starts = np.flatnonzero(np.diff(when, prepend=-1))
+        at = when[starts]
+        last = np.zeros(int(sorted_moment[-1]) + 2, np.int64)
+        np.maximum.at(last, sorted_entry + 1, sorted_moment)
+        reach = np.maximum.accumulate(last)[at]
+        low = np.searchsorted(sorted_moment, at, side="right")
+        high = np.searchsorted(sorted_moment, reach, side="right")
+        starts = np.append(starts, len(died))
+        return cls(order, sorted_moment, sorted_entry, died, starts, at, low, np.maximum(low, high))
+
+    @property
+    def work(self) -> int:
+        """Comparisons that all events need."""
+        return int((self.high - self.low) @ np.diff(self.starts))
+
+    def count(self, x: Array) -> PairCounts:
+        """Compare the events of each moment with the band of rows beside them."""
+        n = len(x)
+        x = x[self.order]
+        counts = np.zeros((6, n), np.int64)
+        lower, equal, higher, over, same, under = counts
+        for rows, band, active in self._pieces():
+            ours = x[rows][:, None]
+            below = x[band] < ours
+            alike = x[band] == ours
+            below &= active
+            alike &= active
+            lower[rows], equal[rows] = np.count_nonzero(below, 1), np.count_nonzero(alike, 1)
+            higher[rows] = np.count_nonzero(active) - lower[rows] - equal[rows]
+            over[band] += np.add.reduce(below.view(np.uint8), 0, dtype=np.uint8)
+            same[band] += np.add.reduce(alike.view(np.uint8), 0, dtype=np.uint8)
+        events = np.bincount(self.moment[self.died], minlength=int(self.moment[-1]) + 2)
+        upto = np.concatenate(([0], np.cumsum(events)))
+        under[:] = upto[self.moment] - upto[self.entry + 1] - over - same
+        out = np.empty_like(counts)
+        out[:, self.order] = counts
+        return PairCounts.of(list(out), self._tied(x))
+
+    def _pieces(self) -> Iterator[tuple[Ints, slice, Mask]]:
+        """Positions of events at one moment, the band beside them, and who in it has entered."""
+        for k, when in enumerate(self.at):
+            band = slice(int(self.low[k]), int(self.high[k]))
+            active = self.entry[band] < when
+            for begin in range(int(self.starts[k]), int(self.starts[k + 1]), TOGETHER):
+                end = min(begin + TOGETHER, int(self.starts[k + 1]))
+                yield self.died[begin:end], band, active
+
+    def _tied(self, x: Array) -> int:
+        """Pairs of events at one moment with the same x."""
+        when, of = self.moment[self.died], x[self.died]
+        order = np.lexsort((of, when))
+        when, of = when[order], of[order]
+        changes = (when[1:] != when[:-1]) | (of[1:] != of[:-1])
+        size = np.diff(np.concatenate(([0], np.flatnonzero(changes) + 1, [len(of)])))
+        return int(size @ (size - 1)) // 2
+
+
+def _less_those_to_come(
+    x: Array, moment: Ints, entry: Ints, stratum: Ints | None, event: Mask
+) -> PairCounts:
+    """Take out the partners that enter after the event: an event stands beside its row for it."""
+    all_later = count_pairs(x, moment, stratum, event)
+    n, events = len(x), np.flatnonzero(event)
+    rows = np.append(np.arange(n), events)
+    is_event = np.arange(len(rows)) >= n
+    value = np.append(entry, moment[events])
+    to_come = count_pairs(
+        x[rows], value, None if stratum is None else stratum[rows], is_event, ~is_event
+    )
+    left = []
+    for counts, out in zip(all_later.kinds[:3], to_come.kinds[:3], strict=True):
+        left.append(counts.copy())
+        left[-1][events] -= out[n:]
+    partners = zip(all_later.kinds[3:], to_come.kinds[3:], strict=True)
+    left += [counts - out[:n] for counts, out in partners]
+    return PairCounts.of(left, all_later.tied_x)
