@@ -37,6 +37,7 @@ def impute(
     survival: str | None = None,
     cluster: str | Sequence[str] = (),
     slopes: str | Sequence[str] = (),
+    constant: str | Sequence[str] = (),
     cluster_means: bool = True,
     heterogeneous: bool = True,
     delta: Mapping[str, Any] | None = None,
@@ -65,7 +66,8 @@ def impute(
     cluster: the column of clusters, or several from the outermost to the innermost (or
       "site/person"): random intercepts, and `slopes` that vary over the innermost; residual
       variances of every innermost cluster its own where `heterogeneous`. Columns constant within
-      clusters are imputed once a cluster. cluster_means: means over clusters predict as well.
+      clusters are imputed once a cluster; `constant` names them where data cannot show it (a
+      baseline held in one row of each person). cluster_means: means over clusters predict as well.
     delta: column to a shift of what is imputed, for values not missing at random: a number, one
       for each row, or an expression ("-2 * arm"). Numbers move by it, log odds of yes/no and
       ordered columns, logs of Poisson and negative binomial means.
@@ -80,6 +82,7 @@ def impute(
     asked = Request(
         dict(methods or {}), dict(predictors or {}), _listed(exclude), _listed(interactions),
         dict(passive or {}), dict(scores or {}), survival, _clusters(cluster), _listed(slopes),
+        _listed(constant),
         cluster_means, heterogeneous, dict(delta or {}), not_applicable, sweeps, donors,
     )  # fmt: skip
     made = make_plan(data, asked)

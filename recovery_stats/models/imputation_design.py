@@ -153,6 +153,18 @@ class Layout:
             level = depth
         return level
 
+    def declared(self, name: str, values: Array) -> int:
+        """A column said to be constant in the innermost clusters: 1, where that is so."""
+        if not self.clusters:
+            raise UsageError(f"constant= names {name!r}, but no cluster= in which it is constant.")
+        varies = _varying(values, self.clusters[-1].codes)
+        if varies:
+            raise DataError(
+                f"Column {name!r} is said to be constant in each {self.clusters[-1].name}, and "
+                f"differs within {varies} of them. Correct it, or take it out of constant=."
+            )
+        return 1
+
     def add_row(self, values: Array) -> int:
         self.design.append(values)
         return len(self.design) - 1
@@ -166,6 +178,8 @@ class Layout:
         if not self.design:
             self.add_row(np.ones(len(self.data)))
         level = self.level_of(variable.values)
+        if name in self.asked.constant and not level:
+            level = self.declared(name, variable.values)
         held = _spread(variable.values, self.codes_at(level)) if level else variable.values
         self.variables[name] = variable = replace(variable, values=held)
         at = self.place(name, np.where(np.isnan(held), _filler(variable), held))
@@ -304,13 +318,18 @@ def _codes_as_numbers(variable: Variable) -> Array | None:
 
 def _constant_within(values: Array, codes: IntArray) -> bool:
     """Whether observed values never differ within a cluster, and some cluster has two of them."""
+    counts = np.bincount(codes[~np.isnan(values)])
+    return bool((counts > 1).any()) and _varying(values, codes) == 0
+
+
+def _varying(values: Array, codes: IntArray) -> int:
+    """In how many clusters observed values differ."""
     seen = ~np.isnan(values)
-    counts = np.bincount(codes[seen], minlength=int(codes.max()) + 1)
-    low = np.full(counts.size, np.inf)
-    high = np.full(counts.size, -np.inf)
+    low = np.full(int(codes.max()) + 1, np.inf)
+    high = -low
     np.minimum.at(low, codes[seen], values[seen])
     np.maximum.at(high, codes[seen], values[seen])
-    return bool((counts > 1).any() and (low[counts > 0] == high[counts > 0]).all())
+    return int((low < high).sum())
 
 
 def _spread(values: Array, codes: IntArray) -> Array:

@@ -109,7 +109,8 @@ class Planner(Layout):
             self.method(name, variable, level), tuple(self.codings[name]),
             self.delta_of(name, missing), cells, copy,
         )  # fmt: skip
-        return target, tuple(g.name for g in chosen)
+        kept = set(rows.tolist())
+        return target, tuple(g.name for g in chosen if kept & set(g.rows))
 
     def cells(
         self, variable: Variable, level: int

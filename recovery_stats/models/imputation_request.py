@@ -30,6 +30,7 @@ class Request:
     survival: str | None
     cluster: tuple[str, ...]
     slopes: tuple[str, ...]
+    constant: tuple[str, ...]
     cluster_means: bool
     heterogeneous: bool
     delta: Mapping[str, Any]

@@ -241,6 +241,11 @@ def test_perfect_prediction_is_checked() -> None:
         ({}, {"survival": "Surv(days, event)"}, DataError, r"is missing in \d+ of 300 rows"),
         ({}, {"m": 0}, UsageError, "m= is a whole number from 1"),
         ({}, {"cluster": "race"}, DataError, "cluster column 'race' is empty in"),
+        ({}, {"constant": "x"}, UsageError, "constant= names 'x', but no cluster="),
+        (
+            {"site": np.arange(300) % 9}, {"cluster": "site", "constant": "x"}, DataError,
+            "'x' is said to be constant in each site, and differs within 9 of them",
+        ),
     ],
 )  # fmt: skip
 def test_refusals_name_the_column_and_the_cure(
@@ -275,3 +280,89 @@ def test_combinations_of_others_are_left_out_and_told() -> None:
     data = TABLE.assign(twice=2 * TABLE["z"])
     told = [c for c in rs.impute(data, 1, seed=1, sweeps=1).checks() if c.about == "x"]
     assert "twice" in told[0].parts[0]
+
+
+# --- clusters ------------------------------------------------------------------------------------
+
+
+def _waves(seed: int = 1) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Five waves of 150 people in 10 sites: whole, and with holes; the person's sd is 1."""
+    rng = np.random.default_rng(seed)
+    person = np.repeat(np.arange(150), 5)
+    site = person % 10
+    u = rng.normal(size=150)[person] + 0.4 * rng.normal(size=10)[site]
+    x = rng.normal(size=750) + 0.5 * u
+    severe = rng.normal(size=150)[person]
+    whole = pd.DataFrame(
+        {
+            "person": person, "site": site, "wave": np.tile(np.arange(5.0), 150), "x": x,
+            "severe": severe, "y": 1 + 0.5 * x + severe + u + rng.normal(size=750),
+        }
+    )  # fmt: skip
+    holes = whole.copy()
+    for column in ("x", "y"):
+        holes.loc[rng.random(750) < 0.3, column] = np.nan
+    holes.loc[np.isin(person, rng.choice(150, 30, False)), "severe"] = np.nan
+    return whole, holes
+
+
+def _persons_variance(fits: Any) -> float:
+    tables = [f.variance_components().set_index("group")["covariance"] for f in fits]
+    return float(np.mean([t["person"] for t in tables]))
+
+
+def test_people_stay_alike_when_their_clusters_are_in_the_model() -> None:
+    whole, holes = _waves()
+
+    def model(d: Any) -> Any:
+        return rs.lmm("y ~ x + severe + (1 | person)", d)
+
+    truth = _persons_variance([model(whole)])
+    methods = {"x": "normal", "y": "normal"}
+    within = rs.impute(holes, 8, seed=1, cluster="site/person", methods=methods).fit(model)
+    ignoring = rs.impute(holes, 8, seed=1, exclude=["site", "person"], methods=methods).fit(model)
+    assert _persons_variance(within.fits) == pytest.approx(truth, rel=0.2)
+    assert _persons_variance(ignoring.fits) < 0.85 * truth
+    want = model(whole).tidy()
+    assert (abs(within.tidy()["estimate"] - want["estimate"]) < 2.5 * want["std_error"]).all()
+
+
+def test_what_is_constant_in_a_cluster_is_imputed_once() -> None:
+    _, holes = _waves()
+    imputed = rs.impute(holes, 2, seed=1, cluster="person", sweeps=2, delta={"severe": 100.0})
+    for table in imputed:
+        assert (table.groupby("person")["severe"].agg(np.ptp) == 0).all()
+        assert (table["severe"][holes["severe"].isna()] > 90).all()
+    used = imputed.describe().set_index("column")["predictors"]
+    assert "mean of x by person" in used["severe"]
+    assert "mean of x by person" not in used["x"]
+
+
+def test_a_constant_known_at_one_wave_is_known_at_all() -> None:
+    _, holes = _waves()
+    holes["severe"] = holes["severe"].where(holes["wave"] == 2)
+    known = holes.groupby("person")["severe"].transform("max")
+    options: dict[str, Any] = {"seed": 1, "cluster": "person", "sweeps": 1}
+    table = rs.impute(holes, 1, constant="severe", **options)[0]
+    assert table["severe"][known.notna()].equals(known[known.notna()])
+
+
+def test_slopes_vary_over_clusters() -> None:
+    rng = np.random.default_rng(2)
+    person = np.repeat(np.arange(120), 8)
+    slope = 1 + rng.normal(size=120)[person]
+    t = np.tile(np.linspace(-1, 1, 8), 120)
+    whole = pd.DataFrame({"person": person, "t": t, "y": slope * t + 0.3 * rng.normal(size=960)})
+    holes = whole.assign(y=whole["y"].mask(rng.random(960) < 0.4))
+
+    def variance(d: Any) -> float:
+        table = rs.lmm("y ~ t + (1 + t | person)", d).variance_components()
+        return float(
+            table.loc[(table["term_1"] == "t") & (table["term_2"] == "t"), "covariance"].iloc[0]
+        )
+
+    options: dict[str, Any] = {"cluster": "person", "methods": {"y": "normal"}}
+    with_slopes = rs.impute(holes, 3, seed=1, slopes="t", **options)
+    without = rs.impute(holes, 3, seed=1, **options)
+    assert np.mean([variance(d) for d in with_slopes]) == pytest.approx(variance(whole), rel=0.1)
+    assert np.mean([variance(d) for d in without]) < 0.7 * variance(whole)
