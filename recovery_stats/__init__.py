@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         transition_models,
     )
     from recovery_stats.models.turnbull import interval_logrank, turnbull
+    from recovery_stats.study.scoring import instruments, score
     from recovery_stats.study.table import read_study
     from recovery_stats.study.workflow import Result, answer
 
@@ -83,6 +84,7 @@ _HOME = {
     "glmm": "recovery_stats.models.generalised",
     "gray_test": "recovery_stats.models.survival",
     "impute": "recovery_stats.models.imputation",
+    "instruments": "recovery_stats.study.scoring",
     "interval_logrank": "recovery_stats.models.turnbull",
     "kaplan_meier": "recovery_stats.models.survival",
     "kernel_cox": "recovery_stats.models.kernel",
@@ -98,6 +100,7 @@ _HOME = {
     "person_days": "recovery_stats.models.reshape",
     "recurrent": "recovery_stats.models.survival",
     "recurrent_rows": "recovery_stats.models.survival",
+    "score": "recovery_stats.study.scoring",
     "sustained": "recovery_stats.models.strategy",
     "transition_models": "recovery_stats.models.survival",
     "read_spss": "recovery_stats.data.sav",
@@ -133,6 +136,7 @@ __all__ = [
     "glmm",
     "gray_test",
     "impute",
+    "instruments",
     "interval_logrank",
     "kaplan_meier",
     "kernel_cox",
@@ -150,6 +154,7 @@ __all__ = [
     "read_study",
     "recurrent",
     "recurrent_rows",
+    "score",
     "sustained",
     "synthetic_study",
     "transition_models",

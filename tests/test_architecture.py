@@ -50,7 +50,7 @@ LAYERS = {
 # A package with one door: the only files that may import it.
 DOORS = {
     "pyreadstat": ("data/sav_crosscheck.py",),
-    "pingouin": ("models/effect_size.py",),
+    "pingouin": ("models/effect_size.py", "models/reliability.py"),
     "matplotlib": ("report/figures.py", "report/figures/*.py"),
     "click": ("cli.py", "cli/*.py"),
     "threadpoolctl": ("cli/doctor.py", "study/workflow.py", "engines/linalg.py"),

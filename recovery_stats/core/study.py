@@ -37,9 +37,28 @@ PROFILES: Mapping[str, Privacy] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Derived:
-    """A column made from others: combinations of `columns`, or an endpoint of visits.
+class Scoring:
+    """How a column is scored from the items of a questionnaire.
 
+    items: columns in the order of the items, or a pattern with {}; None to recognise them.
+    coded_from: the code of the lowest answer where it is not the scale's own. against: a total
+    that stands in the file already and should be the same.
+    """
+
+    scale: str
+    score: str
+    items: str | tuple[str, ...] | None = None
+    rule: str | None = None
+    coded_from: float | None = None
+    reversed_already: bool = False
+    against: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """A column made from others.
+
+    Combinations of `columns`, an endpoint of visits, or the score of a questionnaire (`scoring`).
     part: event, weeks or days of an endpoint with a time. missing: the rule for missed visits.
     per_week: visits a week in the pattern.
     """
@@ -51,6 +70,7 @@ class Derived:
     label: str = ""
     missing: str = "published"
     per_week: int = 1
+    scoring: Scoring | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,14 @@
     relapsed = { endpoint = "Rs_ctnFiftyOne_2018", pattern = "UDSPUB", part = "event" }
     days = { endpoint = "Rs_ctnFiftyOne_2018", pattern = "UDSPUB", part = "days" }
     clean = { endpoint = "Rd_fiellin_2006", pattern = "UDSPUB", missing = "ignored" }
+    satisfaction = { scale = "RAS", score = "mean" }
 
 `cross` numbers the combinations of columns (a site number may occur in several trials).
 `endpoint` reads a definition of the library (`rs.endpoints()`) off a pattern of visits. One with
 a time and an event has three parts: the event (1 reached, 0 censored), and its time in weeks or
 days; the others give one value, 1 or 0 where they are logical. `missing` puts another rule for
 missed visits in the place of the published one; `per_week` tells of patterns with several visits
-a week.
+a week. `scale` scores a questionnaire from its items.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import pandas as pd
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.study import Derived
+from recovery_stats.data.derive_score import SCORING_KEYS, score_column, scored
 from recovery_stats.data.endpoint.entry import RELAPSE, Endpoint
 from recovery_stats.data.endpoint.missing import MISSING_RULES, PUBLISHED
 from recovery_stats.data.endpoint.pattern import read_patterns
@@ -31,7 +33,7 @@ from recovery_stats.data.endpoints import ENDPOINTS, evaluate, prepared_visits
 from recovery_stats.errors import unknown
 
 PARTS = ("event", "weeks", "days")
-KEYS = ("cross", "endpoint", "pattern", "part", "missing", "per_week", "label")
+KEYS = ("cross", "endpoint", "pattern", "part", "missing", "per_week", "label", *SCORING_KEYS)
 DAYS_IN_A_WEEK = 7.0
 
 
@@ -39,8 +41,14 @@ def derived(name: str, body: Mapping[str, Any]) -> tuple[Derived | None, Sequenc
     """Read one entry: the column it makes, or what is wrong with it, a sentence each."""
     faults = [unknown("key", key, KEYS) for key in body if key not in KEYS]
     cross, definition = body.get("cross"), body.get("endpoint")
+    if "scale" in body and cross is None and definition is None:
+        found, more = scored(name, body)
+        return (None, (*faults, *more)) if faults or more else (found, ())
     if (cross is None) == (definition is None):
-        faults.append('Give either cross = [columns] or endpoint = "NAME" with pattern and part.')
+        faults.append(
+            'Give either cross = [columns], or endpoint = "NAME" with pattern and part, or '
+            'scale = "NAME" with score.'
+        )
     if cross is not None and not _words(cross, at_least=2):
         faults.append("cross takes a list of two columns or more.")
     if definition is not None:
@@ -60,7 +68,10 @@ def derive(data: Dataset, columns: Sequence[Derived], table: str = "") -> Datase
     """Add the derived columns in the order given; DataError for a column that is not there."""
     for spec in columns:
         data.require(*spec.columns, table=table)
-        data = _endpoint(data, spec, table) if spec.endpoint else _cross(data, spec)
+        if spec.scoring:
+            data = score_column(data, spec, table)
+        else:
+            data = _endpoint(data, spec, table) if spec.endpoint else _cross(data, spec)
     return data
 
 

@@ -140,6 +140,8 @@ def _tables(tables: Mapping[str, tuple[File, TableGuess]]) -> str:
         '#   cluster = { cross = ["trial", "site"] }',
         '#   relapsed = { endpoint = "Rs_ctnFiftyOne_2018", pattern = "screens", part = "event" }',
         '#   clean = { endpoint = "Ab_kosten_1993", pattern = "screens" }',
+        "# and questionnaires scored from their items (recovery-stats score lists them):",
+        '#   satisfaction = { scale = "RAS", score = "mean" }',
     ]
     for name, (file, guess) in tables.items():
         lines += ["", f"[tables.{name}]   # {remark(guess.reason)}", *_file_lines(file)]

@@ -12,7 +12,10 @@ from recovery_stats.data.protocol_reading import Reading, Section
 from recovery_stats.data.protocol_text import near_file
 from recovery_stats.data.role import TABLES, roles_of
 
-DERIVED_WORDS = ("endpoint", "pattern", "part", "missing", "label")  # one word, never a list
+DERIVED_WORDS = (  # one word each, never a list
+    "endpoint", "pattern", "part", "missing", "label", "scale", "score", "rule", "against",
+)  # fmt: skip
+DERIVED_TYPES = {"per_week": int, "coded_from": float, "reversed_already": bool}
 LEAVE = "allow_outside"  # a flag of the command line, never of the file
 
 
@@ -172,5 +175,6 @@ def _derive(reading: Reading, table: str, columns: Section) -> Iterator[Derived]
             yield spec
 
 
-def _derived_key(key: str) -> Key:
-    return Key(key, int) if key == "per_week" else Key(key, str, many=key not in DERIVED_WORDS)
+def _derived_key(name: str) -> Key:
+    kind = DERIVED_TYPES.get(name, str)
+    return Key(name, kind, many=kind is str and name not in DERIVED_WORDS)

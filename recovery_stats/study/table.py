@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recovery_stats import analyses
+from recovery_stats.core.check import Check
 from recovery_stats.core.codebook import MissingRule, Variable
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.study import PROFILES, Privacy, Protocol, Study, TableSpec
@@ -67,11 +68,24 @@ def protocol_of(path: Path, *, allow_outside: bool = False) -> Protocol:
 
 
 def completed(study: Study) -> Study:
-    """What the tables need of one another, once they are read: weights, events, people."""
+    """What the tables need of one another, once they are read: weights, events, people.
+
+    What was noticed in scoring questionnaires joins the checks.
+    """
     from recovery_stats.data.rules import recode_events
     from recovery_stats.data.weight import with_file_weights
 
+    study = replace(study, checks=(*study.checks, *_of_questionnaires(study)))
     return _people_of_a_shared_file(recode_events(with_file_weights(study)))
+
+
+def _of_questionnaires(study: Study) -> tuple[Check, ...]:
+    """The checks of columns that the study file scores; reliabilities load for these only."""
+    if not any(d.scoring for spec in study.protocol.tables.values() for d in spec.derive):
+        return ()
+    from recovery_stats.study.scoring_check import scoring_checks
+
+    return tuple(scoring_checks(study))
 
 
 def _people_of_a_shared_file(study: Study) -> Study:
@@ -199,7 +213,17 @@ def _pruned(
     there = column_names(path, form)
     if not _declared(spec) <= set(there):
         return None
+    wanted |= _items(there, spec)
     return [name for name in there if name in {*wanted, *_weight(path)}] or None
+
+
+def _items(there: Sequence[str], spec: TableSpec) -> frozenset[str]:
+    """The items of the questionnaires that the table scores."""
+    if not any(d.scoring for d in spec.derive):
+        return frozenset()
+    from recovery_stats.data.derive_score import items_among
+
+    return items_among(there, spec.derive)
 
 
 def _weight(path: Path) -> tuple[str, ...]:

@@ -8,7 +8,14 @@ from typing import Any
 
 import pandas as pd
 
-from recovery_stats.core.study import AnalysisSpec, Protocol, Study, TableSpec
+from recovery_stats.core.study import (
+    AnalysisSpec,
+    Derived,
+    Protocol,
+    Scoring,
+    Study,
+    TableSpec,
+)
 from recovery_stats.data.sav_write import write_spss
 from recovery_stats.data.synthetic import cohort, sheet, table, toml
 from recovery_stats.data.synthetic.codebook import dataset
@@ -94,6 +101,10 @@ ROLES: dict[str, Roles] = {
     "events": {"person": "pid", "day": "eday", "cause": "etype"},
     "weeks": {"person": "pid", "week": "week", "changing": ("motiv_w",)},
 }
+# The recorded total is checked against its items when the files are read.
+DERIVED: Mapping[str, tuple[Derived, ...]] = {
+    "waves": (Derived("ras_items", ("ras",), scoring=Scoring("RAS", "mean", against="ras")),)
+}
 
 
 def _plan(
@@ -113,7 +124,13 @@ def protocol(plan: cohort.Cohort) -> Protocol:
     if preset.motivation_gain:
         names.append("weeks")
     specs = {
-        name: TableSpec(name, f"{name}.sav", KEYS.get(name, ()), _roles(name, preset))
+        name: TableSpec(
+            name,
+            f"{name}.sav",
+            KEYS.get(name, ()),
+            _roles(name, preset),
+            derive=DERIVED.get(name, ()),
+        )
         for name in names
     }
     return Protocol(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from recovery_stats.core.study import Protocol
+from recovery_stats.core.study import Protocol, Scoring, TableSpec
 from recovery_stats.data.role import TABLES
 
 
@@ -25,6 +26,8 @@ def study_file(protocol: Protocol) -> str:
         lines += ["", f"[tables.{name}]", *pairs({"file": spec.file})]
         lines += pairs({"key": spec.key}) if spec.key else []
     for name, spec in tables.items():
+        lines += _derived(name, spec)
+    for name, spec in tables.items():
         lines += ["", f"[roles.{name}]", *pairs(spec.roles)]
     structural = [int(code) for code in protocol.structural]
     lines += ["", "[missing]", *pairs({"structural": structural})]
@@ -34,6 +37,19 @@ def study_file(protocol: Protocol) -> str:
         lines += pairs(analysis.options)
     lines += ["", "[report]", *pairs({"seed": protocol.seed, "level": protocol.level})]
     return "\n".join(lines) + "\n"
+
+
+def _derived(name: str, spec: TableSpec) -> list[str]:
+    """The columns scored from questionnaires: `[derive.TABLE]`."""
+    scored = [(d.name, d.scoring) for d in spec.derive if d.scoring]
+    entries = [f"{column} = {{ {', '.join(pairs(_given(how)))} }}" for column, how in scored]
+    return ["", f"[derive.{name}]", *entries] if entries else []
+
+
+def _given(how: Scoring) -> dict[str, Any]:
+    """What an entry of the study file says of a score, defaults left out."""
+    fields = {f.name: getattr(how, f.name) for f in dataclasses.fields(how)}
+    return {name: found for name, found in fields.items() if found not in (None, False, "")}
 
 
 def truth_file(truth: Mapping[str, Any]) -> str:
