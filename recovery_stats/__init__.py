@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from recovery_stats.data.sav import read_spss
     from recovery_stats.data.sav_write import write_spss
     from recovery_stats.data.synthetic import synthetic_study
+    from recovery_stats.data.timeline import timeline
     from recovery_stats.models.aft import aft
     from recovery_stats.models.discrete import discrete_time
     from recovery_stats.models.flexible import flexible_survival
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from recovery_stats.models.mixed import lmm
     from recovery_stats.models.policy import lag_cox, marginal_structural, one_more_meeting
     from recovery_stats.models.pool import pool
+    from recovery_stats.models.reliable_change import reliable_change
     from recovery_stats.models.reshape import landmark, person_days
     from recovery_stats.models.split import within_between
     from recovery_stats.models.strategy import Strategy, courses, sustained
@@ -100,8 +102,10 @@ _HOME = {
     "person_days": "recovery_stats.models.reshape",
     "recurrent": "recovery_stats.models.survival",
     "recurrent_rows": "recovery_stats.models.survival",
+    "reliable_change": "recovery_stats.models.reliable_change",
     "score": "recovery_stats.study.scoring",
     "sustained": "recovery_stats.models.strategy",
+    "timeline": "recovery_stats.data.timeline",
     "transition_models": "recovery_stats.models.survival",
     "read_spss": "recovery_stats.data.sav",
     "read_study": "recovery_stats.study.table",
@@ -154,9 +158,11 @@ __all__ = [
     "read_study",
     "recurrent",
     "recurrent_rows",
+    "reliable_change",
     "score",
     "sustained",
     "synthetic_study",
+    "timeline",
     "transition_models",
     "turnbull",
     "visit_patterns",
