@@ -14,6 +14,7 @@ from threadpoolctl import ThreadpoolController
 Array = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 
+GRADED = 1e6  # size of M M' from which on I + M M' has lost digits of its small directions
 RANK_TOLERANCE = 1e-9  # share of a centred column's length that the columns before it leave
 
 
@@ -53,6 +54,9 @@ def inverse_of_identity_plus(M: Array) -> tuple[Array, Array]:
     G = times(M, transposed(M))
     if q == 1:
         return 1.0 / (1.0 + G), np.log1p(G[0, 0])
+    if float(G.max()) > GRADED:
+        half, logdet = half_of_inverse(M)
+        return times(transposed(half), half), logdet
     stacked = np.ascontiguousarray(G.transpose(2, 0, 1)) + np.eye(q)
     C = np.linalg.cholesky(stacked)
     logdet = 2.0 * np.log(np.diagonal(C, axis1=1, axis2=2)).sum(1)
@@ -73,6 +77,19 @@ def _inverse_of_two(M: Array) -> tuple[Array, Array]:
     np.multiply(np.einsum("rm,rm->m", M[0], M[1]), -share, out=N[0, 1])
     N[1, 0] = N[0, 1]
     return N, np.log1p(excess)
+
+
+def half_of_inverse(M: Array) -> tuple[Array, Array]:
+    """W (q, q, m) with W'W = (I + M M')⁻¹, and log|I + M M'| (m,), for M (q, r, m).
+
+    By a QR of [M'; I]: digits that the product M M' would lose.
+    """
+    q, r, m = M.shape
+    both = np.empty((m, r + q, q))
+    both[:, :r], both[:, r:] = M.transpose(2, 1, 0), np.eye(q)
+    T = np.linalg.qr(both, mode="r")
+    half = np.linalg.inv(T).transpose(2, 1, 0)
+    return half, 2.0 * np.log(np.abs(np.diagonal(T, axis1=1, axis2=2))).sum(1)
 
 
 def inverse_and_log_det(A: Array) -> tuple[Array, float]:

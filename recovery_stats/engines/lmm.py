@@ -11,9 +11,9 @@ units and origins, the reference cases (tests/engines/test_lmm.py, tests/models/
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -21,8 +21,15 @@ from recovery_stats.engines.linalg import Array, single_thread
 from recovery_stats.engines.lmm_criterion import Solution, evaluate
 from recovery_stats.engines.lmm_groups import Frame, Problem, RandomFactor
 from recovery_stats.engines.lmm_moments import Moments, first_blocks
-from recovery_stats.engines.lmm_optimum import minimise, settle
+from recovery_stats.engines.lmm_optimum import lifted, minimise, settle
 from recovery_stats.engines.lmm_prepare import loses_digits, prepare
+from recovery_stats.engines.lmm_second import affordable
+from recovery_stats.engines.lmm_start import starting_values
+from recovery_stats.errors import ConvergenceError
+
+HOPELESS = 2e3  # ratio of standard deviations beyond which quick sums only lead astray
+MAX_SHIFTS = 3
+CLOSE = 1e3  # the outcome's square over the residual's that costs three digits
 
 __all__ = ["LmmFit", "RandomFactor", "evaluate", "fit", "minimise", "prepare"]
 
@@ -98,16 +105,48 @@ def fit(
     Raises NotEstimable when the outcome has no residual variation, when an effect does not vary
     within any group, ConvergenceError when the criterion has no minimum.
     """
+    made = partial(prepare, X, y, factors, reml=reml, weights=weights, offset=offset)
     with single_thread():
-        problem, frame = prepare(X, y, factors, reml=reml, weights=weights, offset=offset)
-        solution, iterations = minimise(problem)
-        if loses_digits(problem, solution.L[0]):
-            problem, frame = prepare(
-                X, y, factors, reml=reml, weights=weights, offset=offset, careful=True
-            )
-            solution, iterations = minimise(problem)
+        problem, frame, solution, visits = _quickly(made)
+        if loses_digits(problem, solution.L):
+            problem, frame, solution, more = _carefully(made, solution)
+            visits += more
         solution, boundary = settle(problem, solution)
-        return _finish(problem, solution, frame, iterations, boundary)
+        return _finish(problem, solution, frame, visits, boundary)
+
+
+Made = Callable[..., tuple[Problem, Frame]]
+Found = tuple[Problem, Frame, Solution, int]
+
+
+def _quickly(made: Made) -> Found:
+    """The minimum by quick sums; where several factors lead these astray, by careful ones, or, as
+    far as careful ones lose digits yet, their start."""
+    problem, frame = made()
+    if problem.second is None or not affordable(problem.second):
+        return problem, frame, *minimise(problem)
+    try:
+        return problem, frame, *minimise(problem, largest=HOPELESS)
+    except ConvergenceError:
+        problem, frame = made(careful=True)
+    start = evaluate(problem, starting_values(problem))
+    if loses_digits(problem, start.L):
+        return problem, frame, start, 1
+    return problem, frame, *minimise(problem)
+
+
+def _carefully(made: Made, near: Solution) -> Found:
+    """The minimum by careful sums, with the coefficients near it taken out of the outcome, so that
+    what the residual has left is no difference of large squares."""
+    shift, visits = near.moments.beta, 0
+    for _ in range(MAX_SHIFTS):
+        problem, frame = made(careful=True, shift=shift)
+        solution, more = minimise(problem, lifted(problem, near.theta))
+        visits, near, at = visits + more, solution, solution.moments
+        if at.S[-1, -1] < CLOSE * at.r2:
+            break
+        shift = shift + at.beta
+    return problem, frame, solution, visits
 
 
 def _finish(

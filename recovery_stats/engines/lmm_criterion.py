@@ -15,10 +15,10 @@ from functools import cached_property
 import numpy as np
 
 from recovery_stats.engines.linalg import Array, times, transposed
-from recovery_stats.engines.lmm_groups import Problem, Second
+from recovery_stats.engines.lmm_eliminated import SecondMoments
+from recovery_stats.engines.lmm_groups import Problem
 from recovery_stats.engines.lmm_moments import (
     Moments,
-    SecondMoments,
     first_blocks,
     moments,
 )
@@ -28,6 +28,7 @@ from recovery_stats.engines.lmm_products import (
     through,
     times_effects,
 )
+from recovery_stats.engines.lmm_second import Second
 from recovery_stats.engines.lmm_single import Sums
 from recovery_stats.engines.lmm_traces import Direction, pair_traces
 
@@ -158,7 +159,7 @@ def _traces(problem: Problem, at: Moments) -> Array:
     ]
     for a in range(count):
         for b in range(a + 1):
-            Q = through(problem, at, directions, EH, lifted, a, b)[:p, :p]
+            Q = through(at, directions, EH, lifted, a, b)[:p, :p]
             value = float(np.sum(PS[a] * PS[b].T) - 2.0 * np.sum(at.S_inverse * Q.T))
             out[a, b] += value
             out[b, a] += value if a != b else 0.0
@@ -206,12 +207,10 @@ def _information(problem: Problem, at: Moments) -> tuple[Array, Array]:
     if second is not None and at.second is not None:
         m2 = at.second
         W2 = _second_directions(problem, at, second, m2)
-        lifted = np.zeros((second.size, len(entries)))
+        inner = np.zeros((t1.size, len(entries)))
         for a in firsts:
-            lifted[:, a] = second.Ct @ times(transposed(at.RN), W1[a][:, None]).reshape(-1)
-        cross = W2 @ lifted
-        reach = lifted + m2.S22 @ W2.T
-        Q = Q + cross + cross.T + W2 @ m2.S22 @ W2.T - reach.T @ m2.K2 @ reach
+            inner[:, a] = times(transposed(at.RN), W1[a][:, None]).reshape(-1)
+        Q = Q + m2.information(inner, W2.T)
         g = g + W2 @ (m2.H2 @ at.v)
         hx = hx + W2 @ m2.H2[:, :p]
     Q = Q - hx @ at.S_inverse @ hx.T

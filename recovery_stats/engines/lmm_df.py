@@ -209,7 +209,7 @@ def _pieces(
     twice = np.empty((r + count, r + count, *at.S.shape))
     for a in range(r + count):
         for b in range(a + 1):
-            twice[a, b] = through(problem, at, every, EH, lifted, a, b)
+            twice[a, b] = through(at, every, EH, lifted, a, b)
             twice[b, a] = twice[a, b].T
     once_trace = np.array([trace_once(problem, at, k, E) for k, E in every])
     together = np.eye(r + 1, r + count)

@@ -1,9 +1,9 @@
 """Cross-products of a mixed model in the metric of its covariance, at one value of theta.
 
 Notation: V0 = I + sum_k Z_k (I x Psi_k) Z_k', Psi_k = L_k L_k', theta the free entries of the L.
-First factor: N_i = (I + R_i Psi R_i')⁻¹, V1 its share of V0. Others: S22 = Z2'V1⁻¹Z2,
-K2 = L2 (I + L2'S22 L2)⁻¹ L2'. S = [X y]'V0⁻¹[X y], H = Z'V0⁻¹[X y], T = Z'V0⁻¹Z.
-Every group's part is a sum of positive terms, so extreme variance ratios lose no digits.
+First factor: N_i = (I + R_i Psi R_i')⁻¹, V1 its share of V0; the others: `lmm_eliminated`.
+S = [X y]'V0⁻¹[X y], H = Z'V0⁻¹[X y], T = Z'V0⁻¹Z. Every group's part is a sum of positive terms,
+so extreme variance ratios lose no digits.
 Sources: Pinheiro & Bates 2000, ch. 2; Bates, Mächler, Bolker & Walker 2015. Checked: dense
 formulas (tests/engines/test_lmm.py).
 """
@@ -16,51 +16,20 @@ from functools import cached_property
 
 import numpy as np
 
+from recovery_stats.engines import lmm_root
 from recovery_stats.engines.linalg import (
     Array,
-    inverse_and_log_det,
+    half_of_inverse,
     inverse_lower,
     inverse_of_identity_plus,
     times,
     transposed,
 )
-from recovery_stats.engines.lmm_groups import Problem, Second
+from recovery_stats.engines.lmm_eliminated import SecondMoments, eliminate
+from recovery_stats.engines.lmm_groups import Problem
+from recovery_stats.engines.lmm_second import Second
 from recovery_stats.engines.lmm_single import Sums, sums
 from recovery_stats.errors import ConvergenceError
-
-
-@dataclass(frozen=True)
-class SecondMoments:
-    """Of all factors but the first: S22, K2 (M2, M2), H2 (M2, s), and L without zeros."""
-
-    second: Second
-    L: tuple[Array, ...]
-    S22: Array
-    K2: Array
-    H2: Array
-
-    @cached_property
-    def rest(self) -> Array:
-        """I - K2 S22 (M2, M2): a dense product, so only where it is asked for."""
-        return np.asarray(np.eye(len(self.K2)) - self.K2 @ self.S22)
-
-    @cached_property
-    def T22(self) -> Array:
-        """Z2'V0⁻¹Z2, (M2, M2): another dense product."""
-        return np.asarray(self.S22 @ self.rest)
-
-    def blocks(self, k: int) -> Array:
-        """The diagonal blocks of T22 for factor k+1, (levels, q, q).
-
-        For one effect per level T22 Psi = S22 K2 row by row: a sum of products, with nothing
-        subtracted, in place of the products of T22.
-        """
-        if self.second.q[k] > 1:
-            return self.second.diagonal(k, self.T22)
-        at, m = self.second.offsets[k], self.second.levels[k]
-        rows = slice(at, at + m)
-        total = np.einsum("ij,ij->i", self.S22[rows], self.K2[rows])
-        return np.asarray(total / float(self.L[k][0, 0]) ** 2)[:, None, None]
 
 
 @dataclass(frozen=True)
@@ -120,7 +89,7 @@ class Moments:
     def taken(self) -> Array:
         """What the other factors take from the blocks of T1, (q, q, m)."""
         assert self.second is not None
-        inside = times(self.RN, self.second.second.gather(self.second.K2))
+        inside = times(self.RN, self.second.gathered())
         return times(inside, transposed(self.RN))
 
 
@@ -129,14 +98,26 @@ def moments(problem: Problem, L: Sequence[Array]) -> Moments:
     if problem.second is None:
         alone = sums(problem, L[0])
         return _solved(problem, L, alone.S, alone.log_det, problem.c, None, alone)
-    R, c = problem.R, problem.c
-    N, log_dets = inverse_of_identity_plus(times(R, L[0][:, :, None]))
-    Nc = times(N, c)
-    second, S2, E, log_det = _eliminate_second(problem.second, L[1:], N, Nc)
-    S = problem.within + summed(c, Nc) - S2.T @ E
-    left = c - (problem.second.C @ E).reshape(len(c), c.shape[2], -1).transpose(0, 2, 1)
-    log_det += float(log_dets.sum())
+    second, S, taken, log_det = _eliminated(problem, problem.second, L)
+    c = problem.c
+    left = c - taken.reshape(len(c), c.shape[2], -1).transpose(0, 2, 1)
     return _solved(problem, L, 0.5 * (S + S.T), log_det, left, second, None)
+
+
+def _eliminated(
+    problem: Problem, others: Second, L: Sequence[Array]
+) -> tuple[SecondMoments, Array, Array, float]:
+    """All factors but the first eliminated: with S, what they take of c, and log|V0|."""
+    c, M = problem.c, times(problem.R, L[0][:, :, None])
+    if others.triangle is not None:
+        half, log_dets = half_of_inverse(M)
+        roots, S, taken, log_det = lmm_root.eliminate(others, L[1:], half, c)
+        return roots, S, taken, log_det + float(log_dets.sum())
+    N, log_dets = inverse_of_identity_plus(M)
+    Nc = times(N, c)
+    second, square, taken, log_det = eliminate(others, L[1:], N, Nc)
+    S = problem.within + summed(c, Nc) - square
+    return second, S, taken, log_det + float(log_dets.sum())
 
 
 def _solved(
@@ -174,31 +155,6 @@ def summed(A: Array, B: Array) -> Array:
     for a in range(1, A.shape[0]):
         total = total + A[a] @ B[a].T
     return total
-
-
-def _flat(A: Array) -> Array:
-    """(q, s, m) to (q m, s), the row order of Second.C."""
-    return A.transpose(0, 2, 1).reshape(A.shape[0] * A.shape[2], A.shape[1])
-
-
-def _eliminate_second(
-    second: Second, L: Sequence[Array], N: Array, Nc: Array
-) -> tuple[SecondMoments, Array, Array, float]:
-    """The second level's moments, S2 = Z2'V1⁻¹[X y], E = K2 S2 and log|I + L2'S22 L2|."""
-    L = [_without_zeros(factor) for factor in L]
-    S22 = second.within + second.scatter(N)
-    S2 = second.within_xy + second.Ct @ _flat(Nc)
-    D = second.sandwiched(L, S22)
-    D[np.diag_indices_from(D)] += 1.0
-    inverse, log_det = inverse_and_log_det(D)
-    K2 = second.sandwiched([factor.T for factor in L], inverse)
-    E = K2 @ S2
-    return SecondMoments(second, tuple(L), S22, K2, S2 - S22 @ E), S2, E, log_det
-
-
-def _without_zeros(L: Array) -> Array:
-    """L with 1e-100 for a zero on the diagonal: no digit changes, and ratios to L exist."""
-    return np.where(np.eye(len(L), dtype=bool) & (L == 0), 1e-100, L)
 
 
 def first_blocks(at: Moments) -> Array:

@@ -23,23 +23,28 @@ DECREMENT = 1e-18  # Newton decrement at which theta is known to 1e-9 of its sta
 NEAR = 0.3  # decrement below which the observed information is trusted
 SURE = 1e-4  # decrement after which the step's own curvature can tell whether it was the last
 CLOSE = 1e-8  # decrement below which the criterion itself can no longer judge a step
+FAR_APART = 1e-3  # ratio of curvatures' roots below which one unit for all theta loses the small
 LARGEST = 1e9  # ratio of standard deviations taken for a residual variance of zero
 PILOT = 20_000  # levels from which on a sample of them is fitted first
 PILOT_SIZE = 4_096
 FAR = 1.0  # decrement above which a step of scoring goes further than one of Newton
+LEAST = 0.05  # ratio of standard deviations to begin again from
 NEAR_ZERO = 1e-4  # ratio of standard deviations below which exact zero is tried
 
 
 @dataclass(frozen=True, slots=True)
 class Curvature:
-    """A Hessian by its eigenvalues, ascending, and eigenvectors."""
+    """A Hessian by its eigenvalues, ascending, and eigenvectors, in units of its own where the
+    curvatures in theta are far apart."""
 
     values: Array
     vectors: Array
 
     @classmethod
     def of(cls, hessian: Array) -> Curvature:
-        return cls(*np.linalg.eigh(hessian))
+        unit = _units(hessian)
+        values, vectors = np.linalg.eigh(hessian * unit * unit[:, None])
+        return cls(values, unit[:, None] * vectors)
 
     def step(self, gradient: Array) -> Array:
         """The Newton step on |curvature|."""
@@ -52,8 +57,20 @@ class Curvature:
         return bool(self.values[0] > 0) and float(-gradient @ self.step(gradient)) < DECREMENT
 
 
-def minimise(problem: Problem, start: Array | None = None) -> tuple[Solution, int]:
+def _units(hessian: Array) -> Array:
+    """Units of theta (r,) in which curvatures can be compared: 1, but where they are far apart."""
+    size = np.sqrt(np.abs(np.diag(hessian)))
+    if not size.min() < FAR_APART * size.max():
+        return np.ones(len(hessian))
+    return np.asarray(1.0 / np.maximum(size, 1e-12 * size.max()))
+
+
+def minimise(
+    problem: Problem, start: Array | None = None, largest: float = LARGEST
+) -> tuple[Solution, int]:
     """Newton steps on |curvature| with backtracking; returns the solution and the evaluations.
+
+    largest: ratio of standard deviations to give up at.
 
     With one factor steps of scoring go ahead for as long as each halves the decrement.
     Near the optimum the average information is corrected to satisfy the last secant equation,
@@ -79,7 +96,7 @@ def minimise(problem: Problem, start: Array | None = None) -> tuple[Solution, in
         if new is None or (decrement < SURE and curvature.ends(new.gradient)):
             return new or at, evaluations
         before, last, at = at, decrement, new
-        if float(np.abs(at.theta).max()) > LARGEST:
+        if float(np.abs(at.theta).max()) > largest:
             raise ConvergenceError(
                 "The residual variance runs to zero: the random effects explain every row."
             )
@@ -91,11 +108,13 @@ def _descend(
 ) -> tuple[Solution | None, int]:
     """Take the step, or the largest share of it that lowers the criterion.
 
-    None when the step promises less than the rounding of the criterion and does not help.
+    None when the step, or a share of it, promises less than the rounding of the criterion and does
+    not help.
     """
     largest = float(np.abs(at.theta).max())
     size = min(1.0, (0.5 + 3.0 * largest) / max(float(np.abs(step).max()), 1e-300))
-    noise = 1e-13 * max(1.0, abs(at.criterion), problem.n) + 2e-15 * largest**2
+    noise = 1e-13 * max(1.0, abs(at.criterion), problem.n)
+    noise += 0.0 if problem.rooted else 2e-15 * largest**2
     used = 0
     while size > 1e-10:
         new = evaluate(problem, at.theta + size * step)
@@ -104,7 +123,7 @@ def _descend(
         if new.criterion <= at.criterion + allowed:
             return new, used
         size *= 0.3
-        if decrement < CLOSE + 100 * noise:
+        if decrement < CLOSE + 100 * noise or (problem.rooted and size * decrement < noise):
             return None, used
     raise ConvergenceError("The mixed model's criterion could not be lowered further.")
 
@@ -158,8 +177,13 @@ def _start(problem: Problem) -> Array:
         found = minimise(sample)[0].theta
     except ConvergenceError:
         return plain
+    return lifted(problem, found, 0.2 * plain)
+
+
+def lifted(problem: Problem, theta: Array, least: Array | float = LEAST) -> Array:
+    """theta with no diagonal entry of an L below the least: zero would be stationary."""
     diagonal = np.array([i == j for _, i, j in problem.entries()])
-    return np.where(diagonal, np.maximum(np.abs(found), 0.2 * plain), found)
+    return np.asarray(np.where(diagonal, np.maximum(np.abs(theta), least), theta))
 
 
 def settle(problem: Problem, at: Solution) -> tuple[Solution, bool]:

@@ -16,16 +16,17 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg import solve_triangular
 
-from recovery_stats.engines.linalg import Array
+from recovery_stats.engines.linalg import GRADED, Array
 from recovery_stats.engines.lmm_alike import alike
 from recovery_stats.engines.lmm_groups import (
     Frame,
     Problem,
     RandomFactor,
+    beside_first,
     orthogonal_blocks,
-    second_factors,
     weighted,
 )
+from recovery_stats.engines.lmm_second import second_factors
 from recovery_stats.engines.lmm_sums import eliminate, left_over, summed_up
 from recovery_stats.errors import NotEstimable
 
@@ -59,16 +60,22 @@ def prepare(
     weights: Array | None = None,
     offset: Array | None = None,
     careful: bool = False,
+    shift: Array | None = None,
 ) -> tuple[Problem, Frame]:
     """Bring the data into orthogonal units and sum them up by group.
 
     careful: write out what the columns leave within groups instead of subtracting sums; needed
-    where random effects dwarf the residual (`loses_digits`).
+    where random effects dwarf the residual (`loses_digits`). shift (p,): coefficients in the
+    problem's units, to be taken out of y: near the estimate, no sum of squares is a difference.
     """
     n, p = X.shape
     root = None if weights is None else np.sqrt(weights)
     base = fixed_base(weighted(X, root))
-    start, yo, scale = left_by_fixed(base, weighted(y if offset is None else y - offset, root))
+    outcome = weighted(y if offset is None else y - offset, root)
+    start, yo, scale = left_by_fixed(base, outcome)
+    if shift is not None:
+        start = start + scale * (base.A @ shift)
+        yo = _without(base.columns(), outcome, np.asarray(np.linalg.solve(base.A, start))) / scale
     order = tuple(sorted(range(len(factors)), key=lambda k: -factors[k].levels * factors[k].q))
     chosen = [factors[k] for k in order]
     bases = [_random_base(weighted(f.Z, root), f) for f in chosen]
@@ -94,10 +101,15 @@ def prepare(
     return problem, Frame(base.A, start, scale, tuple(b.A for b in bases), order, log_weights)
 
 
-def loses_digits(problem: Problem, L: Array) -> bool:
-    """Whether sums that were subtracted have lost digits that matter at L of the first factor."""
+def loses_digits(problem: Problem, L: Sequence[Array]) -> bool:
+    """Whether sums that were subtracted have lost digits that matter at these L."""
     largest = float(max((problem.R[:, a] ** 2).sum(0).max() for a in range(problem.q[0])))
-    return largest * float((L**2).sum()) > CAREFUL
+    if largest * float((L[0] ** 2).sum()) > CAREFUL:
+        return True
+    ratio = max(float((factor**2).sum()) for factor in L)
+    if problem.second is None or problem.n * ratio <= GRADED:  # no level holds more than n
+        return False
+    return problem.second.largest() * ratio > GRADED
 
 
 # --- units ------------------------------------------------------------------------------------
@@ -109,11 +121,16 @@ def fixed_base(X: Array) -> Base:
     found = _triangular(gram, n)
     if found is not None:
         return Base(X, found, found, gram)
+    X, C = beside_first(X)
+    gram = X.T @ X
+    found = _triangular(gram, n)
+    if found is not None:
+        return Base(X, found, C @ found, gram)
     length = np.sqrt((X**2).sum(0))
     Q, R = np.linalg.qr(X / length)
     A = solve_triangular(R, np.eye(p)) / length[:, None]
     values = Q * np.sqrt(n)
-    return Base(values, np.eye(p), A * np.sqrt(n), values.T @ values)
+    return Base(values, np.eye(p), C @ A * np.sqrt(n), values.T @ values)
 
 
 def _random_base(Z: Array, factor: RandomFactor) -> Base:
@@ -160,6 +177,14 @@ def left_by_fixed(base: Base, y: Array) -> tuple[Array, Array, float]:
         )
     residual /= scale
     return base.A @ (coefficients + again), residual, scale
+
+
+def _without(columns: Array, y: Array, coefficients: Array) -> Array:
+    """y - columns coefficients, the largest part first: a constant of 1e7 goes with no rounding."""
+    left = y.copy()
+    for j in np.argsort(-np.abs(coefficients)).tolist():
+        left -= columns[:, j] * coefficients[j]
+    return left
 
 
 # --- sums -------------------------------------------------------------------------------------

@@ -9,8 +9,10 @@ from __future__ import annotations
 import numpy as np
 
 from recovery_stats.engines.linalg import Array, times, transposed
-from recovery_stats.engines.lmm_groups import Problem, Second
-from recovery_stats.engines.lmm_moments import Moments, SecondMoments, first_blocks
+from recovery_stats.engines.lmm_eliminated import Part, SecondMoments
+from recovery_stats.engines.lmm_groups import Problem
+from recovery_stats.engines.lmm_moments import Moments, first_blocks
+from recovery_stats.engines.lmm_second import Second
 
 
 def effects_of(problem: Problem, at: Moments, k: int) -> Array:
@@ -40,39 +42,30 @@ def _placed(second: Second, k: int, values: Array) -> Array:
     return out
 
 
-def lift(problem: Problem, at: Moments, k: int, values: Array) -> Array:
-    """Z2'V1⁻¹ Z_k values: the part of T that reaches the second level, (M2, s)."""
+def lift(problem: Problem, at: Moments, k: int, values: Array) -> Part:
+    """Effects (q, s, levels) of factor k as the factors beside the first meet them."""
     if problem.second is None:
-        return np.zeros((0, values.shape[1]))
+        return Part(np.zeros((0, values.shape[1])))
     second, moments = _second(problem, at)
     if k == 0:
         inner = times(transposed(at.RN), values)
-        flat = inner.transpose(0, 2, 1).reshape(-1, inner.shape[1])
-        return np.asarray(second.Ct @ flat)
-    return moments.S22 @ _placed(second, k, values)
+        return moments.lift_first(inner.transpose(0, 2, 1).reshape(-1, inner.shape[1]))
+    return moments.lift(_placed(second, k, values))
 
 
 def through(
-    problem: Problem,
     at: Moments,
     directions: list[tuple[int, Array]],
     EH: list[Array],
-    lifted: list[Array],
+    lifted: list[Part],
     a: int,
     b: int,
 ) -> Array:
     """H'E_a T E_b H (s, s), T = Z'V0⁻¹Z over all factors."""
-    ka, kb = directions[a][0], directions[b][0]
-    if problem.second is None:
-        return np.asarray(np.einsum("qsm,qtm->st", EH[a], times(at.T1, EH[b])))
-    second, moments = _second(problem, at)
-    if ka == 0 and kb == 0:
-        out = np.einsum("qsm,qtm->st", EH[a], times(at.T1, EH[b]))
-    elif ka == 0:
-        out = lifted[a].T @ _placed(second, kb, EH[b])
-    else:
-        out = _placed(second, ka, EH[a]).T @ lifted[b]
-    return np.asarray(out - lifted[a].T @ moments.K2 @ lifted[b])
+    s = EH[a].shape[1]
+    first = directions[a][0] == 0 and directions[b][0] == 0
+    out = np.einsum("qsm,qtm->st", EH[a], times(at.T1, EH[b])) if first else np.zeros((s, s))
+    return np.asarray(out if at.second is None else out + at.second.meet(lifted[a], lifted[b]))
 
 
 def trace_once(problem: Problem, at: Moments, k: int, E: Array) -> float:

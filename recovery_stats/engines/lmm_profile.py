@@ -231,7 +231,7 @@ def _second(
     out = np.zeros((count, count))
     for a in range(count):
         for b in range(a + 1):
-            Q = float(through(problem, at, directions, Et, lifted, a, b)[0, 0])
+            Q = float(through(at, directions, Et, lifted, a, b)[0, 0])
             Q -= float(hx[a, :p] @ state.inverse @ hx[b, :p])
             out[a, b] = out[b, a] = precision * Q
     if exact:

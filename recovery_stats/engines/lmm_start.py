@@ -14,10 +14,12 @@ from scipy import sparse
 from scipy.optimize import nnls
 
 from recovery_stats.engines.linalg import Array, times, transposed
-from recovery_stats.engines.lmm_groups import Problem, Second
+from recovery_stats.engines.lmm_groups import Problem
+from recovery_stats.engines.lmm_second import Second
 
 SMALLEST = 0.05  # ratio of standard deviations: zero itself would be a stationary point
 LARGEST = 10.0
+FARTHEST = 1e7  # the same where digits for it are there
 
 
 def starting_values(problem: Problem) -> Array:
@@ -73,8 +75,19 @@ def _several(problem: Problem, second: Second) -> Array:
     squares[r] = float(problem.within[p, p] + flat @ flat)
     size = np.sqrt(np.diag(norms))
     variances = nnls(norms / np.outer(size, size), squares / size)[0] / size
+    if second.triangle is not None:
+        ratios = variances[:r] / _left_by_all(problem, second.triangle)
+        return np.asarray(np.sqrt(np.clip(ratios, SMALLEST**2, FARTHEST**2)))
     s2 = max(float(variances[r]), 1e-6 * squares[r] / problem.n)
     return np.asarray(np.clip(np.sqrt(variances[:r] / s2), SMALLEST, LARGEST))
+
+
+def _left_by_all(problem: Problem, triangle: Array) -> float:
+    """The residual variance from what all factors and X leave of the outcome."""
+    diagonal = np.abs(np.diag(triangle))[:-1]
+    ranks = sum(int((problem.R[a, a] > 0).sum()) for a in range(problem.q[0]))
+    ranks += int((diagonal > 1e-9 * np.sqrt(problem.n)).sum())
+    return max(float(triangle[-1, -1] ** 2) / max(problem.n - ranks, 1), 1e-300)
 
 
 def _belongs(second: Second) -> Array:

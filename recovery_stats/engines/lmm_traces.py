@@ -13,8 +13,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from recovery_stats.engines.linalg import Array, times, transposed
+from recovery_stats.engines.lmm_eliminated import SecondMoments
 from recovery_stats.engines.lmm_groups import Problem
-from recovery_stats.engines.lmm_moments import Moments, SecondMoments
+from recovery_stats.engines.lmm_moments import Moments
 
 Direction = tuple[int, Array]  # (k, E): the change of Psi_k by the symmetric E
 
@@ -42,12 +43,12 @@ def _table(at: Moments, units: Sequence[Array]) -> Array:
     if at.second is None:
         return _within_first(at, units[0])
     second = at.second
-    sent = [second.second.scatter(_lowered(at, U)) for U in units[0]]
-    sent_on = np.stack([second.K2 @ G for G in sent])
+    weighed = [second.weighed(_lowered(at, U)) for U in units[0]]
+    sent_on = np.stack([second.sent(G) for G in weighed])
     own = _within_first(at, units[0]) + np.tensordot(
         sent_on, sent_on.transpose(0, 2, 1), ((1, 2), (1, 2))
     )
-    turned = [G @ second.rest for G in sent]
+    turned = [second.carried(G) for G in weighed]
     others = range(len(second.second.q))
     across = [_across(second, k, turned, units[k + 1]) for k in others]
     blocks: list[list[Array]] = [[own, *across]]
@@ -87,8 +88,8 @@ def _across(second: SecondMoments, k: int, turned: Sequence[Array], units: Array
     shape = second.second
     at, m, q = shape.offsets[k], shape.levels[k], shape.q[k]
     columns = slice(at, at + m * q)
-    rest = second.rest[:, columns].reshape(-1, q)
-    blocks = np.stack([rest.T @ part[:, columns].reshape(-1, q) for part in turned])
+    carrier = second.carrier[:, columns].reshape(-1, q)
+    blocks = np.stack([carrier.T @ part[:, columns].reshape(-1, q) for part in turned])
     return np.asarray(blocks.reshape(-1, q * q) @ units.reshape(-1, q * q).T)
 
 
