@@ -72,17 +72,21 @@ def impute_ordered(
     """
     inner, seen = _seen(y, levels)
     fitted, augmented = _fit(proportional(len(seen)), X[1:], inner, len(seen), start, None)
-    for _ in range(100):
-        theta = fitted.draw(rng)
-        cut = theta[: len(seen) - 1]
-        if (np.diff(cut) > 0).all():
-            break
-    else:
-        cut = np.sort(cut)
-    eta = theta[len(seen) - 1 :] @ new[1:] + delta
+    cut, slope = _draw_ordered(fitted, len(seen), rng)
+    eta = slope @ new[1:] + delta
     logistic_noise = rng.logistic(size=new.shape[1])
     codes = seen[np.searchsorted(cut, eta + logistic_noise)]
     return Drawn(codes.astype(float), fitted.theta, augmented)
+
+
+def _draw_ordered(fitted: Fitted, levels: int, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Rising thresholds, and slopes."""
+    for _ in range(100):
+        theta = fitted.draw(rng)
+        cut, slope = theta[: levels - 1], theta[levels - 1 :]
+        if (np.diff(cut) > 0).all():
+            return cut, slope
+    return np.sort(cut), slope
 
 
 def impute_nominal(
@@ -97,6 +101,41 @@ def impute_nominal(
     score = np.vstack([np.zeros(new.shape[1]), B @ new])
     codes = seen[(score + rng.gumbel(size=score.shape)).argmax(axis=0)]
     return Drawn(codes.astype(float), fitted.theta, augmented)
+
+
+def fit_logistic(X: Array, y: Array, start: Array | None) -> tuple[Fitted, bool]:
+    """The maximum of a logistic regression, and whether data were augmented for it."""
+    return _fit(logistic, X, y, 2, start, X.shape[0])
+
+
+def drawn_chances(
+    X: Array, y: Array, new: Array, levels: int, kind: str, rng: np.random.Generator,
+    start: Array | None,
+) -> tuple[Array, Array | None]:  # fmt: skip
+    """Chances of every level (levels, k) for the rows new at drawn parameters, and the estimate.
+
+    kind: "binary", "ordered" or "nominal". The estimate is None where data were augmented.
+    """
+    inner, seen = _seen(y, levels)
+    size = {"binary": X.shape[0], "ordered": None, "nominal": (seen.size - 1) * X.shape[0]}[kind]
+    model = {
+        "binary": logistic, "ordered": proportional(seen.size), "nominal": multinomial(seen.size)
+    }[kind]  # fmt: skip
+    design = X[1:] if kind == "ordered" else X
+    codes = inner.astype(float) if kind == "binary" else inner
+    fitted, augmented = _fit(model, design, codes, seen.size, start, size)
+    chances = np.zeros((levels, new.shape[1]))
+    if kind == "ordered":
+        cut, slope = _draw_ordered(fitted, seen.size, rng)
+        below = expit(cut[:, None] - slope @ new[1:])
+        ends = np.vstack([np.zeros(new.shape[1]), below, np.ones(new.shape[1])])
+        chances[seen] = np.diff(ends, axis=0)
+    else:
+        eta = fitted.draw(rng).reshape(seen.size - 1, -1) @ new
+        eta = np.vstack([np.zeros(new.shape[1]), eta])
+        part = np.exp(eta - eta.max(axis=0))
+        chances[seen] = part / part.sum(axis=0)
+    return chances, None if augmented else fitted.theta
 
 
 def _seen(y: Array, levels: int) -> tuple[IntArray, IntArray]:

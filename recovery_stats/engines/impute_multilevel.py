@@ -197,6 +197,48 @@ def _of_shape(h: float, mean: float, total: float, logs: float, J: int) -> float
     return float(J * (h * np.log(rate) - gammaln(h)) + (h - 1.0) * logs - rate * total + prior)
 
 
+# --- visits ---------------------------------------------------------------------------------
+
+
+def draw_sampler(
+    state: State, key: str, rows: Rows, y: Array, factors: tuple[Factor, ...],
+    rng: np.random.Generator, residual: str, scale: float,
+) -> Gibbs:  # fmt: skip
+    """The sampler kept under `key`, some steps on: many at the first visit."""
+    at: Gibbs | None = state.memory.get(key)
+    steps = LATER if at is not None else FIRST
+    if at is None:
+        at = state.memory[key] = start(rows.X, y, factors, residual == "fixed")
+    for _ in range(steps):
+        step(at, rows, y, rng, residual, scale)
+    return at
+
+
+def draw_latent(
+    state: State, key: str, rows: Rows, z: Array, k: int, code: IntArray,
+    factors: tuple[Factor, ...], rng: np.random.Generator,
+) -> Gibbs:  # fmt: skip
+    """Draw utilities z[k] of level k + 1 within the bounds set by the categories, and their model.
+
+    z (K - 1, n), of all levels but the first, changes in place; code (n,) from 0.
+    """
+    others = np.delete(z, k, axis=0)
+    rival = np.maximum(others.max(axis=0, initial=-np.inf), 0.0)
+    chosen = code == k + 1
+    low = np.where(chosen, rival, -np.inf)
+    # where another is chosen, this utility stays below the chosen one's
+    winner = np.where(code == 0, 0.0, z[np.maximum(code - 1, 0), np.arange(code.size)])
+    high = np.where(chosen, np.inf, winner)
+    at: Gibbs | None = state.memory.get(key)
+    steps = LATER if at is not None else FIRST
+    if at is None:
+        at = state.memory[key] = start(rows.X, z[k], factors, True)
+    for _ in range(steps):
+        z[k] = _between(rows.fixed(at) + rows.random(at), low, high, rng)
+        step(at, rows, z[k], rng, "fixed", 1.0)
+    return at
+
+
 # --- methods --------------------------------------------------------------------------------
 
 
@@ -222,7 +264,7 @@ class Clustered:
         centre, scale = float(y.mean()), float(y.std()) or 1.0
         z = (y - centre) / scale
         residual = "each" if self.heterogeneous else "one"
-        at = self._sampled(state, target.name, have, z, rng, residual)
+        at = draw_sampler(state, target.name, have, z, self.factors, rng, residual, 1.0)
         mean = want.fixed(at) + want.random(at)
         if self.kind == "matched":
             near = match(have.fixed(at) + have.random(at), mean, self.donors, rng)
@@ -240,18 +282,6 @@ class Clustered:
         codes = tuple(f.codes[at] for f in self.factors)
         return Rows(X, codes, tuple(gather(state.design, f.slopes, at) for f in self.factors))
 
-    def _sampled(
-        self, state: State, key: str, rows: Rows, y: Array, rng: np.random.Generator, residual: str
-    ) -> Gibbs:
-        """The sampler, some steps on."""
-        at: Gibbs | None = state.memory.get(key)
-        steps = LATER if at is not None else FIRST
-        if at is None:
-            at = state.memory[key] = start(rows.X, y, self.factors, residual == "fixed")
-        for _ in range(steps):
-            step(at, rows, y, rng, residual, 1.0)
-        return at
-
     def _category(
         self, state: State, target: Target, have: Rows, want: Rows, y: Array,
         rng: np.random.Generator,
@@ -264,7 +294,7 @@ class Clustered:
         if z is None:
             z = np.where(code == np.arange(1, K + 1)[:, None], 0.8, -0.8)
         for k in range(K):
-            at = self._latent(state, f"{target.name} {k}", have, z, k, code, rng)
+            at = draw_latent(state, f"{target.name} {k}", have, z, k, code, self.factors, rng)
             means[k] = want.fixed(at) + want.random(at)
         state.memory[f"{target.name} latent"] = z
         if K == 1:
@@ -274,27 +304,6 @@ class Clustered:
             return np.asarray(rng.random(chance.size) < chance, dtype=float)
         utility = np.vstack([np.zeros(means.shape[1]), means + rng.standard_normal(means.shape)])
         return np.asarray(utility.argmax(axis=0), dtype=float)
-
-    def _latent(
-        self, state: State, key: str, rows: Rows, z: Array, k: int, code: IntArray,
-        rng: np.random.Generator,
-    ) -> Gibbs:  # fmt: skip
-        """Draw utilities z[k] between the bounds that the seen categories set, and their model."""
-        others = np.delete(z, k, axis=0)
-        rival = np.maximum(others.max(axis=0, initial=-np.inf), 0.0)
-        chosen = code == k + 1
-        low = np.where(chosen, rival, -np.inf)
-        # where another is chosen, this utility stays below the chosen one's
-        winner = np.where(code == 0, 0.0, z[np.maximum(code - 1, 0), np.arange(code.size)])
-        high = np.where(chosen, np.inf, winner)
-        at: Gibbs | None = state.memory.get(key)
-        steps = LATER if at is not None else FIRST
-        if at is None:
-            at = state.memory[key] = start(rows.X, z[k], self.factors, True)
-        for _ in range(steps):
-            z[k] = _between(rows.fixed(at) + rows.random(at), low, high, rng)
-            step(at, rows, z[k], rng, "fixed", 1.0)
-        return at
 
 
 def _between(mean: Array, low: Array, high: Array, rng: np.random.Generator) -> Array:

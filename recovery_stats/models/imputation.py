@@ -21,6 +21,7 @@ __all__ = ["Imputed", "impute"]
 
 Progress = Callable[[int, int], None]
 NOT_APPLICABLE = (-97.0,)
+SWEEPS, COMPATIBLE_SWEEPS = 10, 30
 
 
 def impute(
@@ -35,6 +36,7 @@ def impute(
     passive: Mapping[str, str] | None = None,
     scores: Mapping[str, str] | None = None,
     survival: str | None = None,
+    substantive: str | None = None,
     cluster: str | Sequence[str] = (),
     slopes: str | Sequence[str] = (),
     constant: str | Sequence[str] = (),
@@ -42,7 +44,7 @@ def impute(
     heterogeneous: bool = True,
     delta: Mapping[str, Any] | None = None,
     not_applicable: NotApplicable = NOT_APPLICABLE,
-    sweeps: int = 10,
+    sweeps: int | None = None,
     donors: int = 5,
     jobs: int = 1,
     progress: Progress | None = None,
@@ -63,6 +65,11 @@ def impute(
       from the scores of other scales, everything else from the score. To impute at score level
       exclude the items.
     survival: "Surv(time, event)": event and cumulative hazard predict, and are not imputed.
+    substantive: the analysis, as a formula; its covariates are drawn so that it holds, with their
+      products, powers, splines, random slopes and `x_within + x_between` splits. The response
+      tells the model: Surv(time, event) Cox's, random terms the linear mixed model, two values
+      logistic regression, else linear regression. Covariates that are numbers are drawn from
+      normal models here. Sources as in engines.impute_smc.
     cluster: the column of clusters, or several from the outermost to the innermost (or
       "site/person"): random intercepts, and `slopes` that vary over the innermost; residual
       variances of every innermost cluster its own where `heterogeneous`. Columns constant within
@@ -73,16 +80,19 @@ def impute(
       ordered columns, logs of Poisson and negative binomial means.
     not_applicable: codes of missing reasons (Dataset) whose cells are never imputed, or for each
       column a mask of its rows.
+    sweeps: over all columns, in each table; 10, or 30 with a substantive model.
     seed: the same seed gives the same tables, whatever m and jobs. jobs: processes.
     progress(done, m) is called after each table.
     Raises UsageError; DataError (nothing observed, a constant column, nothing missing);
     NotEstimable (more predictors than rows); messages name the column and the cure.
     """
+    if sweeps is None:
+        sweeps = SWEEPS if substantive is None else COMPATIBLE_SWEEPS
     _check(m, sweeps, donors, jobs)
     asked = Request(
         dict(methods or {}), dict(predictors or {}), _listed(exclude), _listed(interactions),
-        dict(passive or {}), dict(scores or {}), survival, _clusters(cluster), _listed(slopes),
-        _listed(constant),
+        dict(passive or {}), dict(scores or {}), survival, substantive,
+        _clusters(cluster), _listed(slopes), _listed(constant),
         cluster_means, heterogeneous, dict(delta or {}), not_applicable, sweeps, donors,
     )  # fmt: skip
     made = make_plan(data, asked)

@@ -27,6 +27,7 @@ from recovery_stats.models.imputation_column import (
     usable,
 )
 from recovery_stats.models.imputation_request import Computation, Group, Request, read_expression
+from recovery_stats.models.imputation_substantive import Substantive, read_substantive
 from recovery_stats.models.imputation_survival import Hazards, read_hazards
 
 
@@ -47,11 +48,15 @@ class Layout:
     left_out: dict[str, str] = field(default_factory=dict)
     clusters: list[Grouping] = field(default_factory=list)
     hazards: Hazards | None = None
+    substantive: Substantive | None = None
 
     # --- reading ------------------------------------------------------------------------------
 
     def lay_out(self) -> None:
         """Everything, in order."""
+        if self.asked.substantive is not None:
+            known = set(map(str, self.data.frame.columns))
+            self.substantive = read_substantive(self.asked.substantive, known)
         self.read_clusters()
         self.read_survival()
         for name in self.taking_part():
@@ -71,7 +76,7 @@ class Layout:
     def read_clusters(self) -> None:
         """The clusters, outermost first, each within the one before."""
         names: tuple[str, ...] = ()
-        for column in self.asked.cluster:
+        for column in self.cluster_columns():
             if self.data.missing(column).any():
                 lost = int(self.data.missing(column).sum())
                 raise DataError(
@@ -81,13 +86,23 @@ class Layout:
             names = (*names, column)
             self.clusters.append(self.data.grouping(names))
 
+    def cluster_columns(self) -> tuple[str, ...]:
+        """As asked, else those of the substantive model, the fewest clusters outermost."""
+        if self.asked.cluster or self.substantive is None:
+            return self.asked.cluster
+        groups = self.substantive.groups
+        return tuple(sorted(groups, key=lambda g: self.data.series(g).nunique()))
+
     def read_survival(self) -> None:
-        if self.asked.survival is not None:
-            self.hazards = read_hazards(self.asked.survival, self.source, len(self.data))
+        asked = self.asked.survival
+        if self.substantive is not None and self.substantive.survival:
+            asked = self.substantive.formula.text.partition("~")[0]
+        if asked is not None:
+            self.hazards = read_hazards(asked, self.source, len(self.data))
 
     def taking_part(self) -> Iterator[str]:
         """Columns that are imputed or predict: all but what was excluded or cannot."""
-        out = {*self.asked.exclude, *self.asked.cluster}
+        out = {*self.asked.exclude, *self.cluster_columns()}
         out |= set(self.hazards.columns) if self.hazards else set()
         for name in (*out, *self.asked.methods, *self.asked.predictors, *self.asked.slopes):
             if name not in self.asked.passive and name not in self.asked.scores:

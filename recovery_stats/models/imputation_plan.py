@@ -15,6 +15,7 @@ import pandas as pd
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.engines import impute as engine
 from recovery_stats.engines import impute_method as method_of
+from recovery_stats.engines import impute_smc as smc
 from recovery_stats.engines.impute_multilevel import Clustered, Factor
 from recovery_stats.engines.linalg import dependent_columns
 from recovery_stats.errors import DataError, NotEstimable, UsageError, unknown
@@ -24,6 +25,7 @@ from recovery_stats.models.expression import columns_of
 from recovery_stats.models.imputation_column import Variable
 from recovery_stats.models.imputation_design import Layout
 from recovery_stats.models.imputation_request import Group, Imputation, Request, read_expression
+from recovery_stats.models.imputation_substantive import Compiler, compatible
 
 
 def make_plan(data: pd.DataFrame | Dataset, asked: Request) -> Imputation:
@@ -38,11 +40,13 @@ class Planner(Layout):
     """Chooses predictors and methods over a design."""
 
     collinear: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    model: smc.Model | None = None
 
     def finish(self) -> Imputation:
         """The plan over the design laid out so far."""
         self.check_delta()
         plan_values, design = np.array(self.values), np.array(self.design)
+        self.model = self.substantive_model()
         wanted = sorted(
             (n for n, v in self.variables.items() if v.empty.any()),
             key=lambda n: int(self.variables[n].empty.sum()),
@@ -61,9 +65,31 @@ class Planner(Layout):
             self.collinear, outcome,
         )  # fmt: skip
 
+    def substantive_model(self) -> smc.Model | None:
+        """The substantive model over the values as they are laid out."""
+        if self.substantive is None:
+            return None
+        if self.substantive.split and not self.clusters:
+            raise UsageError("x_within and x_between need cluster=, within which x is split.")
+        for name in {*self.asked.delta} & {*self.substantive.covariates}:
+            raise UsageError(
+                f"delta= cannot shift {name!r}, a covariate that is drawn to fit the substantive "
+                "model. Leave out substantive=, or shift the outcome."
+            )
+        factors = frozenset(n for n in self.variables if self.data.is_factor(n))
+        cluster = self.clusters[-1] if self.clusters else None
+        compiler = Compiler(
+            self.substantive, self.variables, self.places, self.data.frame, factors, cluster
+        )
+        return compiler.model(np.array(self.values), self.hazards)
+
+    def is_compatible(self, name: str) -> bool:
+        """Whether a column is a covariate of the substantive model."""
+        return self.substantive is not None and name in self.substantive.covariates
+
     def needs_one_sweep(self, wanted: Sequence[str]) -> bool:
         """Whether one sweep is enough, since nothing drawn predicts anything drawn."""
-        return len(wanted) == 1 and not (self.clusters or self.passives)
+        return len(wanted) == 1 and not (self.clusters or self.passives or self.substantive)
 
     def check_delta(self) -> None:
         empty = [n for n, v in self.variables.items() if v.empty.any()]
@@ -138,7 +164,11 @@ class Planner(Layout):
         items, of_score = self.items(), self.scores_of(name)
         chosen = []
         for group in self.groups:
-            own = name in group.parts
+            own = name in group.parts or (
+                self.is_compatible(name)
+                and self.substantive is not None
+                and not group.parts.isdisjoint(self.substantive.outcome)
+            )
             swapped = not of_score and group.name in items and named is None
             between = group.level < level
             unnamed = named is not None and group.of not in named
@@ -177,6 +207,11 @@ class Planner(Layout):
     def method(self, name: str, variable: Variable, level: int) -> engine.Method:
         asked = self.method_name(name)
         above = self.clusters[: len(self.clusters) - level]
+        if self.model is not None and self.is_compatible(name):
+            return self.compatible(name, variable, asked, above, level)
+        if self.substantive is not None and name in self.substantive.outcome:
+            assert not isinstance(self.model, smc.Cox)
+            return smc.Outcome(self.model)  # type: ignore[arg-type]
         if above:
             return self.clustered(name, variable, asked, above, level)
         plain: dict[str, engine.Method] = {
@@ -207,6 +242,20 @@ class Planner(Layout):
             kinds.get(asked, "matched"), factors, self.asked.heterogeneous and not level,
             self.asked.donors, max(variable.size, 2),
         )  # fmt: skip
+
+    def compatible(
+        self, name: str, variable: Variable, asked: str, above: Sequence[Grouping], level: int
+    ) -> engine.Method:
+        """A covariate of the substantive model: proposals with intercepts of its clusters."""
+        assert self.model is not None
+        assert self.substantive is not None
+        factors = tuple(Factor(g.codes, g.size, np.array([0], dtype=np.intp)) for g in above)
+        units = self.codes_at(level) if level else None
+        if name in self.substantive.split and not level:
+            units = self.codes_at(1)
+        elif self.substantive.split and not level:
+            units = np.arange(len(self.data))  # rows by themselves, beside means of whole clusters
+        return compatible(self.model, asked, variable, factors, units)
 
     def slope_rows(self, name: str) -> Iterator[int]:
         for column in self.asked.slopes:

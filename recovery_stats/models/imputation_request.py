@@ -28,6 +28,7 @@ class Request:
     passive: Mapping[str, str]
     scores: Mapping[str, str]
     survival: str | None
+    substantive: str | None
     cluster: tuple[str, ...]
     slopes: tuple[str, ...]
     constant: tuple[str, ...]

@@ -23,9 +23,11 @@ from recovery_stats.models.observation import observe
 
 @dataclass(frozen=True, slots=True)
 class Hazards:
-    """Causes (n,) from 0 (censored), and for each cause the hazard that a row lived through."""
+    """Times, causes (n,) from 0 (censored), and for each cause the hazard a row lived through."""
 
     columns: tuple[str, ...]
+    start: Array | None
+    stop: Array
     cause: IntArray
     hazard: Array
 
@@ -53,4 +55,4 @@ def read_hazards(survival: str, data: pd.DataFrame | Dataset, rows: int) -> Haza
     table = tabulate(seen.stop, seen.cause, start=seen.start, causes=causes)
     path = np.cumsum(table.events / table.n_risk, axis=1)
     start = np.where(table.entry > 0, path[:, table.entry - 1], 0.0)
-    return Hazards(columns, seen.cause, path[:, table.exit] - start)
+    return Hazards(columns, seen.start, seen.stop, seen.cause, path[:, table.exit] - start)

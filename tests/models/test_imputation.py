@@ -11,7 +11,12 @@ import pytest
 import recovery_stats as rs
 from recovery_stats.core.codebook import Codebook, MissingRule, Variable
 from recovery_stats.core.dataset import Dataset
+from recovery_stats.engines import impute_smc as smc
 from recovery_stats.errors import DataError, NotEstimable, UsageError
+from recovery_stats.models.columns import Columns
+from recovery_stats.models.design import build_design
+from recovery_stats.models.imputation_plan import Planner
+from recovery_stats.models.imputation_request import Request
 from recovery_stats.models.imputation_survival import read_hazards
 from tests.tolerance import EXACT
 
@@ -366,3 +371,86 @@ def test_slopes_vary_over_clusters() -> None:
     without = rs.impute(holes, 3, seed=1, **options)
     assert np.mean([variance(d) for d in with_slopes]) == pytest.approx(variance(whole), rel=0.1)
     assert np.mean([variance(d) for d in without]) < 0.7 * variance(whole)
+
+
+# --- substantive models -----------------------------------------------------------------------
+
+
+def test_compiled_columns_are_those_of_the_design() -> None:
+    whole = TABLE.dropna().reset_index(drop=True)
+    whole["site"] = np.arange(len(whole)) % 12
+    holes = whole.copy()
+    holes.loc[:10, "x"] = np.nan
+    text = "y ~ race * x + rcs(z, 3) + I(x^2) + log(time) + days_within + days_between + (1 | site)"
+    holes["y"] = whole["y"] = np.arange(float(len(whole)))
+    asked = Request(
+        {}, {}, (), (), {}, {}, None, text, (), (), (), True, True, {}, (), 1, 5
+    )  # fmt: skip
+    plan = Planner(Columns.of(holes), holes, asked)
+    plan.lay_out()
+    plan.finish()
+    values = np.array(plan.values)
+    values[plan.places["x"]] = whole["x"]
+    values[plan.places["race"]] = np.searchsorted(list("pqr"), whole["race"])
+    split = rs.within_between(whole, "days", "site")
+    design = build_design(text, split)
+    assert isinstance(plan.model, smc.Mixed)
+    found = plan.model.surface(values).T
+    ours, theirs = (np.linalg.qr(np.asarray(M)).Q for M in (found, design.X))
+    assert found.shape == design.X.shape
+    np.testing.assert_allclose(ours @ (ours.T @ theirs), theirs, atol=1e-8)
+
+
+def _interaction(seed: int) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    z = (rng.random(500) < 0.5) * 1.0
+    x = rng.normal(size=500) + 0.5 * z
+    time = rng.exponential(np.exp(-(0.7 * x + 0.5 * z - 0.8 * x * z)))
+    data = pd.DataFrame({"x": x, "z": z, "time": np.minimum(time, 3.0), "event": (time <= 3) * 1})
+    data["x"] = data["x"].mask(rng.random(500) < 0.5)
+    return data
+
+
+def test_an_interaction_survives_where_its_model_is_named() -> None:
+    def model(d: Any) -> Any:
+        return rs.cox("Surv(time, event) ~ x * z", d)
+
+    tables = [_interaction(seed) for seed in range(6)]
+    options: dict[str, Any] = {"m": 3, "seed": 1}
+    named = [
+        rs.impute(d, substantive="Surv(time, event) ~ x * z", **options).fit(model) for d in tables
+    ]
+    plain = [rs.impute(d, survival="Surv(time, event)", **options).fit(model) for d in tables]
+    mean = {k: np.mean([f.rules.estimate[2] for f in v]) for k, v in (("a", named), ("b", plain))}
+    assert mean["a"] == pytest.approx(-0.8, abs=0.12)
+    assert mean["b"] > mean["a"] + 0.05  # drawn towards none
+
+
+def test_the_outcome_of_a_substantive_model_is_drawn_from_it() -> None:
+    rng = np.random.default_rng(1)
+    data = pd.DataFrame({"x": rng.normal(size=300), "g": np.arange(300) % 30})
+    data["y"] = 1 + data["x"] ** 2 + rng.normal(size=30)[data["g"]] + 0.5 * rng.normal(size=300)
+    data.loc[::4, "y"] = np.nan
+    text = "y ~ x + I(x^2) + (1 | g)"
+    imputed = rs.impute(data, 4, seed=1, substantive=text)
+    fit = imputed.fit(lambda d: rs.lmm(text, d)).tidy().set_index("term")["estimate"]
+    assert fit["I(x^2)"] == pytest.approx(1.0, abs=0.1)
+    yes = data.assign(y=(data["y"] > 1.5).astype(float).mask(data["y"].isna()))
+    drawn = rs.impute(yes, 2, seed=1, substantive="y ~ x + I(x^2)")[0]["y"]
+    assert set(drawn) == {0.0, 1.0}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"substantive": "log(z) ~ x"}, "one column or Surv"),
+        ({"substantive": "z ~ x + q"}, "No column of the substantive model named 'q'"),
+        ({"substantive": "z ~ x_within + x_between"}, "need cluster="),
+        ({"substantive": "race ~ x"}, "'race' has levels; a substantive model is linear"),
+        ({"substantive": "z ~ x", "delta": {"x": 1}}, "cannot shift 'x'"),
+        ({"substantive": "Surv(time, event) ~ x + frailty(race)"}, "frailty"),
+    ],
+)
+def test_refusals_of_substantive_models(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        rs.impute(TABLE, 2, seed=1, **options)
