@@ -13,6 +13,7 @@ from recovery_stats.engines.linalg import Array
 from tests.tolerance import EXACT, MONTE_CARLO_SES
 
 NONE = np.array([0])
+MANY = 300  # copies of each row or cluster, so that few visits give many draws
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,8 @@ def _surface(*pieces: smc.Piece) -> smc.Surface:
     return smc.Surface(((), *((p,) for p in pieces)))
 
 
-def _drawn(
-    values: Array, likelihood: smc.Likelihood, prior: Prior, visits: int, **target: object
-) -> Array:
-    """The draws of the variable in row 0 over many visits."""
+def _drawn(values: Array, likelihood: smc.Likelihood, prior: Prior, **target: object) -> Array:
+    """The draws of the variable in row 0, (visits, n)."""
     rng = np.random.default_rng(1)
     state = engine.State(values.copy(), np.ones((1, values.shape[1])))
     units = target.pop("units", None)
@@ -66,36 +65,40 @@ def _drawn(
     method = smc.Compatible(prior, Known(likelihood), units, 5)  # type: ignore[arg-type]
     aim = engine.Target("x", 0, predictors=NONE, method=method, **asked)  # type: ignore[arg-type]
     kept = []
-    for _ in range(visits):
+    for _ in range(150):
         engine.put(state, aim, method.draw(state, aim, rng))
         kept.append(state.values[0].copy())
     return np.array(kept[50:])
 
 
+def _folded(draws: Array, width: int) -> Array:
+    """Copies of the same `width` columns below each other."""
+    return draws.reshape(-1, width)
+
+
 def test_a_yes_or_no_by_bayes_theorem() -> None:
-    y = np.array([0.0, 1.0])
-    values = np.vstack([np.zeros(2), y])
+    y = np.tile([0.0, 1.0], MANY)
     likelihood = smc.Chances(_surface(Row(0)), 1, np.array([-0.5, 1.2]))
-    found = _drawn(values, likelihood, Prior(0.3), 20_000).mean(axis=0)
+    found = _folded(_drawn(np.vstack([0 * y, y]), likelihood, Prior(0.3)), 2).mean(axis=0)
     one, zero = 1 / (1 + np.exp(-0.7)), 1 / (1 + np.exp(0.5))
     for k, (a, b) in enumerate(((1 - one, 1 - zero), (one, zero))):
         assert found[k] == pytest.approx(0.3 * a / (0.3 * a + 0.7 * b), abs=0.015)
 
 
 def test_a_number_by_the_conditional_normal() -> None:
-    y = np.array([-1.0, 0.5, 2.0])
-    values = np.vstack([np.zeros(3), y])
+    seen = np.array([-1.0, 0.5, 2.0])
+    y = np.tile(seen, MANY)
     likelihood = smc.Straight(_surface(Row(0)), 1, np.array([0.0, 2.0]), 1.0)
-    found = _drawn(values, likelihood, Prior(), 20_000)
-    np.testing.assert_allclose(found.mean(axis=0), 2 * y / 5, atol=0.02)
+    found = _folded(_drawn(np.vstack([0 * y, y]), likelihood, Prior()), 3)
+    np.testing.assert_allclose(found.mean(axis=0), 2 * seen / 5, atol=0.02)
     np.testing.assert_allclose(found.var(axis=0), 0.2, rtol=0.06)
 
 
 def test_a_square_by_numerical_integration() -> None:
-    values = np.array([[0.0], [1.5]])
+    values = np.tile([[0.0], [1.5]], MANY)
     surface = _surface(smc.Computed(lambda g: g["x"] ** 2, (("x", 0),)))
     likelihood = smc.Straight(surface, 1, np.array([0.0, 1.0]), 0.5)
-    found = _drawn(values, likelihood, Prior(), 40_000)[:, 0]
+    found = _drawn(values, likelihood, Prior()).ravel()
     grid = np.linspace(-5, 5, 20_001)
     density = np.exp(-0.5 * grid**2 - 0.5 * ((1.5 - grid**2) / 0.5) ** 2)
     true = (density @ grid**2) / density.sum()
@@ -104,25 +107,26 @@ def test_a_square_by_numerical_integration() -> None:
 
 
 def test_a_value_of_a_cluster_by_all_its_rows() -> None:
-    codes = np.repeat([0, 1], 4)
-    y = np.array([1.0, 2.0, 0.0, 1.0, -1.0, -2.0, -3.0, -2.0])
+    codes = np.repeat(np.arange(2 * MANY), 4)
+    y = np.tile([1.0, 2.0, 0.0, 1.0, -1.0, -2.0, -3.0, -2.0], MANY)
     likelihood = smc.Straight(_surface(Row(0)), 1, np.array([0.0, 1.0]), 1.0)
     found = _drawn(
-        np.vstack([np.zeros(8), y]), likelihood, Prior(), 20_000, units=codes,
-        missing=np.array([0, 4]), cells=np.arange(8), copy=codes,
+        np.vstack([0 * y, y]), likelihood, Prior(), units=codes,
+        missing=np.arange(0, y.size, 4), cells=np.arange(y.size), copy=codes,
     )  # fmt: skip
+    found = _folded(found, 8)
     assert (np.ptp(found.reshape(-1, 2, 4), axis=2) == 0).all()
     np.testing.assert_allclose(found[:, [0, 4]].mean(axis=0), [4 / 5, -8 / 5], atol=0.02)
     np.testing.assert_allclose(found[:, [0, 4]].var(axis=0), 1 / 5, rtol=0.06)
 
 
 def test_the_mean_of_a_cluster_by_all_its_rows() -> None:
-    codes = np.repeat([0, 1], 3)
-    y = np.array([1.0, 2.0, 3.0, -1.0, 0.0, 1.0])
+    codes = np.repeat(np.arange(2 * MANY), 3)
+    y = np.tile([1.0, 2.0, 3.0, -1.0, 0.0, 1.0], MANY)
     piece = smc.Computed(lambda g: g["m"], (), (("m", 0, codes),))
     likelihood = smc.Straight(_surface(piece), 1, np.array([0.0, 2.0]), 1.0)
-    found = _drawn(np.vstack([np.zeros(6), y]), likelihood, Prior(), 20_000, units=codes)
-    means = found.reshape(-1, 2, 3).mean(axis=2)
+    found = _drawn(np.vstack([0 * y, y]), likelihood, Prior(), units=codes)
+    means = _folded(found, 6).reshape(-1, 2, 3).mean(axis=2)
     # m ~ N(0, 1/3), three y ~ N(2 m, 1): precision 3 + 12, mean 2 sum(y) / 15
     np.testing.assert_allclose(means.mean(axis=0), [12 / 15, 0.0], atol=0.02)
     np.testing.assert_allclose(means.var(axis=0), 1 / 15, rtol=0.08)
@@ -130,12 +134,12 @@ def test_the_mean_of_a_cluster_by_all_its_rows() -> None:
 
 def test_an_event_time_by_numerical_integration() -> None:
     surface = smc.Surface(((Row(0),),))
-    values = np.zeros((1, 2))
-    likelihood = smc.Hazard(surface, np.array([1.0, 0.0]), np.array([0.9]), np.array([0.6, 1.4]))
-    found = _drawn(values, likelihood, Prior(), 20_000).mean(axis=0)
+    event, lived = np.tile([1.0, 0.0], MANY), np.tile([0.6, 1.4], MANY)
+    likelihood = smc.Hazard(surface, event, np.array([0.9]), lived)
+    found = _folded(_drawn(np.zeros((1, 2 * MANY)), likelihood, Prior()), 2).mean(axis=0)
     grid = np.linspace(-6, 6, 20_001)
-    for k, (event, lived) in enumerate(((1, 0.6), (0, 1.4))):
-        density = np.exp(-0.5 * grid**2 + event * 0.9 * grid - lived * np.exp(0.9 * grid))
+    for k in (0, 1):
+        density = np.exp(-0.5 * grid**2 + event[k] * 0.9 * grid - lived[k] * np.exp(0.9 * grid))
         assert found[k] == pytest.approx((density @ grid) / density.sum(), abs=0.03)
 
 
