@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from recovery_stats.engines import curves
 from recovery_stats.engines.ordered_pair import count_sorted
-from recovery_stats.engines.ordered_pair_late import count_late
+from recovery_stats.engines.ordered_pair_late import FEW_PAIRS, count_few, count_late
 from recovery_stats.engines.risk_set import Array, Ints, merge_close, number_times
 from recovery_stats.errors import NotEstimable
 
@@ -188,11 +188,14 @@ def _count_alike(
     moment = moment + base
     events = np.bincount(moment[died])
     tied_y = float(events @ (events - 1)) / 2
-    if start is None:
-        order, pairs = count_sorted(x, moment, strata, died)
-    else:
+    order = None
+    if start is not None:
         entry = base + 2 * np.searchsorted(times, start, side="right")
-        order, pairs = None, count_late(x, moment, entry, strata, died)
+        pairs = count_late(x, moment, entry, strata, died)
+    elif int(events.sum()) * len(x) <= FEW_PAIRS:
+        pairs = count_few(x, moment, np.broadcast_to(base, len(x)), died)
+    else:
+        order, pairs = count_sorted(x, moment, strata, died)
     return _Partners(
         pairs.lower, pairs.equal, pairs.higher, pairs.over, pairs.same, pairs.under,
         tied_y, pairs.tied_x, order,

@@ -32,6 +32,7 @@ DECREMENT = 1e-18  # score' information^-1 score: the squared step left, in stan
 RUNAWAY = 1e-8  # information along the step has fallen by this since beta = 0: no finite maximum
 CONSTANT = 1e-14  # share of a column's variance among those at risk together: rounding leaves more
 ALIASED = 1e-9  # share of a column's variation left once the columns before it are taken out
+NEAR = 3e-11  # a step this short, of columns of unit variance, leaves all else as it is
 MAX_STEPS = 60
 
 
@@ -203,6 +204,8 @@ def maximise(
         decrement = float(score @ step)
         if decrement <= settled:
             return beta, here, step_number
+        if decrement > 0 and np.abs(step).max() <= NEAR:
+            return beta + step, here, step_number
         _refuse_runaway(step, information, at_start)
         beta, here = _advance(evaluate, beta, step, here, decrement)
     raise ConvergenceError(f"The Cox model did not converge in {MAX_STEPS} Newton steps.")

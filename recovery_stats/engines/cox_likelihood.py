@@ -17,7 +17,7 @@ Checked: appendix E.1 on paper; brute force; finite differences; R survival.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -41,8 +41,8 @@ class Problem:
     """What an evaluation needs, rows sorted as in `risk`.
 
     X (p, m) centred and scaled; X_late (p, L) its columns for late rows. weight, offset (m,);
-    observed (p,): the events' weighted sum of X. mean_weight (K,): of the events. centre,
-    scale (p,).
+    observed (p,), observed_offset: the events' weighted sums of X and offset. mean_weight (K,): of
+    the events. centre, scale (p,).
     share, share_at (E,): c and k of each element of the tied sets; empty when none is needed.
     """
 
@@ -53,6 +53,7 @@ class Problem:
     observed: Array
     weight: Array
     offset: Array
+    observed_offset: float
     mean_weight: Array
     centre: Array
     scale: Array
@@ -116,9 +117,11 @@ def prepare(
     if ties == "exact" and weights is not None:
         raise NotEstimable("Exact ties have no likelihood with weights; use ties='efron'.")
     risk = risk_set.number(stop, died, start, strata)
-    weight = np.ones(len(stop)) if weights is None else np.asarray(weights, float)
-    sorted_weight = weight[risk.order]
+    sorted_weight = (
+        np.ones(len(risk.order)) if weights is None else np.asarray(weights, float)[risk.order]
+    )
     event_weight = sorted_weight[risk.died]
+    sorted_offset = np.zeros(len(risk.order)) if offset is None else np.asarray(offset)[risk.order]
     centre, scale, Xs = _standardise(X, risk.order)
     share, share_at = _tied_elements(risk.n_events, ties)
     return Problem(
@@ -128,13 +131,21 @@ def prepare(
         X_late=np.take(Xs, risk.late, axis=1),
         observed=_sum_of_events(Xs, risk, sorted_weight),
         weight=sorted_weight,
-        offset=np.zeros(len(risk.order)) if offset is None else np.asarray(offset)[risk.order],
+        offset=sorted_offset,
+        observed_offset=float(event_weight @ sorted_offset[risk.died]),
         mean_weight=risk.deaths.sum(event_weight) / risk.n_events,
         centre=centre,
         scale=scale,
         share=share,
         share_at=share_at,
     )
+
+
+def with_offset(problem: Problem, offset: Array) -> Problem:
+    """The same problem with another offset (m,)."""
+    risk = problem.risk
+    observed = float(problem.weight[risk.died] @ offset[risk.died])
+    return replace(problem, offset=offset, observed_offset=observed)
 
 
 def _sum_of_events(X: Array, risk: RiskSets, weight: Array) -> Array:
@@ -148,15 +159,21 @@ def _standardise(X: Array, order: Ints) -> tuple[Array, Array, Array]:
     """Centre, scale and the sorted (p, m) copy; a constant column keeps scale 1 and becomes 0."""
     Xs = np.empty((X.shape[1], len(order)))
     centre, scale = np.zeros(X.shape[1]), np.ones(X.shape[1])
-    for j in range(X.shape[1]):
-        column = Xs[j]
-        np.take(np.ascontiguousarray(X[:, j], dtype=float), order, out=column, mode="clip")
+    pieces = [slice(b, b + risk_set.PIECE) for b in range(0, len(order), risk_set.PIECE)]
+    for j, column in enumerate(Xs):
+        given = np.ascontiguousarray(X[:, j], dtype=float)
+        for here in pieces:
+            np.take(given, order[here], out=column[here], mode="clip")
         centre[j] = column.mean()
-        column -= centre[j]
-        spread = float(np.sqrt(column @ column / len(column)))
+        squares = 0.0
+        for here in pieces:
+            piece = column[here]
+            piece -= centre[j]
+            squares += float(piece @ piece)
+        spread = float(np.sqrt(squares / len(column)))
         if spread > 1e-13 * abs(centre[j]):
             scale[j] = spread
-            column /= spread
+            column *= 1 / spread
         else:
             column[:] = 0.0
     return centre, scale, Xs
@@ -189,7 +206,8 @@ def evaluate_hazard(problem: Problem, beta: Array) -> Hazard | None:
         return None
     log_sum, a1, ca1, a2, ca2, cca2 = sums
     w = problem.mean_weight
-    loglik = float(problem.weight[risk.died] @ eta[risk.died] - w @ log_sum)
+    reached = float(problem.observed @ beta) + problem.observed_offset
+    loglik = reached - shift * float(w @ risk.n_events) - float(w @ log_sum)
     return Hazard(
         loglik, shift, r, S0, a1, ca1, w * a1, w * ca1, w * a2, w * ca2, w * cca2, by_tree
     )

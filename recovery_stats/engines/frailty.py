@@ -47,6 +47,7 @@ from recovery_stats.engines.cox_likelihood import (
     Ties,
     between,
     evaluate_moments,
+    with_offset,
 )
 from recovery_stats.engines.risk_set import Array, Ints
 from recovery_stats.errors import ConvergenceError, NotEstimable
@@ -146,7 +147,7 @@ def curvature(
 
 
 def _with_frailty(shared: Shared, omega: Array) -> Problem:
-    return replace(shared.problem, offset=shared.problem.offset + omega[shared.group])
+    return with_offset(shared.problem, shared.problem.offset + omega[shared.group])
 
 
 def _penalty(law: Law, theta: float, omega: Array) -> tuple[float, Array, Array]:

@@ -23,7 +23,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from recovery_stats.engines import cox, frailty
 from recovery_stats.engines.cox import CoxFit
-from recovery_stats.engines.cox_likelihood import Moments, Ties
+from recovery_stats.engines.cox_likelihood import Moments, Ties, with_offset
 from recovery_stats.engines.frailty import Shared, curvature
 from recovery_stats.engines.risk_set import Array, Ints
 from recovery_stats.errors import ConvergenceError, NotEstimable
@@ -254,7 +254,7 @@ def _finish(
         covariance=covariance,
         loglik=best.loglik,
         wald=float(beta @ np.linalg.solve(covariance, beta)),
-        problem=replace(shared.problem, offset=shared.problem.offset + omega[shared.group]),
+        problem=with_offset(shared.problem, shared.problem.offset + omega[shared.group]),
         scaled_beta=best.at[:p],
         moments=best.point.moments,
     )

@@ -22,6 +22,7 @@ from recovery_stats.engines.ordered_pair import Mask, PairCounts, count_pairs
 from recovery_stats.engines.risk_set import Array, Ints, smallest_unsigned
 
 OUTRIGHT = 60  # comparisons a row at most, for comparing outright to be the shorter way
+FEW_PAIRS = 1 << 16  # events times rows up to which all are compared with all
 TOGETHER = 200  # events compared at once: their counts fit into a byte
 
 
@@ -33,10 +34,29 @@ def count_late(
     moment, entry (n,): whole numbers from 0, in each stratum above those of the strata before;
     event (n,). Events at one moment are no partners.
     """
+    if np.count_nonzero(event) * len(x) <= FEW_PAIRS:
+        return count_few(x, moment, entry, event)
     band = _Band.of(moment, entry, event)
     if band.work <= OUTRIGHT * len(x):
         return band.count(x)
     return _less_those_to_come(x, moment, entry, stratum, event)
+
+
+def count_few(x: Array, moment: Ints, entry: Ints, event: Mask) -> PairCounts:
+    """The same for few rows: every event beside every row."""
+    died = np.flatnonzero(event)
+    when, of = moment[died][:, None], x[died][:, None]
+    pair = (moment > when) & (entry < when)
+    alike = x == of
+    counts = np.zeros((6, len(x)), np.int64)
+    tied = np.count_nonzero((alike & (moment == when))[:, died]) - len(died)
+    alike &= pair
+    below = (x < of) & pair
+    for at, pairs in enumerate((below, alike, pair)):
+        counts[at, died], counts[3 + at] = pairs.sum(axis=1), pairs.sum(axis=0)
+    counts[2] -= counts[0] + counts[1]
+    counts[5] -= counts[3] + counts[4]
+    return PairCounts.of(list(counts), int(tied) // 2)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,7 +110,8 @@ class _Band:
             alike = x[band] == ours
             below &= active
             alike &= active
-            lower[rows], equal[rows] = np.count_nonzero(below, 1), np.count_nonzero(alike, 1)
+            lower[rows] = np.add.reduce(below.view(np.uint8), 1, dtype=np.uint32)
+            equal[rows] = np.add.reduce(alike.view(np.uint8), 1, dtype=np.uint32)
             higher[rows] = np.count_nonzero(active) - lower[rows] - equal[rows]
             over[band] += np.add.reduce(below.view(np.uint8), 0, dtype=np.uint8)
             same[band] += np.add.reduce(alike.view(np.uint8), 0, dtype=np.uint8)

@@ -152,29 +152,31 @@ class RiskSets:
         return out
 
     @cached_property
-    def places(self) -> tuple[tuple[int, bool, Ints, Ints], ...]:
-        """The runs of `leaving` by class and end: class, event?, which runs, their exits."""
-        found = []
-        for kind in range(6):
-            here = np.flatnonzero(self.leaving.value % 6 == kind)
-            if len(here):
-                found.append((kind // 2, kind % 2 == 1, here, self.leaving.value[here] // 6))
-        return tuple(found)
+    def _classes(self) -> tuple[Ints, Ints]:
+        """Where runs of one exit and class begin, and their place among 3 classes of K times."""
+        group = self.leaving.value // 2
+        starts = np.flatnonzero(np.diff(group, prepend=-1))
+        exits, kind = np.divmod(group[starts], 3)
+        return starts, kind * self.K + exits
 
     def by_class(self, sums: Array) -> tuple[Array, Array, Array]:
         """Split sums by run of `leaving` (…, C) into three arrays by time (…, K)."""
-        split = np.zeros((3, *sums.shape[:-1], len(self.time)))
-        for kind, _, here, at in self.places:
-            split[kind][..., at] += sums[..., here]
-        return split[0], split[1], split[2]
+        starts, place = self._classes
+        split = np.zeros((*sums.shape[:-1], 3 * self.K))
+        split[..., place] = np.add.reduceat(sums, starts, axis=-1)
+        K = self.K
+        return split[..., :K], split[..., K : 2 * K], split[..., 2 * K :]
+
+    @cached_property
+    def _with_event(self) -> tuple[Ints, Ints]:
+        """The runs of those who end with the event, and where those of one time begin."""
+        here = np.flatnonzero(self.leaving.value % 2)
+        return here, np.flatnonzero(np.diff(self.leaving.value[here] // 6, prepend=-1))
 
     def with_event(self, sums: Array) -> Array:
         """Of sums by run of `leaving` (…, C), those of the events, by time (…, K)."""
-        out = np.zeros((*sums.shape[:-1], self.K))
-        for _, died, here, at in self.places:
-            if died:
-                out[..., at] += sums[..., here]
-        return out
+        here, starts = self._with_event
+        return np.asarray(np.add.reduceat(sums[..., here], starts, axis=-1))
 
     def not_yet(self, coming: Array) -> Array:
         """Sums by run of `coming` (…, C) to sums over late rows that enter after each time."""
@@ -194,15 +196,26 @@ class RiskSets:
         always, once, _ = self.by_class(leaving)
         return self.tail(always) + once + self.tree.sum_over_rows(late_values)
 
+    @cached_property
+    def _ends(self) -> tuple[Ints, Ints, Ints]:
+        """Exits of the runs of `leaving`; which are at risk once; which end with the event."""
+        value = self.leaving.value
+        return value // 6, np.flatnonzero(value % 6 // 2 == 1), np.flatnonzero(value % 2)
+
     def accumulate(self, h: Array, g: Array | None = None, *, by_tree: bool) -> Array:
         """Sum h (K,) over the times each sorted row is at risk, less g (K,) at its event: (m,)."""
-        H, at = self.head(h), self.leaving.value // 6
-        kind, ended = self.leaving.value % 6 // 2, self.leaving.value % 2 == 1
-        own = np.zeros(len(at)) if g is None else np.where(ended, g[at], 0.0)
-        out = self.leaving.spread(np.where(kind == 1, h[at], H[at]) - own)
+        at, once, ended = self._ends
+        H = self.head(h)
+        total = H[at]
+        total[once] = h[at[once]]
+        if g is not None:
+            total[ended] -= g[at[ended]]
+        out = self.leaving.spread(total)
         if len(self.late) and by_tree:
             late = self.tree.sum_over_times(h)
             if g is not None:
+                own = np.zeros(len(at))
+                own[ended] = g[at[ended]]
                 late -= self.leaving.spread(own)[self.late]
             out[self.late] = late
         elif len(self.late):

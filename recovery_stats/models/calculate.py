@@ -30,10 +30,10 @@ def evaluate(expression: Expression, data: Columns) -> Array:
 
     Raises DataError where observed values have no result (log of 0, division by 0).
     """
+    if isinstance(expression, Variable):
+        return data.numbers(expression.name)
     with np.errstate(all="ignore"):
         value = np.broadcast_to(compute(expression, data), (len(data),))
-    if isinstance(expression, Variable):
-        return np.asarray(value, dtype=float)
     observed = np.ones(len(data), dtype=bool)
     for name in columns_of(expression):
         observed &= ~np.isnan(data.numbers(name))

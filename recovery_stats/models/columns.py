@@ -44,13 +44,14 @@ class Grouping:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The columns of one frame, read on demand."""
+    """The columns of one frame, or of some rows of it (`only`), read on demand."""
 
-    frame: pd.DataFrame
+    given: pd.DataFrame
     codebook: Codebook = Codebook()
     _numbers: dict[str, Array] = field(default_factory=dict)
     _keys: dict[str, Any] = field(default_factory=dict)
     _series: dict[str, pd.Series[Any]] = field(default_factory=dict)
+    _part: _Part | None = None
 
     @classmethod
     def of(cls, data: pd.DataFrame | Dataset) -> Columns:
@@ -61,7 +62,27 @@ class Columns:
         raise DataError(f"Data are a DataFrame or a Dataset, not {type(data).__name__}.")
 
     def __len__(self) -> int:
-        return len(self.frame)
+        return len(self.given) if self._part is None else self._part.size
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The rows with all their columns."""
+        if self._part is None:
+            return self.given
+        if not self._part.frames:
+            self._part.frames.append(self.given[self._part.kept])
+        return self._part.frames[0]
+
+    @property
+    def index(self) -> NDArray[Any]:
+        """Labels of the rows (n,)."""
+        labels: NDArray[Any] = self.given.index.to_numpy()
+        return labels if self._part is None else labels[self._part.kept]
+
+    def only(self, kept: NDArray[np.bool_]) -> Columns:
+        """The rows where `kept` (n,) holds; a column is cut when it is asked for."""
+        part = _Part(self, kept, int(np.count_nonzero(kept)))
+        return Columns(self.given, self.codebook, _part=part)
 
     def series(self, name: str) -> pd.Series[Any]:
         """The column called `name`; DataError when there is none, or more than one."""
@@ -70,6 +91,8 @@ class Columns:
         return self._series[name]
 
     def _find(self, name: str) -> pd.Series[Any]:
+        if self._part is not None:
+            return self._part.whole.series(name)[self._part.kept]
         if not self._keys:
             self._keys.update({str(c): c for c in self.frame.columns})
         if name not in self._keys:
@@ -78,6 +101,10 @@ class Columns:
         if isinstance(found, pd.DataFrame):
             raise DataError(f"Column {name!r} occurs {found.shape[1]} times; names must differ.")
         return found
+
+    def is_plain(self, name: str) -> bool:
+        """Whether the column is held as numbers of NumPy's."""
+        return _is_plain(self._part.whole.series(name) if self._part else self.series(name))
 
     def over(self, frame: pd.DataFrame) -> Columns:
         """Another frame by the same codebook."""
@@ -117,6 +144,10 @@ class Columns:
         return self._numbers[name]
 
     def _read_numbers(self, name: str) -> Array:
+        if self._part is not None and _is_plain(series := self._part.whole.series(name)):
+            values: Array = series.to_numpy()[self._part.kept].astype(float, copy=False)
+            self._refuse_infinite(name, values)
+            return values
         series = self.series(name)
         if isinstance(series.dtype, pd.CategoricalDtype):
             series = series.astype(series.cat.categories.dtype)
@@ -128,13 +159,16 @@ class Columns:
             values = series.to_numpy()
         else:
             values = series.to_numpy(dtype=float, na_value=np.nan)
-        if np.isinf(values).any():
-            infinite = np.isinf(values)
+        self._refuse_infinite(name, values)
+        return np.ascontiguousarray(values)
+
+    def _refuse_infinite(self, name: str, values: Array) -> None:
+        infinite = np.isinf(values)
+        if infinite.any():
             raise DataError(
                 f"Column {name!r} holds {int(infinite.sum())} infinite values, "
                 f"{self.rows(infinite)}; correct them, or leave them empty."
             )
-        return np.ascontiguousarray(values)
 
     def is_factor(self, name: str) -> bool:
         """Text, categories, and nominal or ordinal numbers whose values are all labelled."""
@@ -199,6 +233,21 @@ class Columns:
         for part in parts[1:]:
             codes, levels = _nested(codes, levels, part)
         return Grouping(":".join(names), codes, tuple(levels))
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Some rows of other columns: where `kept` (n,) holds, `size` of them; frames: once made."""
+
+    whole: Columns
+    kept: NDArray[np.bool_]
+    size: int
+    frames: list[pd.DataFrame] = field(default_factory=list)
+
+
+def _is_plain(series: pd.Series[Any]) -> bool:
+    """Whether the column is held as numbers of NumPy's."""
+    return isinstance(series.dtype, np.dtype) and series.dtype.kind in "ifub"
 
 
 def _factorise(series: pd.Series[Any]) -> tuple[IntArray, Any]:

@@ -141,7 +141,7 @@ def build_design(
     source = Columns.of(data)
     kept, lost = _observed(asked, source, (*numbers, *groups))
     whole = bool(kept.all())
-    columns = source if whole else source.over(source.frame[kept])
+    columns = source if whole else source.only(kept)
     learner = Learner(columns, dict(reference or {}))
     recipe, X = learner.learn(asked.terms, asked.offsets)
     if drop_intercept and recipe.coded and recipe.coded[0].term == INTERCEPT:
@@ -167,7 +167,7 @@ def build_design(
         columns.grouping((asked.cluster,)) if asked.cluster else None,
         {n: columns.numbers(n) for n in numbers},
         {g: columns.grouping((g,)) for g in groups},
-        columns.frame.index.to_numpy(),
+        columns.index,
         kept,
         lost,
     )
@@ -255,6 +255,8 @@ def _times(surv: Surv, data: Columns) -> Times:
 
 def _compared(column: str, constant: float | str, data: Columns) -> Array:
     """1 where the column equals the constant: a code, or a level by its name."""
+    if not isinstance(constant, str) and data.is_plain(column):
+        return np.asarray(data.numbers(column) == constant, dtype=float)
     found = data.levels(column)
     if isinstance(constant, str):
         same = [
