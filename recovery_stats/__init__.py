@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from recovery_stats.models.imputation import impute
     from recovery_stats.models.kernel import kernel_cox
     from recovery_stats.models.likelihood_ratio import compare
+    from recovery_stats.models.missingness import missing
     from recovery_stats.models.mixed import lmm
     from recovery_stats.models.policy import lag_cox, marginal_structural, one_more_meeting
     from recovery_stats.models.pool import pool
@@ -96,6 +97,7 @@ _HOME = {
     "logrank": "recovery_stats.models.survival",
     "marginal_structural": "recovery_stats.models.policy",
     "mean_cumulative": "recovery_stats.models.survival",
+    "missing": "recovery_stats.models.missingness",
     "multistate": "recovery_stats.models.survival",
     "one_more_meeting": "recovery_stats.models.policy",
     "pool": "recovery_stats.models.pool",
@@ -150,6 +152,7 @@ __all__ = [
     "logrank",
     "marginal_structural",
     "mean_cumulative",
+    "missing",
     "multistate",
     "one_more_meeting",
     "person_days",

@@ -33,16 +33,25 @@ class Fit(Protocol):
 def attach(module: ModuleType) -> None:
     """Give the fit classes that a module of models names their `_repr_html_`."""
     for kind in vars(module).values():
-        fits = isinstance(kind, type) and hasattr(kind, "tidy") and hasattr(kind, "checks")
-        if fits and "_repr_html_" not in vars(kind):
-            kind._repr_html_ = framed
+        if isinstance(kind, type) and _shows(kind, module):
+            kind._repr_html_ = framed  # type: ignore[attr-defined]
+
+
+def _shows(kind: type, module: ModuleType) -> bool:
+    """Whether a class has a document of its own, or coefficients and checks, and no page yet."""
+    if "_repr_html_" in vars(kind):
+        return False
+    own = hasattr(kind, "document") and kind.__module__ == module.__name__
+    return own or (hasattr(kind, "tidy") and hasattr(kind, "checks"))
 
 
 def framed(fit: Fit) -> str:
     """The page of a fit in a frame of its own, so that its style and the notebook's do not meet."""
     from recovery_stats import report
 
-    page = escape(report.render(document(fit), "html").decode(), quote=True)
+    own = getattr(fit, "document", None)
+    shown = own() if own is not None else document(fit)
+    page = escape(report.render(shown, "html").decode(), quote=True)
     return f'<iframe srcdoc="{page}" style="width:100%;height:30em;border:0"></iframe>'
 
 
