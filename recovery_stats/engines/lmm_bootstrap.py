@@ -26,6 +26,7 @@ from recovery_stats.engines.lmm import LmmFit
 from recovery_stats.engines.lmm_batch import Outcomes
 from recovery_stats.engines.lmm_groups import Frame, Problem
 from recovery_stats.engines.lmm_optimum import NEAR_ZERO, minimise
+from recovery_stats.engines.lmm_second import Second
 from recovery_stats.errors import RecoveryError
 
 CHUNK = 60_000  # numbers per vector of a batch: half a megabyte, so that they stay in the cache
@@ -221,8 +222,20 @@ def with_outcome(problem: Problem, outcomes: Outcomes, lifted: Array) -> Problem
     if second is not None:
         within_xy = second.within_xy.copy()
         within_xy[:, p] = lifted[:, 0]
-        second = replace(second, within_xy=within_xy)
+        second = replace(second, within_xy=within_xy, triangle=_triangle(second, within, lifted))
     return replace(problem, c=c, within=within, second=second, alike=None)
+
+
+def _triangle(second: Second, within: Array, lifted: Array) -> Array | None:
+    """The triangle with its last column from the cross-products of another outcome."""
+    if second.triangle is None:
+        return None
+    found, p = second.triangle.copy(), len(within) - 1
+    onto = np.concatenate([lifted[:, 0], within[:p, p]])
+    column = np.linalg.lstsq(found[:-1, :-1].T, onto, rcond=WITHIN_RANK)[0]
+    left = float(within[p, p] - column @ column)
+    found[:-1, -1], found[-1, -1] = column, np.sqrt(max(left, 1e-15 * float(within[p, p])))
+    return found
 
 
 def _in_users_units(problem: Problem, frame: Frame, truth: Truth, parts: list[Part]) -> Refits:

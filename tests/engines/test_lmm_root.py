@@ -8,7 +8,7 @@ from decimal import Decimal, localcontext
 import numpy as np
 import pytest
 
-from recovery_stats.engines import lmm, lmm_df
+from recovery_stats.engines import lmm, lmm_bootstrap, lmm_df, lmm_ratio
 from recovery_stats.engines.lmm import RandomFactor
 from recovery_stats.engines.lmm_criterion import observed_information
 from recovery_stats.engines.lmm_second import Second
@@ -16,7 +16,7 @@ from recovery_stats.engines.lmm_traces import pair_traces
 from tests.engines.lmm_digits import DIGITS, STEP, Digits
 from tests.engines.lmm_example import Array, example
 from tests.engines.test_lmm import some_theta
-from tests.tolerance import CLOSED_FORM, CONVERGED
+from tests.tolerance import CLOSED_FORM, CONVERGED, MONTE_CARLO_SES
 
 SEVERAL = ["crossed", "crossed slopes", "nested", "three factors"]
 RESIDUAL, LARGE = 1e-3, 50.0
@@ -198,3 +198,30 @@ def test_a_large_design_keeps_its_memory_and_its_products() -> None:
     problem, _ = lmm.prepare(X, y, factors, reml=True, careful=True)
     assert isinstance(problem.second, Second)
     assert problem.second.triangle is None
+
+
+@pytest.mark.parametrize("kind", ["crossed", "nested", "three factors"])
+def test_simulated_outcomes_are_refitted_from_their_roots(kind: str) -> None:
+    """Refits of the bootstrap: none fails, and the truth is what they scatter around."""
+    X, y, factors = extreme(kind, (LARGE,) * len(example(kind)[2]))
+    fit = lmm.fit(X, y, factors)
+    truth = lmm_bootstrap.Truth.of(fit)
+    found = lmm_bootstrap.refits(fit.problem, fit.frame, truth, 60, np.random.default_rng(1))
+    assert not found.failed.any()
+    error = found.sigma2.std(ddof=1) / np.sqrt(60)
+    assert abs(found.sigma2.mean() - fit.sigma2) < MONTE_CARLO_SES * error
+    slopes = (found.beta[:, 2] - fit.beta[2]) / np.sqrt(found.covariance[:, 2, 2])
+    assert abs(slopes.mean()) < MONTE_CARLO_SES / np.sqrt(60)
+
+
+@pytest.mark.parametrize("kind", ["crossed", "nested", "three factors"])
+def test_another_outcome_is_fitted_as_from_its_rows(kind: str) -> None:
+    X, y, factors = extreme(kind, (LARGE,) * len(example(kind)[2]))
+    fit = lmm.fit(X, y, factors)
+    _, other, _ = extreme(kind, (LARGE,) * len(factors), seed=7)
+    sums = lmm_ratio.Sums.of(lmm_ratio.Design(fit, X, factors), None)
+    found = float(sums.criterion(other[:, None] / fit.frame.scale)[0])
+    alone = lmm.fit(X, other, factors)
+    shift = 2.0 * fit.problem.nu * np.log(fit.frame.scale)
+    # sums that were subtracted hold six digits of the residual: enough for a simulated ratio
+    assert found + shift == pytest.approx(alone.criterion, abs=1e-3)
