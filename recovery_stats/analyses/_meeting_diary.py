@@ -3,45 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from recovery_stats.analyses import _meeting_parts as parts
 from recovery_stats.analyses import _meeting_tables as pages
 from recovery_stats.analyses._meeting_causes import Causes, cause_estimates, cause_table
 from recovery_stats.analyses._meeting_curves import Groups, curve_estimates, curve_figure
-from recovery_stats.analyses._meeting_custody import custody_checks, custody_said
+from recovery_stats.analyses._meeting_custody import custody_checks
+from recovery_stats.analyses._meeting_diary_words import (
+    Case,
+    estimand,
+    facts,
+    said,
+    strategy_said,
+)
 from recovery_stats.analyses._meeting_family import family_table
 from recovery_stats.analyses._meeting_kernel import (
     Kernels,
     kernel_checks,
     kernel_estimates,
     kernel_facts,
-    kernel_figures,
     kernel_said,
-    kernel_tables,
     window_estimates,
 )
+from recovery_stats.analyses._meeting_kernel_tables import kernel_figures, kernel_tables
 from recovery_stats.analyses._meeting_landmark import LEAST, MOST, landmark_groups
 from recovery_stats.analyses._meeting_models import LAGS, MAIN, Models
 from recovery_stats.analyses._meeting_part import Part, joined
-from recovery_stats.analyses._meeting_people import EVENT, TIME, Asked
+from recovery_stats.analyses._meeting_people import TIME, Asked
 from recovery_stats.analyses._meeting_rivals import CONTROLS, DATES, FUTURE, LOSS, SITES
 from recovery_stats.analyses._meeting_rows import REFERENCE_GROUP, WEEKDAY, diary_rows, known_rows
 from recovery_stats.analyses._meeting_strategy import (
-    PRIMARY,
     Strategies,
     strategy_checks,
     strategy_estimates,
     strategy_facts,
-    strategy_figure,
-    strategy_tables,
+    strategy_step,
 )
-from recovery_stats.analyses._meeting_strategy import estimand as strategy_estimand
-from recovery_stats.analyses._wording import holding, plural
+from recovery_stats.analyses._meeting_strategy_tables import strategy_figure, strategy_tables
+from recovery_stats.analyses._wording import holding
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset, Source
-from recovery_stats.core.document import Cell, Count, Figure, Quantity, Ref, Table
-from recovery_stats.core.estimate import Estimand, Estimate
+from recovery_stats.core.document import Figure, Table
+from recovery_stats.core.estimate import Estimate
 from recovery_stats.core.result import Result
 from recovery_stats.core.study import Study
 
@@ -56,8 +59,6 @@ MAIN_HEADS = (
     ("How long ago, and how often", ("recency", "recency_beside", "frequency_beside")),
 )
 USED = ("persons", "meetings", "stays", "custody")
-NOT_DONE = ("weekly_counts", "told_once", "few_lost", "no_future")
-ANSWERS = {-1: "Yes: rarer", 0: "Not shown", 1: "No: more frequent"}
 RIVAL_HEADS = (
     ("Main model: counted up to the day before", (MAIN,)),
     ("Counted earlier", LAGGED),
@@ -77,25 +78,14 @@ FIGURE_HEADS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Case:
-    """What one report is written from. rows: all days at risk; known: those the diary covers."""
-
-    asked: Asked
-    study: Study
-    people: Dataset
-    rows: Dataset
-    known: Dataset
-
-
 def answer(asked: Asked, study: Study, people: Dataset) -> Result:
     """Hazard of relapse by meetings in the days before; refused where sources are shared."""
     rows = diary_rows(asked, study, people)
-    case = _Case(asked, study, people, rows, known_rows(asked, rows))
+    case = Case(asked, study, people, rows, known_rows(asked, rows))
     return _refused(case) if asked.shared_source else _answered(case)
 
 
-def _answered(case: _Case) -> Result:
+def _answered(case: Case) -> Result:
     asked = case.asked
     models = Models.of(asked, case.study, case.people, case.known)
     groups = _groups(case)
@@ -116,7 +106,7 @@ def _answered(case: _Case) -> Result:
     named = {e.name: e for e in estimates}
     return Result(
         analysis="meeting_frequency",
-        estimand=strategy_estimand(asked, case.study) if emulated else _estimand(case),
+        estimand=estimand(case),
         estimates=estimates,
         checks=(
             *(strategy_checks(emulated) if emulated else ()),
@@ -124,14 +114,14 @@ def _answered(case: _Case) -> Result:
             *kernel_checks(kernels),
             *more.checks,
         ),
-        flow=case.people.flow,
-        facts=_facts(case, groups, named)
-        | (strategy_facts(emulated) if emulated else {})
+        flow=(*case.people.flow, *(strategy_step(emulated) if emulated else ())),
+        facts=facts(case, groups, named)
+        | (strategy_facts(asked) if emulated else {})
         | kernel_facts(kernels)
         | dict(more.facts),
-        said=_said(case, groups, named)
+        said=said(case, groups, named)
         | ({"causes"} if causes else set())
-        | holding(_strategy_said(emulated, named) | kernel_said(kernels))
+        | holding(strategy_said(emulated, named) | kernel_said(kernels))
         | more.said,
         tables={
             t.name: t
@@ -179,28 +169,13 @@ def _family(estimates: tuple[Estimate, ...]) -> Iterator[Table]:
         yield table
 
 
-def _strategy_said(emulated: Strategies | None, named: Mapping[str, Estimate]) -> dict[str, bool]:
-    """What may be said of the primary estimand, where it is that of the strategies."""
-    found = named.get(PRIMARY)
-    shown = found is not None and (found.high < 0 or found.low > 0)
-    return {
-        "strategy": emulated is not None,
-        "strategy_estimated": found is not None,
-        "strategy_refused": emulated is not None and found is None,
-        "strategy_lower": shown and found is not None and found.high < 0,
-        "strategy_higher": shown and found is not None and found.low > 0,
-        "strategy_not_shown": found is not None and not shown,
-        "weekly_primary": emulated is None,
-    }
-
-
 def _strategy_figures(emulated: Strategies | None) -> Iterator[Figure]:
     figure = strategy_figure(emulated) if emulated else None
     if figure is not None:
         yield figure
 
 
-def _refused(case: _Case) -> Result:
+def _refused(case: Case) -> Result:
     """Attendance and relapse come from the same records: describe, fail the check, stop."""
     q = case.asked.q
     check = Check(
@@ -216,12 +191,20 @@ def _refused(case: _Case) -> Result:
     )
     return Result(
         analysis="meeting_frequency",
-        estimand=_estimand(case),
+        estimand=estimand(case),
         estimates=(),
         checks=(check, pages.coverage_check(case.rows, case.known, refused=True)),
         flow=case.people.flow,
-        facts=_facts(case, None, {}),
-        said=holding({"refused": True, "diary": True, "notes": bool(q.notes)}),
+        facts=facts(case, None, {}) | strategy_facts(case.asked),
+        said=holding(
+            {
+                "refused": True,
+                "diary": True,
+                "notes": bool(q.notes),
+                "strategy_asked": case.asked.by_strategy,
+                "weekly_asked": not case.asked.by_strategy,
+            }
+        ),
         tables={t.name: t for t in _descriptions(case)},
         sources=_sources(case.study),
         synthetic=case.study.protocol.synthetic,
@@ -232,98 +215,11 @@ def _sources(study: Study) -> tuple[Source, ...]:
     return tuple(study[t].source for t in USED if t in study)
 
 
-def _groups(case: _Case) -> Groups | None:
+def _groups(case: Case) -> Groups | None:
     return landmark_groups(case.asked, case.study, case.people)
 
 
-def _estimand(case: _Case) -> Estimand:
-    name = case.asked.q.meeting_name
-    return Estimand(
-        population=case.study.protocol.population,
-        treatment=f"one more {name} in the seven days before the day at risk, against that many "
-        "less, at equal covariates",
-        endpoint="first relapse, in days from entry",
-        intercurrent=f"{_ends(case.asked)} end observation (cause-specific "
-        f"hazard); {plural(name)} after relapse are not counted",
-        summary=f"hazard ratio of relapse per {name} in the last seven days",
-    )
-
-
-def _ends(asked: Asked) -> str:
-    if asked.custody.suspended:
-        return "time in custody is no time at risk; death and loss to follow-up"
-    return "death, incarceration and loss to follow-up"
-
-
-def _facts(case: _Case, groups: Groups | None, named: Mapping[str, Estimate]) -> dict[str, Cell]:
-    q, frame = case.asked.q, case.known.frame
-    days = frame["stop"] - frame["start"]
-    facts: dict[str, Cell] = {
-        "people": Count(len(case.people)),
-        "relapses": Count(int(case.people.frame[EVENT].sum()), "events"),
-        "person_years": Quantity(pages.person_years(case.known, "start", "stop")),
-        "meeting": q.meeting_name,
-        "meetings": plural(q.meeting_name),
-        "mean_meetings": Quantity(float((frame["meetings_last7"] * days).sum() / days.sum())),
-        "covered": Quantity(pages.covered(case.rows, case.known), "percent"),
-        "late": Count(pages.late_entry(case.asked, case.people)),
-        "landmark": Quantity(float(q.landmark), "whole"),
-        "horizon": Quantity(groups.horizon if groups else float(q.horizon), "whole"),
-        "half_life": Quantity(float(q.half_life), "df"),
-        "confidence": Quantity(100 * q.level, "df"),
-        "exposure_source": q.exposure_source,
-        "notes": " ".join(q.notes),
-    }
-    if "from_day_7" in named:
-        facts["later_answer"] = ANSWERS[_verdict(named["from_day_7"])]
-    if groups is not None:
-        for fact, label in (("free_most", MOST), ("free_least", LEAST)):
-            if f"free[{label}]" in named:
-                facts[fact] = Ref(f"free[{label}]", "per_100")
-    return facts
-
-
-def _said(case: _Case, groups: Groups | None, named: Mapping[str, Estimate]) -> frozenset[str]:
-    q, main, naive = case.asked.q, named[MAIN], named.get("naive_weekly")
-    shown = _rejects(main)
-    conditions = {
-        "diary": True,
-        "shown": shown,
-        "not_shown": not shown,
-        "lower": main.value < 1,
-        "higher": main.value >= 1,
-        "stays": case.asked.stays,
-        "weekday": case.asked.weekday,
-        "known": q.known is not None,
-        "adjusted": bool(q.adjust),
-        "stratified": q.site is not None,
-        "weighted": q.weights is not None,
-        "late_entry": pages.late_entry(case.asked, case.people) > 0,
-        "landmark": groups is not None,
-        "contrast": "free_difference" in named,
-        "first_week": "from_day_7" in named and _verdict(named["from_day_7"]) != _verdict(main),
-        "naive_fooled": naive is not None and _rejects(naive) and not shown,
-        "notes": bool(q.notes),
-        "weekly_counts": not case.asked.daily_diary,
-        "told_once": "recurrent" not in named and q.sensitivity,
-        "few_lost": "lost_relapse" not in named and q.sensitivity,
-        "no_future": "future" not in named and q.sensitivity,
-    }
-    conditions |= custody_said(q, case.asked.custody)
-    conditions["not_done"] = any(conditions[n] for n in NOT_DONE)
-    return holding(conditions) | named.keys()
-
-
-def _rejects(estimate: Estimate) -> bool:
-    return estimate.p < 1 - estimate.confidence
-
-
-def _verdict(estimate: Estimate) -> int:
-    """What the report says of a ratio: -1 rarer, 1 more frequent, 0 not shown."""
-    return (1 if estimate.value >= 1 else -1) if _rejects(estimate) else 0
-
-
-def _checks(case: _Case, models: Models, named: Mapping[str, Estimate]) -> Iterator[Check]:
+def _checks(case: Case, models: Models, named: Mapping[str, Estimate]) -> Iterator[Check]:
     q = case.asked.q
     yield pages.coverage_check(case.rows, case.known)
     yield from pages.day_zero_check(case.asked, case.study)
@@ -334,9 +230,10 @@ def _checks(case: _Case, models: Models, named: Mapping[str, Estimate]) -> Itera
     yield from models.main.checks()
 
 
-def _descriptions(case: _Case) -> Iterator[Table]:
-    yield pages.people_table(case.asked, case.people)
+def _descriptions(case: Case) -> Iterator[Table]:
     q = case.asked.q
+    if q.adjust or q.site:
+        yield pages.people_table(case.asked, case.people)
     yield pages.attendance_table(
         case.rows, case.known, q.meeting_name, relapses=not case.asked.shared_source
     )
@@ -344,7 +241,7 @@ def _descriptions(case: _Case) -> Iterator[Table]:
 
 
 def _tables(
-    case: _Case,
+    case: Case,
     models: Models,
     groups: Groups | None,
     causes: Causes | None,

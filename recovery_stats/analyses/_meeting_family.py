@@ -12,7 +12,16 @@ from recovery_stats.core.document import Cell, Column, Quantity, Ref, Row, Table
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.models.multiplicity import adjusted
 
-GROUP = "group["  # estimates whose label is a group alone
+# heads of the table, and how the names of the estimates under each begin
+HEADS = (
+    ("Sustained strategies", ("strategy_",)),
+    ("Hazard ratio, one more a week", ("weekly_7", "weekly_14", "weekly_28", "frequency_beside")),
+    (f"Hazard ratio, last 7 days against {REFERENCE_GROUP}", ("group[",)),
+    ("Hazard ratio, time since the last", ("recency", "protection")),
+    ("Under k a week", ("spaced_",)),
+    ("One more a week for everyone", ("policy_", "marginal")),
+    ("Others", ("",)),
+)
 
 
 def holm(estimates: Iterable[Estimate]) -> dict[str, float]:
@@ -28,12 +37,15 @@ def family_table(estimates: Iterable[Estimate]) -> Table | None:
     found = holm(named.values())
     if not found:
         return None
-    rows = []
-    for name, p in found.items():
-        cells: tuple[Cell, ...] = (Ref(name, "p"), Quantity(p, "p"))
-        label = named[name].label
-        of = f"Last 7 days against {REFERENCE_GROUP}: {label}" if name.startswith(GROUP) else label
-        rows.append(Row(f"test[{name}]", of, cells))
+    rows: list[Row] = []
+    left = dict(found)
+    for head, beginnings in HEADS:
+        under = [name for name in left if name.startswith(beginnings)]
+        if under:
+            rows.append(Row(f"head[{head}]", head))
+        for name in under:
+            cells: tuple[Cell, ...] = (Ref(name, "p"), Quantity(left.pop(name), "p"))
+            rows.append(Row(f"test[{name}]", named[name].label, cells, 1))
     return Table(
         "family",
         "Secondary tests, together",

@@ -5,22 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import inf
-from typing import Any
 
 from recovery_stats.analyses._meeting_people import Asked
 from recovery_stats.analyses._meeting_rows import diary_columns, model_formula
-from recovery_stats.analyses._wording import opening, plural
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.document import (
     Cell,
-    Column,
-    LineFigure,
     Quantity,
-    Ref,
-    Row,
-    Series,
-    Table,
 )
 from recovery_stats.core.estimate import Estimate, Scale
 from recovery_stats.core.study import Study
@@ -193,47 +185,6 @@ def kernel_checks(found: Kernels) -> Iterator[Check]:
     yield from found.main.checks()
 
 
-def kernel_tables(found: Kernels, named: dict[str, Estimate]) -> Iterator[Table]:
-    """k meetings a week; every shape; windows of lags."""
-    if found.shown:
-        yield _weekly_table(found, named)
-    if len(found.fits) > 1:
-        yield _shape_table(found)
-    if found.windows is not None:
-        yield _window_table(found, named)
-
-
-def _weekly_table(found: Kernels, named: dict[str, Estimate]) -> Table:
-    assert found.main is not None
-    share = found.main.below_half().set_index("weekly")
-    rows = []
-    for k in WEEKLY:
-        names = tuple(f"{n}_{k}" for n in SPACED)
-        cells: tuple[Cell, ...] = tuple(Ref(n, "interval") for n in names if n in named)
-        below = Quantity(float(share.loc[k, "estimate"]), "percent")
-        rows.append(Row(f"weekly[{k}]", str(k), (below, *cells)))
-    name = found.asked.q.meeting_name
-    return Table(
-        "weekly",
-        f"What k {plural(name)} a week would mean, evenly spaced and on days at random",
-        (
-            Column("below", "Days below half", EVENLY),
-            Column("ratio", "Mean HR", EVENLY),
-            Column("risk", "Risk by the horizon", EVENLY),
-            Column("random_ratio", "Mean HR", "Days at random"),
-            Column("random_risk", "Risk by the horizon", "Days at random"),
-        ),
-        tuple(rows),
-        (
-            "Days below half: share of the week with less than half of the protection left. Mean "
-            "HR: over the days of a week, against never attending. Risk: standardised over the "
-            "people analysed, other events held off.",
-        ),
-        (),
-        f"{opening(plural(name))} a week",
-    )
-
-
 def window_estimates(found: Kernels) -> Iterator[Estimate]:
     """The hazard ratio of one meeting by the window of days in which it lies."""
     if found.windows is None or found.main is None:
@@ -247,99 +198,3 @@ def window_estimates(found: Kernels) -> Iterator[Estimate]:
             (r["estimate"], r["conf_low"], r["conf_high"], r["std_error"], _NAN), "ratio",
         )  # fmt: skip
         yield replace(made, level="sensitivity", method="Cox model, windows of days")
-
-
-def _window_table(found: Kernels, named: dict[str, Estimate]) -> Table:
-    names = [f"window[{last}]" for last in STEPS if f"window[{last}]" in named]
-    return Table(
-        "windows",
-        f"Hazard ratio of one {found.asked.q.meeting_name} by when it was",
-        (Column("ratio", "HR"),),
-        tuple(Row(n, named[n].label, (Ref(n, "interval"),)) for n in names),
-        ("Each window counts by itself, the others held; no shape is assumed over them.",),
-        (),
-        "When",
-    )
-
-
-def _shape_table(found: Kernels) -> Table:
-    rows = []
-    for shape, fit in found.fits.items():
-        tested = Quantity(fit.no_effect.p, "p")
-        half = fit.half_life()
-        told = fit.no_effect.p < 1 - fit.level
-        cells = (
-            Quantity(half.value, "days") if told else "not told",
-            ("below " if half.open_low else "from ") if told else "",
-        )
-        rows.append(
-            Row(
-                f"shape[{shape}]",
-                SHAPES[shape],
-                (
-                    tested,
-                    cells[0],
-                    _bound(half.low, half.open_low, told),
-                    _bound(half.high, half.open_high, told),
-                    Quantity(fit.best.loglik - next(iter(found.fits.values())).best.loglik),
-                ),
-            )
-        )
-    return Table(
-        "shapes",
-        "Shapes of fading protection",
-        (
-            Column("p", "No effect, p"),
-            Column("half_life", "Half-life, days"),
-            Column("low", "From"),
-            Column("high", "To"),
-            Column("loglik", "Log-likelihood"),
-        ),
-        tuple(rows),
-        (
-            "The first shape was named before the run; the others are told beside it, and the "
-            "likelihood never chooses. Log-likelihood: above that of the first. No limit: the "
-            "interval goes on beyond the half-lives looked at (half a day to 60 days); whole-day "
-            "diaries cannot tell one below half a day.",
-        ),
-        (),
-        "Shape",
-    )
-
-
-def _bound(value: float, is_open: bool, told: bool) -> Cell:
-    if not told:
-        return ""
-    return "no limit" if is_open else Quantity(value, "days")
-
-
-def kernel_figures(found: Kernels) -> Iterator[LineFigure]:
-    """The risk by k, and what a meeting contributes by how many days ago it was."""
-    name = found.asked.q.meeting_name
-    if found.main is not None and found.shown:
-        risks = found.main.risks(WEEKLY, found.asked.q.horizon)
-        yield LineFigure(
-            "weekly_risk",
-            f"Risk of relapse by the horizon under k evenly spaced {plural(name)} a week",
-            f"{opening(plural(name))} a week",
-            "Risk of relapse",
-            (_series("All", risks, "weekly"),),
-        )
-    if found.lags is not None:
-        yield LineFigure(
-            "lags",
-            f"Hazard ratio of one {name} by how long ago it was",
-            f"Days since the {name}",
-            "Hazard ratio of relapse",
-            (_series("Smooth curve", found.lags.curve(), "lag"),),
-            horizontal=1.0,
-            log_y=True,
-            notes=("A cubic spline over the 28 days before, which ends at 1.",),
-        )
-
-
-def _series(name: str, table: Any, x: str) -> Series:
-    at, value, low, high = (
-        tuple(map(float, table[c])) for c in (x, "estimate", "conf_low", "conf_high")
-    )
-    return Series(name, at, value, low, high)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from recovery_stats.analyses import _meeting_custody as custody_rule
 from recovery_stats.analyses._meeting_custody import Custody
+from recovery_stats.analyses._meeting_custody_follow_up import held_by
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset, Step
 from recovery_stats.core.study import Study
@@ -112,8 +113,7 @@ def read_people(asked: Asked, study: Study) -> Dataset:
     optional = (q.time, q.entry, q.entry_date, q.exit_date, q.frequency, q.site, q.cause)
     named = (asked.person, asked.event, *optional, q.diary_from, q.diary_to, q.weights, *q.adjust)
     data.require(*(c for c in named if c), table="persons")
-    start = Step("People in the file", len(data), "people", len(data))
-    data = replace(data, flow=data.flow or (start,))
+    data = replace(data, flow=_in_people(data))
     _check_keys(asked, data)
     data = _with_time(asked, data)
     _check_event(asked, data)
@@ -123,7 +123,7 @@ def read_people(asked: Asked, study: Study) -> Dataset:
     if not len(data):
         raise DataError("No row of table 'persons' has time, event and the covariates together.")
     _check_times(asked, data)
-    data = custody_rule.apply(q, asked.custody, study, data, TIME)
+    data = held_by(q, asked.custody, study, data, TIME)
     if asked.diary:
         data = _beyond_entry(data)
     data = data.with_column(
@@ -131,6 +131,15 @@ def read_people(asked: Asked, study: Study) -> Dataset:
     )
     _check_happened(asked, data)
     return data
+
+
+def _in_people(data: Dataset) -> tuple[Step, ...]:
+    """The flow so far, in people: the table has one row of each."""
+    if not data.flow:
+        return (Step("People in the file", len(data), "people", len(data)),)
+    first, *rest = data.flow
+    start = replace(first, reason="People in the file")
+    return tuple(replace(s, unit="people") for s in (start, *rest))
 
 
 def _complete(data: Dataset, columns: list[str]) -> Dataset:

@@ -14,16 +14,11 @@ from recovery_stats.analyses._wording import plural
 from recovery_stats.core import progress
 from recovery_stats.core.check import Check
 from recovery_stats.core.codebook import Variable
-from recovery_stats.core.dataset import Dataset
+from recovery_stats.core.dataset import Dataset, Step
 from recovery_stats.core.document import (
     Cell,
-    Column,
     Count,
-    LineFigure,
     Quantity,
-    Row,
-    Series,
-    Table,
 )
 from recovery_stats.core.estimate import Estimand, Estimate, Level, Scale
 from recovery_stats.core.study import Study
@@ -44,7 +39,6 @@ MORE, FEWER = "more", "fewer"
 NO_LIMIT = 1e9  # an upper bound of 0 in the question means that there is none
 CHANGE_DAY = "day of the change"
 LOST_WORD = "lost"
-EFFECTIVE_UNIT = 10  # a number of people that hides whether few or none left
 MUCH_CUT = 0.1  # share of people whose diary may end early without a caution
 
 
@@ -270,8 +264,16 @@ def _followed(people: Courses | None) -> Check:
     )
 
 
-def strategy_facts(found: Strategies) -> dict[str, Cell]:
-    asked = found.asked
+def strategy_step(found: Strategies) -> tuple[Step, ...]:
+    """The step of the participant flow into the emulated trial."""
+    if found.people is None:
+        return ()
+    words = "In the emulated trial: first block of days covered by the diary"
+    return (Step(words, len(found.people), "people"),)
+
+
+def strategy_facts(asked: Asked) -> dict[str, Cell]:
+    """The numbers of the question, for its sentences."""
     return {
         "more_words": range_words(asked, MORE),
         "fewer_words": range_words(asked, FEWER),
@@ -281,106 +283,3 @@ def strategy_facts(found: Strategies) -> dict[str, Cell]:
         "strategy_days": Quantity(float(asked.q.strategy_days), "whole"),
         "truncated_share": Quantity(float(asked.q.truncate), "percent"),
     }
-
-
-def strategy_tables(found: Strategies) -> Iterator[Table]:
-    """Who follows each strategy, block by block, and how the weights are spread."""
-    if found.fit is None:
-        return
-    yield _adherence_table(found, found.fit)
-    yield _weight_table(found, found.fit)
-
-
-def _adherence_table(found: Strategies, fit: StrategyFit) -> Table:
-    """People at the first and the last block, rounded effective numbers between.
-
-    From the people of every block one could work out how few left a strategy in one.
-    """
-    table = fit.adherence().set_index(["block", "strategy"])
-    rows, last = [], len(fit.arms[0].followed)
-    for block in range(1, last + 1):
-        cells: list[Cell] = []
-        for name in (MORE, FEWER):
-            row = table.loc[(block, name)]
-            n = int(row["followed"])
-            rounded = EFFECTIVE_UNIT * round(float(row["effective"]) / EFFECTIVE_UNIT)
-            people = Count(n) if block in (1, last) else None
-            cells += [people, Quantity(float(rounded), "whole", n)]
-        rows.append(Row(f"block[{block}]", str(block), tuple(cells)))
-    heads = {name: range_words(found.asked, name).capitalize() for name in (MORE, FEWER)}
-    return Table(
-        "adherence",
-        "People who still follow each strategy at the start of each block",
-        tuple(
-            Column(f"{part}_{name}", label, heads[name])
-            for name in (MORE, FEWER)
-            for part, label in (("n", "People"), ("effective", "Effective"))
-        ),
-        tuple(rows),
-        (
-            "Effective: the number of people of equal weight who would tell as much (the square "
-            "of the sum of the weights over the sum of their squares), rounded to tens.",
-        ),
-        (),
-        f"Block of {found.asked.q.block_days} days",
-    )
-
-
-def _weight_table(found: Strategies, fit: StrategyFit) -> Table:
-    rows = [
-        Row(
-            f"weights[{row.strategy}]",
-            range_words(found.asked, row.strategy).capitalize(),
-            (
-                *(Quantity(getattr(row, c), n=len(fit.people)) for c in _SPREAD),
-                Count(row.truncated, "rows"),
-            ),
-        )
-        for row in fit.weights().itertuples(index=False)
-    ]
-    return Table(
-        "strategy_weights",
-        "Stabilised weights of the people who follow a strategy",
-        (
-            *(Column(c, label) for c, label in _SPREAD.items()),
-            Column("truncated", "Person-blocks cut"),
-        ),
-        tuple(rows),
-        (
-            "Weights stand for people like those who fell out of range or were lost. A mean far "
-            "from 1 or a large maximum says that few people speak for many.",
-        ),
-        (),
-        "Strategy",
-    )
-
-
-_SPREAD = {"mean": "Mean", "median": "Median", "p99": "99th percentile", "max": "Largest"}
-
-
-def strategy_figure(found: Strategies) -> LineFigure | None:
-    """Risk of relapse by the end of each block under both strategies."""
-    if found.fit is None:
-        return None
-    fit, marks = found.fit, found.fit.marks()
-    series = []
-    for arm, name in zip(fit.arms, (MORE, FEWER), strict=True):
-        part = marks[marks["strategy"] == name]
-        series.append(
-            Series(
-                range_words(found.asked, name).capitalize(),
-                (0.0, *map(float, part["time"])),
-                (0.0, *part["estimate"]),
-                (0.0, *part["conf_low"]),
-                (0.0, *part["conf_high"]),
-                (len(fit.people), *map(int, arm.followed[: len(part)])),
-            )
-        )
-    return LineFigure(
-        "strategies",
-        "Risk of relapse if everyone had kept to a strategy",
-        "Days since the first day at risk",
-        "Risk of relapse",
-        tuple(series),
-        notes=("Points at the ends of blocks; bands are bootstrap percentiles.",),
-    )

@@ -205,9 +205,9 @@ def attendance_table(
     totals: tuple[Total, ...] = ()
     if relapses and all_seen > seen:
         rows += [
-            Row("known", "Known", ("", "", Count(seen, "events"))),
-            Row("unknown", "Unknown", ("", "", Count(all_seen - seen, "events"))),
-            Row("all", "All", ("", "", Count(all_seen, "events"))),
+            Row("known", "Attendance known", ("", "", Count(seen, "events"))),
+            Row("unknown", "Attendance not known", ("", "", Count(all_seen - seen, "events"))),
+            Row("all", "All relapses", ("", "", Count(all_seen, "events"))),
         ]
         totals = (Total("known", parts), Total("all", ("known", "unknown")))
     return Table(

@@ -168,6 +168,30 @@ class StrategyFit:
         ]  # fmt: skip
         return pd.concat(parts, ignore_index=True)
 
+    def flow(self) -> pd.DataFrame:
+        """How following each strategy ended: one row a strategy, people by how.
+
+        entered = event + other (a competing event) + deviated + lost + ended (observation) +
+        followed (to the horizon).
+        """
+        course, days = self.people.course, self.people.horizon
+        rows = []
+        for clones in self.emulation.arms:
+            left = clones.ends * course.width < np.minimum(course.time, days)
+            inside = ~left & (course.time <= days)
+            ways = {
+                "event": inside & (course.cause == 1),
+                "other": inside & (course.cause > 1),
+                "deviated": left,
+                "lost": inside & (course.cause == 0) & course.lost,
+                "ended": inside & (course.cause == 0) & ~course.lost & (course.time < days),
+            }
+            counts = {way: int(people.sum()) for way, people in ways.items()}
+            followed = len(course.time) - sum(counts.values())
+            rows.append({"strategy": clones.strategy.name, "entered": len(course.time),
+                         **counts, "followed": followed})  # fmt: skip
+        return pd.DataFrame(rows)
+
     def weights(self) -> pd.DataFrame:
         """Distribution of the stabilised weights of each strategy, and how many were cut."""
         rows = []

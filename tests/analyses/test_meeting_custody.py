@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose
 import recovery_stats as rs
 from recovery_stats.core.codebook import Codebook, Variable
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Count
+from recovery_stats.core.document import Count, Quantity
 from recovery_stats.core.study import Protocol, Study, TableSpec
 from recovery_stats.errors import UsageError
 from recovery_stats.models.reshape import landmark
@@ -175,7 +175,10 @@ def test_a_block_with_a_day_inside_ends_no_strategy():
     options = {**FEW, "more_from": 20, "grace_blocks": 0, "custody": "suspended"}
     result = ask(with_spells(persons, meetings, spells), sensitivity=False, **options)
     rows = result.tables["adherence"].rows
-    assert rows[-1].cells[0] == Count(150)
+    assert rows[-1].cells[0] == Quantity(150.0, "whole", 150)
+    flow = {r.key: r.cells[0] for r in result.tables["trial_flow"].rows}
+    assert flow["flow[deviated]"] == Count(0)
+    assert flow["flow[event]"] == Count(int(relapse.sum()))
 
 
 # --- competing ------------------------------------------------------------------------------------

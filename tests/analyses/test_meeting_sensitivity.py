@@ -282,8 +282,9 @@ def test_what_was_there_before_is_a_regression_at_the_landmark():
 def test_holm_is_over_all_secondary_tests():
     result = ask(study_of(*cohort()), **FEW)
     tested = [e for e in result.estimates if e.level == "secondary" and np.isfinite(e.p)]
-    rows = result.tables["family"].rows
-    assert [r.key for r in rows] == [f"test[{e.name}]" for e in tested]
+    rows = {r.key: r for r in result.tables["family"].rows if r.cells}
+    assert set(rows) == {f"test[{e.name}]" for e in tested}
+    rows = [rows[f"test[{e.name}]"] for e in tested]
     expected = adjusted(np.array([e.p for e in tested]), "holm")
     assert_allclose([r.cells[1].value for r in rows], expected, rtol=CLOSED_FORM)
     assert not any(e.name in ("strategy_difference", "lag_7") for e in tested)
