@@ -38,9 +38,10 @@ Answer = tuple[float, float]
 
 
 def study_of(preset: str, persons: int, seed: int, share: float):
+    from dataclasses import replace
+
     import recovery_stats as rs
     from recovery_stats.data.synthetic import REALISTIC
-    from dataclasses import replace
 
     return rs.synthetic_study(
         preset, persons=persons, seed=seed, mess=replace(REALISTIC, week_known=share)
