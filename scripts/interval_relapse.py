@@ -1,4 +1,4 @@
-"""What relapse known only to its week does to the hazard per meeting, and what the rule makes of it.
+"""What relapse known only to its week does to the hazard per meeting, and what the rule does.
 
     python scripts/interval_relapse.py                     200 studies of 1,000 people a preset
     python scripts/interval_relapse.py -o scripts/interval_relapse.md

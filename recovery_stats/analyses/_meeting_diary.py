@@ -9,6 +9,7 @@ from recovery_stats.analyses import _meeting_tables as pages
 from recovery_stats.analyses._meeting_causes import Causes, cause_estimates, cause_table
 from recovery_stats.analyses._meeting_curves import Groups, curve_estimates, curve_figure
 from recovery_stats.analyses._meeting_custody import custody_checks
+from recovery_stats.analyses._meeting_definition import NAMES
 from recovery_stats.analyses._meeting_diary_words import (
     Case,
     estimand,
@@ -65,6 +66,7 @@ RIVAL_HEADS = (
     ("Other covariates and days", OTHERS),
     ("Sites", SITES),
     ("Dates and entries", DATES),
+    ("Relapse defined otherwise", NAMES),
     ("Loss to follow-up", LOSS),
     ("Relapse that comes again", ("recurrent",)),
     ("Negative control: other kinds of events", CONTROLS),
@@ -73,7 +75,7 @@ RIVAL_HEADS = (
 )
 FIGURE_HEADS = (
     *MAIN_HEADS,
-    ("Last 7 days, other ways", (*LAGGED, *OTHERS, *SITES, *DATES, *LOSS, "recurrent")),
+    ("Last 7 days, other ways", (*LAGGED, *OTHERS, *SITES, *DATES, *NAMES, *LOSS, "recurrent")),
     ("Naive", NAIVE),
 )
 

@@ -52,7 +52,11 @@ def recurrent_estimate(asked: Asked, study: Study, people: Dataset) -> Estimate 
 def relapses(asked: Asked, study: Study) -> Any:
     """The rows of the table of events that are relapses; UsageError for a kind it does not have."""
     q, events = asked.q, study["events"]
-    events.require(*(c for c in (q.event_person, q.event_day, q.event_kind) if c), table="events")
+    used = (q.event_person, q.event_day, q.event_kind, q.event_known)
+    events.require(*(c for c in used if c), table="events")
+    if q.event_known is not None:  # on the first day it can have happened
+        first = np.fmin(events.frame[q.event_day], events.frame[q.event_known] + 1.0)
+        events = events.with_column(events.variable(q.event_day), first)
     if q.event_kind is None:
         return events.frame
     variable = events.variable(q.event_kind)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from recovery_stats.analyses._meeting_causes import FEWEST_EVENTS
+from recovery_stats.analyses._meeting_definition import definitions, redefined
 from recovery_stats.analyses._meeting_models import MAIN, Models, fit_hazard
-from recovery_stats.analyses._meeting_people import EVENT, TIME, read_people, terms
+from recovery_stats.analyses._meeting_people import EVENT, TIME, Asked, read_people, terms
 from recovery_stats.analyses._meeting_rows import (
     diary_columns,
     diary_rows,
@@ -46,7 +48,8 @@ Made = Callable[[], CoxFit]
 def rival_estimates(models: Models) -> Iterator[Estimate]:
     """Every rival that the data allow; one that cannot be fitted is left out."""
     for name, label, term, made in (
-        *_sites(models), *_dates(models), *_loss(models), *_controls(models), *_future(models),
+        *_sites(models), *_dates(models), *_definitions(models), *_loss(models),
+        *_controls(models), *_future(models),
     ):  # fmt: skip
         try:
             fit = made()
@@ -87,6 +90,17 @@ def _dates(models: Models) -> Iterator[Rival]:
             "one_a_day", "One a day at most", MAIN,
             lambda: _refitted(asked, once, models.people),
         )  # fmt: skip
+
+
+def _definitions(models: Models) -> Iterator[Rival]:
+    """Relapse by other definitions, each with its own time."""
+    study, people = models.study, models.people
+    for name, label, asked in definitions(models.asked, study, people):
+        yield name, label, MAIN, partial(_defined, asked, study, people)
+
+
+def _defined(asked: Asked, study: Study, people: Dataset) -> CoxFit:
+    return _refitted(asked, study, redefined(asked, study, people))
 
 
 def _refitted(asked: Any, study: Study, people: Dataset) -> CoxFit:

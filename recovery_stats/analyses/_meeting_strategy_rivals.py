@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from recovery_stats.analyses._meeting_definition import NAMES, definitions, redefined
 from recovery_stats.analyses._meeting_people import EVENT, read_people
 from recovery_stats.analyses._meeting_strategy import (
     PRIMARY,
@@ -36,6 +37,7 @@ LABELS = {
 HEADS = (
     ("Weights", ("untruncated", "past")),
     ("Dates", ("as_recorded",)),
+    ("Relapse defined otherwise", NAMES),
     ("Loss to follow-up", (*(f"loss_{d:g}" for d in DELTAS), "lost_relapse")),
 )
 TRIED = ("untruncated", "past")  # told also where they are not estimable
@@ -46,7 +48,13 @@ def strategy_rivals(found: Strategies, study: Study, people: Dataset) -> Iterato
     if found.fit is None:
         return
     yield from _after_loss(found, found.fit)
-    for key, data, truncate, changes in _changes(found, study, people):
+    others = tuple(definitions(found.asked, study, people))
+    labels = LABELS | {name: label for name, label, _ in others}
+    redrawn: list[Change] = [
+        (name, redefined(asked, study, people), found.asked.q.truncate, {})
+        for name, _, asked in others
+    ]
+    for key, data, truncate, changes in (*_changes(found, study, people), *redrawn):
         try:
             course = read_courses(found.asked, study, data, **changes)
             q = found.asked.q
@@ -58,7 +66,7 @@ def strategy_rivals(found: Strategies, study: Study, people: Dataset) -> Iterato
             continue
         made = {e.name: e for e in strategy_estimates(Strategies(found.asked, course, fit))}
         yield replace(
-            made[PRIMARY], name=f"strategy[{key}]", label=LABELS[key], level="sensitivity"
+            made[PRIMARY], name=f"strategy[{key}]", label=labels[key], level="sensitivity"
         )
 
 
@@ -134,4 +142,4 @@ def rival_table(named: dict[str, Estimate]) -> Table | None:
 def _rival_row(key: str, named: dict[str, Estimate]) -> Row:
     name = f"strategy[{key}]"
     cell: Cell = Ref(name, "interval") if name in named else "not estimable: too few follow"
-    return Row(name, LABELS[key], (cell,), 1)
+    return Row(name, named[name].label if name in named else LABELS[key], (cell,), 1)

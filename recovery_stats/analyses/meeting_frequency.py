@@ -44,6 +44,16 @@ class Question(Common):
         table="persons",
         role="cause",
     )
+    other_time: tuple[str, ...] = columns(
+        "Time under another definition of relapse (repeatable, in the order of the events).",
+        table="persons",
+        role="other_time",
+    )
+    other_event: tuple[str, ...] = columns(
+        "Relapse by another definition: 1 relapse, 0 censored (repeatable).",
+        table="persons",
+        role="other_event",
+    )
     entry: str | None = column(
         "Day on which observation began, where later than day 0.", table="persons", role="entry"
     )
@@ -106,6 +116,9 @@ class Question(Common):
     )
     event_day: str | None = column("Day of the event.", table="events", role="day")
     event_kind: str | None = column("What happened.", table="events", role="cause")
+    event_known: str | None = column(
+        "Last day known free of it, where the recorded day is later.", table="events", role="known"
+    )
     event_code: str = option("Code or label of the kind of event that is a relapse.", default="")
     custody_person: str | None = column(
         "Person identifier in the spells.", table="custody", role="person", default="pid"

@@ -26,6 +26,7 @@ from recovery_stats.errors import ConvergenceError, NotEstimable
 
 DECREMENT = 1e-14  # Newton decrement, in squared standard errors, at which theta is known
 MAX_STEPS = 40
+FARTHEST = 50.0  # a log hazard ratio beyond this is on its way to infinity
 POINTS = 100_000  # of the integral over the joint normal: p to about three digits, in 0.05 s
 ALIASED = 1e-9  # information an event has on the exposure, over its mean square: else constant
 
@@ -168,6 +169,11 @@ def maximise(days: Days, columns: Array, start: Array | None = None) -> tuple[Ar
 def fit_at(days: Days, column: Array, half_life: float, start: Array | None = None) -> AtHalfLife:
     """Maximise over (beta, theta) with the exposure of one half-life."""
     here, point = maximise(days, column[None], start)
+    if abs(here[-1]) * np.abs(column).max(initial=0.0) > FARTHEST:
+        raise NotEstimable(
+            f"With a half-life of {half_life:g} days the exposure separates the days with the "
+            "event from the others, so that its hazard ratio lies at 0 or infinity."
+        )
     return AtHalfLife(half_life, here[:-1], float(here[-1]), point)
 
 
@@ -186,7 +192,8 @@ def _advance(
 ) -> tuple[Array, Point]:
     floor = point.loglik - 1e-11 * (1.0 + abs(point.loglik))
     for _ in range(30):
-        there = evaluate(days, columns, here + step)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # a step too far
+            there = evaluate(days, columns, here + step)
         if np.isfinite(there.loglik) and there.loglik >= floor:
             return here + step, there
         step = step / 2.0

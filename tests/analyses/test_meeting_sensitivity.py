@@ -17,6 +17,7 @@ from recovery_stats.core.document import Quantity
 from recovery_stats.core.progress import listening
 from recovery_stats.core.result import Result
 from recovery_stats.core.study import Protocol, Study, TableSpec
+from recovery_stats.errors import UsageError
 from recovery_stats.models.multiplicity import adjusted
 from tests.analyses.test_meeting_frequency import (
     ask,
@@ -351,3 +352,45 @@ def test_hazards_after_loss_lie_between_no_loss_and_relapse_at_once(lossy: Any):
     steps = [declared, *(result[f"strategy[loss_{d}]"] for d in ("1.5", "2", "3")), worst]
     moves = np.diff([e.value for e in steps])
     assert (np.sign(moves) == np.sign(worst.value - declared.value)).all()
+
+
+def test_relapse_defined_otherwise_is_the_analysis_with_that_definition():
+    study, persons, meetings = loss_study()
+    later = np.minimum(persons["days"] + 9, 120.0)
+    persons = persons.assign(
+        again=np.where(persons["relapse"] == 1, later, persons["days"]),
+        strict=persons["relapse"].where(persons.index % 4 > 0, 0.0),
+    )
+    book = study["persons"].codebook.with_variables(Variable("strict", "Relapse, strict"))
+    study = study_of(persons, meetings, book, cause="cause")
+    result = ask(study, other_time=["again"], other_event=["strict"], **FEW)
+    swapped = persons.assign(
+        days=persons["again"], relapse=persons["strict"],
+        cause=persons["cause"].where((persons["cause"] != 1) | (persons["strict"] == 1), 0.0),
+    )  # fmt: skip
+    other = ask(study_of(swapped, meetings, book, cause="cause"), sensitivity=False, **FEW)
+    assert_allclose(result["definition[1]"].value, other["weekly_7"].value, rtol=CONVERGED)
+    assert result["definition[1]"].label == "Relapse, strict"
+    found, expected = result["strategy[definition[1]]"], other["strategy_difference"]
+    assert_allclose(found.value, expected.value, rtol=CONVERGED)
+    with pytest.raises(UsageError, match="must name as many columns"):
+        ask(study, other_time=["again"], **FEW)
+
+
+def test_later_relapses_known_to_an_interval_are_dated_early_as_well():
+    persons, meetings = cohort(80)
+    study, events = with_events(persons, meetings)
+    early = events.assign(eday=events["eday"] - 3.0 * (events["etype"] == 1))
+    coarse = events.assign(known=early["eday"] - 1)
+    kinds = study["events"].codebook
+    told = Study(
+        {**study.tables, "events": Dataset(coarse.set_axis(range(1, len(coarse) + 1)), kinds)},
+        study.protocol,
+    )
+    there = Study(
+        {**study.tables, "events": Dataset(early.set_axis(range(1, len(early) + 1)), kinds)},
+        study.protocol,
+    )
+    one, other = (ask(s, **FEW, **o)["recurrent"] for s, o in
+                  ((told, {"event_known": "known"}), (there, {})))  # fmt: skip
+    assert_allclose(one.value, other.value, rtol=CONVERGED)
