@@ -233,3 +233,17 @@ def test_the_verb_refuses_with_the_cure(folder, arguments, words):
 def test_the_verb_does_not_write_over_a_file(folder):
     done = call(folder / "waves.sav", "--scale", "RAS", "-o", folder / "waves.sav")
     assert "--force" in str(done.exception)
+
+
+def test_the_verb_for_missing_values(tmp_path):
+    data = waves(people=60)
+    data.loc[data.index % 5 == 0, "pacs"] = np.nan
+    rs.write_spss(Dataset(data.drop(index=range(3, 200, 8))), tmp_path / "waves.sav")
+    page = tmp_path / "missing.html"
+    done = CliRunner().invoke(
+        recovery_stats,
+        ["missing", str(tmp_path / "waves.sav"), "--column", "pacs", "--person", "pid", "--wave",
+         "wave", "-o", str(page)],
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert "Little" in page.read_text(encoding="utf-8")

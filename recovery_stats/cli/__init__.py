@@ -15,6 +15,7 @@ from recovery_stats.cli.ending import ended
 VERBS = {
     "init": "Look at data files and write a commented study.toml.",
     "inspect": "Show a file's codebook, missing values by reason, keys, suspicious codes.",
+    "missing": "Describe what is missing: by reason, wave and arm, and in which patterns.",
     "score": "Score a questionnaire from its items, and say how far to trust the scores.",
     "validate": "Report every problem of a study file and its data at once.",
     "run": "Answer the study's questions and write the reports.",

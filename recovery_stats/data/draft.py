@@ -16,6 +16,8 @@ from pathlib import Path
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.study import PROFILES
 from recovery_stats.data.guess import Guess, TableGuess, guess_tables
+from recovery_stats.data.instruments.column import scales_among
+from recovery_stats.data.instruments.scorer import score_names, stem
 from recovery_stats.data.role import TABLES, Role, roles_of
 from recovery_stats.data.suspicion import suspicious
 from recovery_stats.data.table import read_table
@@ -149,6 +151,7 @@ def _tables(tables: Mapping[str, tuple[File, TableGuess]]) -> str:
             lines.append(f"key = {listed(guess.key)}")
         if name == "persons":
             lines += _event_lines(file.data, guess)
+        lines += _questionnaires(name, file.data)
     if not tables:
         lines += ["", "# [tables.persons]", '# file = "…"', '# key = ["…"]']
     return _block(lines)
@@ -176,6 +179,18 @@ def _event_lines(data: Dataset, guess: TableGuess) -> Iterator[str]:
         code = f"{relapse[0]:g}" if sure else "…"
         why = f"'{variable.level(relapse[0])}'" if sure else "the code that means relapse"
         yield f"{'' if sure else '# '}event_code = {code}   # in {found.column}: {remark(why)}"
+
+
+def _questionnaires(table: str, data: Dataset) -> list[str]:
+    """Columns that look like the items of a questionnaire: how it would be scored."""
+    found = scales_among(map(str, data.frame.columns))
+    lines = [
+        f'# {stem(s)}_{score_names(s)[0]} = {{ scale = "{s.name}", score = "{score_names(s)[0]}" }}'
+        f"   # {s.title}"
+        for s in found
+    ]
+    head = [f"# [derive.{table}]   # these look like items; the # away, and they are scored"]
+    return head + lines if found else []
 
 
 def _spare(file: File) -> str:

@@ -25,6 +25,7 @@ from recovery_stats.models.glm import GlmFit, glm
 from recovery_stats.models.missingness_state import (
     NO_ROW,
     OBSERVED,
+    joined,
     keys_of,
     kind_of,
     letters,
@@ -203,13 +204,13 @@ class Missing:
     def _signs(self, variable: str | None) -> pd.Series[str]:
         """The pattern of each person over the waves, or of each row over the variables."""
         if variable is None:
-            return letters(self.states, self.outside).agg("".join, axis=1)
+            return joined(letters(self.states, self.outside))
         if variable not in self.states:
             raise DataError(unknown("variable", variable, map(str, self.states.columns)))
         if not self.waves:
             raise UsageError("Patterns over waves need missing(data, person=…, wave=…).")
         signs = letters(self.states[[variable]], self.outside)[variable]
-        return self._wide(signs).agg("".join, axis=1)
+        return joined(self._wide(signs))
 
     def _numbers(self, variables: str | Sequence[str] | None) -> np.ndarray[Any, Any]:
         """The columns of Little's test: of one variable its waves, else the variables."""

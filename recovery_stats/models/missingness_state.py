@@ -99,6 +99,13 @@ def letters(states: pd.DataFrame, outside: Iterable[str]) -> pd.DataFrame:
     return pd.DataFrame(signs, index=states.index, columns=states.columns)
 
 
+def joined(signs: pd.DataFrame) -> pd.Series[str]:
+    """The symbols of each row side by side, as one word."""
+    matrix = np.ascontiguousarray(signs.to_numpy(dtype="U1"))
+    words = matrix.view(f"U{matrix.shape[1]}").ravel() if len(signs) else np.array([], dtype="U1")
+    return pd.Series(words, index=signs.index, dtype=object)
+
+
 def kind_of(pattern: str) -> str:
     """complete, monotone (lost for good), intermittent or never; waves outside do not count."""
     waves = pattern.replace(SYMBOLS["outside"], "")

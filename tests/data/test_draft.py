@@ -85,6 +85,15 @@ def test_the_synthetic_study_is_understood_without_help(folder: Folder) -> None:
     assert not [f for f in validate(type(study)(study.tables, found)) if hasattr(f, "cure")]
 
 
+def test_items_of_a_questionnaire_are_recognised(folder: Folder) -> None:
+    items = {f"PSS_{i:02}": [1.0, 2.0, 3.0, 4.0] for i in range(1, 11)}
+    text = folder.draft(cohort=dataset({**PERSONS, **items}))
+    assert '# pss10_total = { scale = "PSS-10", score = "total" }' in text
+    assert "[derive.persons]" in text
+    assert "PSS-4" not in text
+    assert "WHOQOL" not in text
+
+
 def test_what_is_not_found_is_left_as_a_comment(folder: Folder) -> None:
     text = folder.draft(cohort=dataset({k: v for k, v in PERSONS.items() if k != "relapse"}))
     assert '\n# event = "…"   # 1 relapse seen, 0 censored\n' in text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from recovery_stats.data.instruments.registry import scales
 from recovery_stats.data.instruments.scale import Scale
@@ -33,6 +34,19 @@ def item_columns(
     if items is not None:
         return _named(there, scale, tuple(items), where)
     return _recognised(there, scale, where)
+
+
+def scales_among(columns: Iterable[str]) -> list[Scale]:
+    """The scales whose items all stand among `columns`, under names that say so."""
+    there, found = list(columns), []
+    for scale in scales().values():
+        telling = replace(scale, prefixes=tuple(p for p in scale.prefixes if len(p) > 1))
+        try:
+            item_columns(there, telling)
+        except DataError:
+            continue
+        found.append(scale)
+    return found
 
 
 def _named(
