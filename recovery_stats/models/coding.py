@@ -20,7 +20,16 @@ from recovery_stats.errors import DataError, NotEstimable, UsageError, unknown
 from recovery_stats.models import basis
 from recovery_stats.models.calculate import evaluate
 from recovery_stats.models.columns import Array, Columns, IntArray, Levels
-from recovery_stats.models.formula import BASES, Call, Expression, Number, Term, Text, Variable
+from recovery_stats.models.formula import (
+    BASES,
+    INTERCEPT,
+    Call,
+    Expression,
+    Number,
+    Term,
+    Text,
+    Variable,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,4 +363,15 @@ def without_intercept(recipe: Recipe) -> Recipe:
         names=recipe.names[1:],
         labels=recipe.labels[1:],
         assign=tuple(a - 1 for a in recipe.assign[1:]),
+    )
+
+
+def with_intercept(recipe: Recipe) -> Recipe:
+    """What `without_intercept` made, with the intercept back in the first place."""
+    return replace(
+        recipe,
+        coded=(Coded(INTERCEPT, ((),)), *recipe.coded),
+        names=(str(INTERCEPT), *recipe.names),
+        labels=(str(INTERCEPT), *recipe.labels),
+        assign=(0, *(a + 1 for a in recipe.assign)),
     )

@@ -32,7 +32,7 @@ from recovery_stats.models.columns import Columns
 from recovery_stats.models.design import Design, RandomDesign
 from recovery_stats.models.formula import Formula
 from recovery_stats.models.generalised_check import examine
-from recovery_stats.models.hypothesis import contrasts
+from recovery_stats.models.hypothesis import contrasts, contrasts_beside_thresholds
 from recovery_stats.models.kept import Grouped
 from recovery_stats.models.margins import Combination, Grid
 from recovery_stats.models.mixed_fit import group_columns
@@ -125,11 +125,9 @@ class GlmmFit(Grouped):
 
     def anova(self, type: int = 3) -> pd.DataFrame:
         """Wald chi-squared tests of the terms: type 3 (default), 2 or 1."""
-        if self.family == "ordinal":
-            raise UsageError(
-                "Tests of terms are not offered for ordinal models; compare by tidy()."
-            )
-        rows = contrasts(self.recipe, self.kept, self.X, self.analysed, type)
+        ordinal = self.family == "ordinal" and self.formula.intercept
+        tested = contrasts_beside_thresholds if ordinal else contrasts
+        rows = tested(self.recipe, self.kept, self.X, self.analysed, type)
         tests = [self._wald(L) for L in rows.values()]
         return pd.DataFrame(
             {

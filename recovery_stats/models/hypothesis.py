@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.engines.linalg import Array, dependent_columns
 from recovery_stats.errors import UsageError
-from recovery_stats.models.coding import Recipe
+from recovery_stats.models.coding import Recipe, with_intercept
 from recovery_stats.models.formula import INTERCEPT, Term
 
 
@@ -40,6 +40,15 @@ def contrasts(
         for t, L in rows.items()
         if recipe.coded[t].term != INTERCEPT and L.size
     }
+
+
+def contrasts_beside_thresholds(
+    recipe: Recipe, kept: list[int], X: Array, data: pd.DataFrame | Dataset, kind: int
+) -> dict[str, Array]:
+    """The same for an ordinal model, whose thresholds stand in the place of an intercept."""
+    whole, columns = with_intercept(recipe), [0, *(j + 1 for j in kept)]
+    rows = contrasts(whole, columns, np.column_stack([np.ones(len(X)), X]), data, kind)
+    return {term: L[:, 1:] for term, L in rows.items()}
 
 
 def _reduced(L: Array, own: NDArray[np.bool_], kind: int) -> Array:
