@@ -10,7 +10,7 @@ Sources: Self & Liang 1987; Stram & Lee 1994; Halekoh & Højsgaard 2014 (bootstr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ from recovery_stats.errors import UsageError, unknown
 from recovery_stats.models.mixed_fit import MixedFit
 from recovery_stats.models.mixed_interval import by_ml, refuse_robust
 from recovery_stats.models.mixed_residual import ResidualMixedFit, fit_structured
+from recovery_stats.models.residual_nesting import edges, holds, same_structure
 
 if TYPE_CHECKING:
     from recovery_stats.models.generalised_fit import GlmmFit
@@ -38,17 +39,21 @@ class Step:
     """From a model to the next: coefficients added, and what happens to the random part.
 
     grown: (effects before, effects after, blocks before) of every block that changes. df: free
-    parameters added.
+    parameters added. edges: of the larger residual structure, at which the smaller one stands.
     """
 
     coefficients: int
     grown: tuple[tuple[int, int, int], ...]
     df: int
+    edges: int = 0
 
     @property
     def weights(self) -> dict[int, float] | None:
         """The reference distribution as df: weight; None where it is not known in closed form."""
         gains = [(before, after) for before, after, _ in self.grown if after > before]
+        if self.edges:
+            known = self.edges == 1 and not gains
+            return {self.df - 1: 0.5, self.df: 0.5} if known else None
         if not gains:
             return {self.df: 1.0}
         (before, after), merged = gains[0], max(blocks for _, _, blocks in self.grown)
@@ -65,8 +70,10 @@ def compare(
     Columns `model, n_parameters, log_likelihood, aic, bic, statistic, df, p_value,
     p_value_naive, reference, method`; fits are put in order of their parameters. p_value takes
     the boundary into account (NaN where that needs method="bootstrap"), p_value_naive is
-    chi-squared as if there were none. Fixed effects that differ are compared by ML, and fits by
-    REML are fitted again for it; method says so. REML serves where only random parts differ.
+    chi-squared as if there were none. Residual structures are tested where one is a special case
+    of the other; elsewhere the row has its aic and no test. Fixed effects that differ are compared
+    by ML, and fits by REML are fitted again for it; method says so. REML serves where only random
+    parts or residual structures differ.
     Raises UsageError for fits that are not nested or not of the same rows.
     """
     if method not in METHODS:
@@ -90,7 +97,10 @@ def compare(
         for f, e in zip(ordered, engines, strict=True)
     ]
     for number, (a, b) in enumerate(pairwise(zip(ordered, engines, strict=True)), 1):
-        step = nested(a[0], b[0])
+        step = _step(a[0], b[0])
+        if step is None:
+            rows[number]["reference"] = "residual structures that are not nested: compare the aic"
+            continue
         rows[number] |= _test(step, a, b)
         if method == "bootstrap":
             rows[number] |= _simulated(a, b, rows[number]["statistic"], replicates, seed)
@@ -134,15 +144,7 @@ def _check_fits(fits: Sequence[MixedFit | GlmmFit]) -> list[MixedFit]:
 
 
 def _check_structures(fits: Sequence[MixedFit], method: str) -> None:
-    """The same residual structure in all; only then are the models nested by their other parts."""
-    asked = [f.structure.request if isinstance(f, ResidualMixedFit) else None for f in fits]
-    if any(request != asked[0] for request in asked):
-        kinds = ", ".join(dict.fromkeys(f.residual_structure for f in fits))
-        raise UsageError(
-            f"The fits have different residual structures ({kinds}), which need not be nested; "
-            "with the same coefficients, compare the aic of glance()."
-        )
-    if asked[0] is not None and method == "bootstrap":
+    if method == "bootstrap" and any(isinstance(f, ResidualMixedFit) for f in fits):
         raise UsageError("method='bootstrap' is not offered with a residual structure.")
 
 
@@ -222,6 +224,18 @@ def _simulated(smaller: Pair, larger: Pair, seen: object, replicates: int, seed:
     extreme = int((found >= float(seen) - 1e-7).sum())  # type: ignore[arg-type]
     words = f"parametric bootstrap, {found.size} of {replicates} replicates"
     return {"p_value": (1.0 + extreme) / (1.0 + found.size), "reference": words}
+
+
+def _step(smaller: MixedFit, larger: MixedFit) -> Step | None:
+    """From a model to the next; None where their residual structures are not nested."""
+    if same_structure(smaller, larger):
+        return nested(smaller, larger)
+    if not holds(larger, smaller):
+        return None
+    try:
+        return replace(nested(smaller, larger), edges=edges(larger, smaller))
+    except UsageError:  # other coefficients or random effects as well
+        return None
 
 
 # --- nesting -------------------------------------------------------------------------------------

@@ -10,11 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.linalg import block_diag
+from scipy.stats import chi2
 
 from recovery_stats.errors import DataError, NotEstimable, RecoveryError, UsageError
 from recovery_stats.models.likelihood_ratio import compare
 from recovery_stats.models.mixed import lmm
 from recovery_stats.models.mixed_residual import ResidualMixedFit
+from recovery_stats.models.residual_nesting import holds
 from tests.tolerance import CONVERGED, INVARIANCE, R_DIGITS
 
 FROM_R = json.loads((Path(__file__).parent / "mixed_residual.json").read_text())
@@ -176,11 +178,65 @@ def test_everything_else_of_a_mixed_fit() -> None:
     assert 0 < fit.r2()["marginal"] < 1
     for refused in (
         lambda: fit.influence(), lambda: fit.leverage(), lambda: fit.confint("profile"),
-        lambda: fit.icc(), lambda: fit.bootstrap(), lambda: compare(fit, fit),
+        lambda: fit.icc(), lambda: fit.bootstrap(), lambda: fit.caic(),
         lambda: fit.icc_interval(), lambda: fit.predict(frame, interval="prediction"),
     ):  # fmt: skip
         with pytest.raises(UsageError):
             refused()
+
+
+def test_structures_are_compared_as_nlme_compares_them() -> None:
+    """Likelihood ratios from nlme's own log-likelihoods; half and half where car1 has its edge."""
+    names = ["ar1", "arh", "us"]
+    table = compare(*(fitted(**FITS[name][1]) for name in names))
+    seen = np.diff([FROM_R[name]["loglik"] for name in names]) * 2
+    assert table.statistic[1:].to_numpy() == pytest.approx(seen, abs=1e-5)
+    added = np.array([4.0, 9.0])  # variances of waves 2 to 5; 15 covariances for 6 parameters
+    assert table.df[1:].to_numpy() == pytest.approx(added)
+    assert table.p_value[1:].to_numpy() == pytest.approx(chi2.sf(seen, added), rel=1e-4)
+    assert (table.method == "REML").all()
+    with_random = FORMULA + " + (1 | person)"
+    plain = lmm(with_random, data())
+    grown = compare(plain, fitted(with_random, residual="ar1", residual_by="wave"))
+    assert grown.reference[1] == "chi-squared 1"
+    edge = compare(plain, fitted(with_random, residual="car1", residual_by="time | person"))
+    assert edge.reference[1] == "0.5 chi-squared 0 + 0.5 chi-squared 1"
+    assert edge.p_value[1] == pytest.approx(0.5 * edge.p_value_naive[1])
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"residual": "ar1", **BY}, {"residual": "compound-symmetry", "residual_by": "person"}),
+        ({"residual": "csh", **BY}, {"residual": "heterogeneous-ar1", **BY}),
+        (
+            {"residual": "ar1", "residual_variance": "arm", **BY},
+            {"residual": "ante-dependence", **BY},
+        ),
+    ],
+)  # fmt: skip
+def test_structures_that_are_not_nested_have_their_aic(one: Any, other: Any) -> None:
+    table = compare(fitted(**one), fitted(**other))
+    assert np.isnan(table.p_value).all()
+    assert np.isfinite(table.aic).all()
+    assert "not nested" in table.reference[1]
+
+
+def test_every_structure_nests_in_what_can_be_it() -> None:
+    """The larger likelihood of every pair that is called nested is at least the smaller's."""
+    asked = [
+        {"residual": kind, **BY}
+        for kind in ("heterogeneous", "ar1", "toeplitz", "csh", "toeph", "ante-dependence",
+                     "corSymm", "unstructured")
+    ]  # fmt: skip
+    found = [fitted(**how) for how in asked]
+    found += [fitted(residual="compound-symmetry", residual_by="person")]
+    found += [fitted(residual="unstructured", residual_groups="arm", **BY)]
+    pairs = [(a, b) for a in found for b in found if a is not b and holds(a, b)]
+    assert len(pairs) > 20
+    for larger, smaller in pairs:
+        assert larger.engine.n_parameters > smaller.engine.n_parameters
+        assert larger.engine.log_likelihood >= smaller.engine.log_likelihood - CONVERGED
 
 
 def test_robust_errors_by_person_are_those_of_the_dense_formula() -> None:
