@@ -57,6 +57,7 @@ if TYPE_CHECKING:
         transition_models,
     )
     from recovery_stats.models.turnbull import interval_logrank, turnbull
+    from recovery_stats.study.multiverse import multiverse
     from recovery_stats.study.scoring import instruments, score
     from recovery_stats.study.table import read_study
     from recovery_stats.study.workflow import Result, answer
@@ -98,6 +99,7 @@ _HOME = {
     "marginal_structural": "recovery_stats.models.policy",
     "mean_cumulative": "recovery_stats.models.survival",
     "missing": "recovery_stats.models.missingness",
+    "multiverse": "recovery_stats.study.multiverse",
     "multistate": "recovery_stats.models.survival",
     "one_more_meeting": "recovery_stats.models.policy",
     "pool": "recovery_stats.models.pool",
@@ -154,6 +156,7 @@ __all__ = [
     "mean_cumulative",
     "missing",
     "multistate",
+    "multiverse",
     "one_more_meeting",
     "person_days",
     "pool",

@@ -19,6 +19,7 @@ VERBS = {
     "score": "Score a questionnaire from its items, and say how far to trust the scores.",
     "validate": "Report every problem of a study file and its data at once.",
     "run": "Answer the study's questions and write the reports.",
+    "multiverse": "Repeat one analysis over many definitions of its endpoint.",
     "check": "Run again and compare with the reports that stand in a folder.",
     "synth": "Make a synthetic study whose truth is known.",
     "analyze": "Answer one question from data files, without a study file.",

@@ -224,6 +224,23 @@ class ForestFigure:
 
 
 @dataclass(frozen=True, slots=True)
+class SpecificationFigure(ForestFigure):
+    """One question under many specifications: estimates in order over the choices of each.
+
+    dimensions: what is chosen. choices: by name of an estimate, one word a dimension. ids: by
+    name of an estimate, what stands under it. above, below: what lies on either side of `null`;
+    good_below: the side below is the good one.
+    """
+
+    dimensions: tuple[str, ...] = ()
+    choices: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    ids: tuple[tuple[str, str], ...] = ()
+    above: str = ""
+    below: str = ""
+    good_below: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class LoveFigure:
     """Standardised mean differences per covariate before and after weighting or adjustment."""
 

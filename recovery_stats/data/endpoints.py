@@ -47,9 +47,9 @@ def endpoints() -> pd.DataFrame:
     """The library as a table, a row each.
 
     name, group, kind, class (logical, count, ratio, time and event), missing (the published rule
-    for missed screens), frequency, citation, doi, text (the published words), computed (what is
-    computed), note (where results and words differ), better (more or less of it is recovery),
-    columns (the published column names).
+    for missed screens), reads_missed (how the published results read them), frequency, citation,
+    doi, text (the published words), computed (what is computed), note (where results and words
+    differ), better (more or less of it is recovery), columns (the published column names).
     """
     return pd.DataFrame(
         {
@@ -58,6 +58,7 @@ def endpoints() -> pd.DataFrame:
             "kind": e.kind,
             "class": e.class_,
             "missing": e.missing,
+            "reads_missed": e.reads_missed,
             "frequency": e.frequency,
             "citation": e.paper.citation,
             "doi": e.paper.doi,

@@ -19,6 +19,7 @@ from recovery_stats.core.document import (
     Row,
     Series,
     Shown,
+    SpecificationFigure,
     Table,
 )
 from recovery_stats.core.estimate import Estimate
@@ -43,6 +44,8 @@ def alt_text(figure: Figure) -> str:
         case LineFigure():
             runs = "; ".join(_run(series) for series in figure.series if series.x)
             return f"Lines of {figure.y_label} by {figure.x_label}. {runs}."
+        case SpecificationFigure():
+            return _specifications(figure)
         case ForestFigure():
             rows = "; ".join(f"{e.label} {cell(Shown(e, 'interval'))}" for e in estimates(figure))
             return f"Forest plot of {figure.x_label}. {rows}."
@@ -79,6 +82,8 @@ def _contents(figure: Figure) -> _Contents:
     match figure:
         case CurveFigure() | LineFigure():
             return _lines(figure)
+        case SpecificationFigure():
+            return _specified(figure)
         case ForestFigure():
             return _forest(figure)
         case LoveFigure():
@@ -137,6 +142,21 @@ def _forest(figure: ForestFigure) -> _Contents:
     return columns, tuple(rows)
 
 
+def _specified(figure: SpecificationFigure) -> _Contents:
+    chosen = (Column(f"choice {i}", d) for i, d in enumerate(figure.dimensions, 1))
+    choices, ids = dict(figure.choices), dict(figure.ids)
+    empty = ("",) * len(figure.dimensions)
+    rows = (
+        Row(
+            e.name,
+            ids.get(e.name, e.label),
+            (Shown(e, "value"), Shown(e, "low"), Shown(e, "high"), *choices.get(e.name, empty)),
+        )
+        for e in estimates(figure)
+    )
+    return (Column("value", figure.x_label), *LIMITS, *chosen), tuple(rows)
+
+
 def _covariates(figure: LoveFigure) -> _Contents:
     columns = (Column("before", "Before"), *((Column("after", "After"),) if figure.after else ()))
     pairs = [figure.before, figure.after] if figure.after else [figure.before]
@@ -177,6 +197,23 @@ def _value(series: Series, i: int) -> str:
     three = [series.y[i], series.low[i], series.high[i]]
     (value,), (low,), (high,) = interval_columns([[Quantity(x)] for x in three])
     return f"{value} [{low}, {high}]"
+
+
+def _specifications(figure: SpecificationFigure) -> str:
+    rows = estimates(figure)
+    if not rows:
+        return f"{figure.x_label}: no specification has an estimate that can be shown."
+    above, below = (
+        sum(e.value > figure.null for e in rows),
+        sum(e.value < figure.null for e in rows),
+    )
+    first, last = (cell(Shown(e, "interval")) for e in (rows[0], rows[-1]))
+    return (
+        f"Specification curve of {figure.x_label}: {count(len(rows))} estimates in order, from "
+        f"{first} to {last}, over a grid of their choices of {' and '.join(figure.dimensions)}. "
+        f"{count(above)} lie above {plain(figure.null)} ({figure.above}), {count(below)} below "
+        f"({figure.below})."
+    )
 
 
 def _love(figure: LoveFigure) -> str:

@@ -21,9 +21,10 @@ import recovery_stats
 from recovery_stats import analyses
 from recovery_stats.core import progress
 from recovery_stats.core.dataset import Dataset
+from recovery_stats.core.result import Result
 from recovery_stats.core.study import AnalysisSpec, Study
 from recovery_stats.errors import NotEstimable, OutputError, RecoveryError, UsageError, unknown
-from recovery_stats.study import fault, workflow
+from recovery_stats.study import fault, multiverse, workflow
 from recovery_stats.study.binding import bind
 from recovery_stats.study.folder import Entry, Folder, sha256
 
@@ -171,11 +172,13 @@ def run(
         )  # fmt: skip
 
 
-def finish(task: Task, study: Study, formats: Sequence[str]) -> Work:
-    """Answer, compose, disclose and render one analysis; errors come back as words."""
+def finish(task: Task, study: Study, formats: Sequence[str], jobs: int = 1) -> Work:
+    """Answer, compose, disclose and render one analysis; errors come back as words.
+
+    jobs: processes for the specifications of a multiverse.
+    """
     try:
-        analysis = analyses.get(task.spec.kind)
-        result = workflow.answer_question(analysis, task.question, study)
+        result = _answered(task, study, jobs)
         document = workflow.report(result)
         files = workflow.render(document, task.spec.name, formats)
         return Work(files, workflow.failed_checks(result), refusal=workflow.refusal(document))
@@ -185,6 +188,12 @@ def finish(task: Task, study: Study, formats: Sequence[str]) -> Work:
         return Work({}, (), out_of_memory(), OutputError.exit_code)
     except Exception as error:
         return Work({}, (), fault.record(error), 1)
+
+
+def _answered(task: Task, study: Study, jobs: int) -> Result:
+    if isinstance(task.question, multiverse.Multiverse):
+        return multiverse.answer(task.question, study, jobs=jobs)
+    return workflow.answer_question(analyses.get(task.spec.kind), task.question, study)
 
 
 def out_of_memory() -> str:
@@ -203,7 +212,7 @@ def worked(
     if jobs < 2 or len(tasks) < 2:
         for task in tasks:
             begin(task.spec.name)
-            yield task, finish(task, study, formats)
+            yield task, finish(task, study, formats, jobs)
         return
     yield from _in_parallel(study, tasks, formats, min(jobs, len(tasks)), begin)
 
@@ -273,8 +282,8 @@ def _failure(spec: AnalysisSpec, message: str, exit_code: int) -> Outcome:
 
 
 def _task(study: Study, spec: AnalysisSpec, data: Mapping[str, str]) -> Task:
-    analysis = analyses.get(spec.kind)
-    question = bind(analysis, study, spec.options, to_answer=True)
+    many = multiverse.of_spec(study, spec)
+    question = many or bind(analyses.get(spec.kind), study, spec.options, to_answer=True)
     depends = {
         "question": [spec.kind, spec.name, repr(question)],
         "protocol": repr(study.protocol),

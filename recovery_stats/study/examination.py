@@ -13,6 +13,7 @@ from recovery_stats.core.study import Protocol, Study
 from recovery_stats.data.problem import Problem, ProtocolError
 from recovery_stats.data.rules import misnamed, validate
 from recovery_stats.errors import DataError, RecoveryError, UsageError
+from recovery_stats.study import multiverse
 from recovery_stats.study.binding import bind
 from recovery_stats.study.table import Reader, completed, prepared, protocol_of, uses_of
 
@@ -126,7 +127,8 @@ def _unbound(
         if spec.line in doubtful:
             continue
         try:
-            bind(analyses.get(spec.kind), study, spec.options)
+            if not multiverse.of_spec(study, spec):
+                bind(analyses.get(spec.kind), study, spec.options)
         except RecoveryError as error:
             if isinstance(error, UsageError) or not data_are_wrong:
                 where = f"[[analysis]] {spec.name}"

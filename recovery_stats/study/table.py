@@ -31,6 +31,7 @@ COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
 }
 SHARED = ("person", "wave")  # roles of one column name in every table that has it
 ONE_FILE = "data"
+PATTERN = "pattern"  # of a multiverse: the column of the patterns of visits
 TEXT_OPTIONS = ("codebook", "delimiter", "skip_rows")
 
 
@@ -115,7 +116,7 @@ def _names_unknown(protocol: Protocol, tables: Mapping[str, Dataset]) -> bool:
         for option in options_of(analyses.get(analysis.kind).question)
         if option.column
         for column in _several(analysis.options.get(option.name, ()))
-    )
+    ) or any(a.options.get(PATTERN, "") not in {*known, ""} for a in protocol.analyses)
 
 
 def _refuse_absent(path: Path) -> None:
@@ -132,8 +133,14 @@ def kinds() -> dict[str, dict[str, OptionSpec]]:
     def spec(o: Option) -> OptionSpec:
         return OptionSpec(o.name, o.type, o.choices, o.many, o.column, o.table, o.role)
 
+    from recovery_stats.study.multiverse import OPTIONS, takes_endpoints
+
     questions = {name: analyses.get(name).question for name in analyses.names()}
-    return {name: {o.name: spec(o) for o in options_of(q)} for name, q in questions.items()}
+    many = {o.name: o for o in OPTIONS}
+    return {
+        name: {o.name: spec(o) for o in options_of(q)} | (many if takes_endpoints(name) else {})
+        for name, q in questions.items()
+    }
 
 
 def uses_of(study: Study) -> tuple[Use, ...]:
@@ -158,6 +165,7 @@ def columns_used(protocol: Protocol) -> frozenset[str]:
             if option.column:
                 names.update(_several(analysis.options.get(option.name, ())))
                 names.update(_several(option.fallback or ()))
+        names.update(_several(analysis.options.get(PATTERN, ())))
     return frozenset(names)
 
 

@@ -36,17 +36,21 @@ def answer_question(analysis: analyses.Analysis, question: Any, study: Study) ->
 
     with threadpool_limits(limits=1):
         result = analysis.answer(question, study)
-    used = replace(study.protocol, level=question.level, seed=question.seed)
     noticed = tuple(c for c in study.checks if c.about.partition(".")[0] in analysis.tables)
-    return replace(
+    found = replace(
         result,
         checks=(*result.checks, *noticed),
         synthetic=result.synthetic or study.protocol.synthetic,
         sources=result.sources or tuple(study[t].source for t in analysis.tables if t in study),
         facts={**result.facts, "title": question.title} if question.title else result.facts,
-        protocol=used,
-        provenance=_provenance(used, question),
     )
+    return completed(found, study, question.level, question.seed, described(question))
+
+
+def completed(result: Result, study: Study, level: float, seed: int, options: str) -> Result:
+    """The result with the protocol and the provenance that its report closes with."""
+    used = replace(study.protocol, level=level, seed=seed)
+    return replace(result, protocol=used, provenance=_provenance(used, options))
 
 
 def described(question: Any) -> str:
@@ -63,10 +67,10 @@ def described(question: Any) -> str:
     )
 
 
-def _provenance(protocol: Protocol, question: Any) -> tuple[tuple[str, str], ...]:
+def _provenance(protocol: Protocol, options: str) -> tuple[tuple[str, str], ...]:
     return (
         ("Study file", protocol.sha256[:SHORT_HASH] or "none: options and defaults"),
-        ("Options", described(question)),
+        ("Options", options),
         ("Seed", str(protocol.seed)),
         ("Confidence level", f"{protocol.level:g}"),
         ("Privacy profile", f"{protocol.privacy.profile}, counts below {protocol.privacy.minimum}"),

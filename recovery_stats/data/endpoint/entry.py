@@ -9,6 +9,7 @@ from recovery_stats.data.endpoint.piece import Rule, TimeRule
 
 Class = Literal["logical", "count", "ratio", "time and event"]
 Better = Literal["more", "less"]
+Measure = Literal["time", "share", "visits", "points"]
 
 ABSTINENCE = "Abstinence"
 RELAPSE = "Relapse"
@@ -28,10 +29,11 @@ class Endpoint:
     """A definition under its published name.
 
     kind : what it measures, as the collection of definitions groups it.
-    text : the published words. rule : what is computed over weeks, in words of ours where
-    `computed` is not empty. missing : the published rule for missed screens. frequency : how
-    often the trial screened. better : whether more of it is recovery. note : where the
-    published results differ from the published words; the results are what is kept.
+    text : the published words. computed : what is computed over weeks, in words of ours.
+    missing : the published rule for missed screens. reads_missed : how the published results
+    read them. frequency : how often the trial screened. better : whether more of it is recovery.
+    note : where the published results differ from the published words; the results are kept.
+    of_missing : it counts missed visits. top : the largest value of a ratio.
     """
 
     name: str
@@ -41,12 +43,14 @@ class Endpoint:
     text: str
     computed: str
     missing: str
+    reads_missed: str
     frequency: str
     rule: Rule | TimeRule
     class_: Class
     better: Better = "more"
     note: str = ""
     of_missing: bool = False
+    top: float = 1.0
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -55,3 +59,12 @@ class Endpoint:
             return (self.name,)
         prefix, rest = self.name.split("_", 1)
         return (f"{prefix}T_{rest}", f"{prefix}E_{rest}")
+
+    @property
+    def measure(self) -> Measure:
+        """What differences of it are counted in: shares of people or visits are one of them."""
+        if self.class_ == "time and event":
+            return "time"
+        if self.class_ == "count":
+            return "visits"
+        return "share" if self.top == 1 else "points"

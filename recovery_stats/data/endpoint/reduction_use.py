@@ -25,6 +25,7 @@ DEFINITIONS = (
         text="Number of positive UOS at 120-day follow-up",
         computed="The screen of week 15 is negative.",
         missing="Missing/not imputed",
+        reads_missed="as use",
         frequency="BL and 120-day follow-up",
         rule=VISITS.at_weeks(15).share("-").at_least(1),
         class_="logical",
@@ -41,6 +42,7 @@ DEFINITIONS = (
         computed="A screen attended in week 15 or later, and four negative in a row in weeks 1 "
         "to 15, where a single missed one between two negative ones counts as negative.",
         missing="Imputed",
+        reads_missed="imputed",
         frequency="3x/week",
         rule=VISITS.bridged().weeks(1, 15).longest_run("-").at_least(4)
         & VISITS.retained().at_least(15),
@@ -59,9 +61,11 @@ DEFINITIONS = (
         " one half of that, a missed one 0.22; 0 without a screen attended in week 4 or"
         " later.",
         missing="Positive",
+        reads_missed="at a cost of their own",
         frequency="weekly",
         rule=VISITS.index(THIRDS, missed=0.22, top=120).given(VISITS.retained().at_least(4)),
         class_="ratio",
+        top=120.0,
         note="The published results are higher with less use. The costs were worked out from them.",
     ),
     Endpoint(
@@ -73,9 +77,11 @@ DEFINITIONS = (
         computed="As Rd_lingA_1976, with a positive screen costing from 1 in week 1 to 5 in week"
         " 15 in even steps, and a missed one 1.25.",
         missing="Not stated",
+        reads_missed="at a cost of their own",
         frequency="weekly",
         rule=VISITS.index(STEADY, missed=1.25, top=120).given(VISITS.retained().at_least(4)),
         class_="ratio",
+        top=120.0,
         note="Published results only: no words come with them. The costs were worked out "
         "from the results.",
     ),
@@ -88,6 +94,7 @@ DEFINITIONS = (
         computed="1 minus the share of screens that are positive or missed (half of the mixed "
         "ones).",
         missing="Positive",
+        reads_missed="as use",
         frequency="weekly",
         rule=VISITS.recode("o", "+").share("+", half="*").complement(),
         class_="ratio",
@@ -102,6 +109,7 @@ DEFINITIONS = (
         computed="1 minus the share of screens that are positive (half of the mixed ones); a "
         "missed one counts as not positive.",
         missing="Missing",
+        reads_missed="as no use",
         frequency="Weekly",
         rule=VISITS.share("+", half="*").complement(),
         class_="ratio",
@@ -116,6 +124,7 @@ DEFINITIONS = (
         computed="1 minus the share of screens that are positive (half of the mixed ones) among "
         "those attended.",
         missing="Missing/not imputed",
+        reads_missed="left out",
         frequency="weekly",
         rule=VISITS.observed().share("+", half="*").complement(),
         class_="ratio",
@@ -130,6 +139,7 @@ DEFINITIONS = (
         computed="1 minus the share of the screens of weeks 6 to 15 that are positive (half of "
         "the mixed ones); a missed one counts as not positive.",
         missing="Not defined",
+        reads_missed="as no use",
         frequency="3x/week",
         rule=VISITS.weeks(6, 15).share("+", half="*").complement(),
         class_="ratio",
@@ -144,6 +154,7 @@ DEFINITIONS = (
         computed="1 minus the share of screens that are positive (half of the mixed ones); a "
         "missed one counts as not positive.",
         missing="Missing/not imputed",
+        reads_missed="as no use",
         frequency="3x/week",
         rule=VISITS.share("+", half="*").complement(),
         class_="ratio",
@@ -158,6 +169,7 @@ DEFINITIONS = (
         computed="1 minus the share of screens that are positive (half of the mixed ones) among "
         "those attended.",
         missing="Missing/not imputed",
+        reads_missed="left out",
         frequency="3x/week",
         rule=VISITS.observed().share("+", half="*").complement(),
         class_="ratio",
@@ -172,6 +184,7 @@ DEFINITIONS = (
         computed="1 minus the share of screens that are positive (half of the mixed ones); a "
         "missed one counts as not positive.",
         missing="Missing/not imputed",
+        reads_missed="as no use",
         frequency="2x/week",
         rule=VISITS.share("+", half="*").complement(),
         class_="ratio",
@@ -185,6 +198,7 @@ DEFINITIONS = (
         text="Percentage of positive UOS at weeks 4, 8, and 12",
         computed="Share of negative screens (half of the mixed ones) of weeks 4, 8 and 12.",
         missing="Imputed",
+        reads_missed="as use",
         frequency="weeks 4, 8, 12",
         rule=VISITS.at_weeks(4, 8, 12).share("-", half="*"),
         class_="ratio",
@@ -198,6 +212,7 @@ DEFINITIONS = (
         text="Number of positive UOS",
         computed="Number of negative screens (half of the mixed ones).",
         missing="Not defined",
+        reads_missed="as use",
         frequency="2x/week",
         rule=VISITS.count("-", half="*"),
         class_="count",

@@ -18,6 +18,7 @@ DEFINITIONS = (
         text="Weeks to study dropout (4 consecutive weeks of missing UOS)",
         computed=f"Week in which the first run of four missed screens begins; {SHORT}.",
         missing="Missing",
+        reads_missed="as the event",
         frequency="weekly",
         rule=VISITS.time_to("o", needed=4),
         class_="time and event",
@@ -33,6 +34,7 @@ DEFINITIONS = (
         computed="Week in which the first run of four positive, mixed or missed screens begins, "
         f"week 3 or later; {SHORT}.",
         missing="Positive",
+        reads_missed="as use",
         frequency="weekly",
         rule=RELAPSED.time_to("+", needed=4, start=3),
         class_="time and event",
@@ -46,6 +48,7 @@ DEFINITIONS = (
         computed="Week in which the first run of four positive, mixed or missed screens begins; "
         f"{SHORT}.",
         missing="Positive",
+        reads_missed="as use",
         frequency="weekly",
         rule=RELAPSED.time_to("+", needed=4),
         class_="time and event",
@@ -58,6 +61,7 @@ DEFINITIONS = (
         text="Failure rate: 2 consecutive positive UOS following 4 weeks of treatment",
         computed="Two positive, mixed or missed screens in a row, in week 4 or later.",
         missing="Positive",
+        reads_missed="as use",
         frequency="3x/week (only Monday sample was considered for this endpoint)",
         rule=RELAPSED.from_week(4).longest_run("+").at_least(2),
         class_="logical",
@@ -72,6 +76,7 @@ DEFINITIONS = (
         text="Relapse rate (3 consecutive positive UOS)",
         computed="Three positive, mixed or missed screens in a row.",
         missing="Positive",
+        reads_missed="as use",
         frequency="biweekly",
         rule=RELAPSED.longest_run("+").at_least(3),
         class_="logical",
@@ -89,6 +94,7 @@ DEFINITIONS = (
         "each); told is the third week of the first four of which this holds, censored in the "
         "third week of the last four.",
         missing="Positive",
+        reads_missed="as use",
         frequency="biweekly",
         rule=RELAPSED.time_to("+", needed=2, within=4, shown=2),
         class_="time and event",
@@ -103,6 +109,7 @@ DEFINITIONS = (
         computed="Week in which the first run of three positive, mixed or missed screens begins; "
         f"{SHORT}.",
         missing="Positive",
+        reads_missed="as use",
         frequency="3x/week",
         rule=RELAPSED.time_to("+", needed=3),
         class_="time and event",

@@ -1,6 +1,7 @@
 """Figure to a matplotlib figure, and that to SVG or PNG: the only importer of matplotlib.
 
-Here what comes in and out; `line` and `row` draw, on panels of `panel`; `markup` cleans the SVG.
+Here what comes in and out; `line`, `row` and `specification` draw, on panels of `panel`;
+`markup` cleans the SVG.
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ from recovery_stats.core.document import (
     ForestFigure,
     LineFigure,
     LoveFigure,
+    SpecificationFigure,
 )
 from recovery_stats.report import style
 from recovery_stats.report.figures.line import curves, lines
 from recovery_stats.report.figures.markup import tidy
 from recovery_stats.report.figures.row import caterpillar, forest, love
+from recovery_stats.report.figures.specification import specifications
 
 
 def svg(figure: Figure, prefix: str) -> str:
@@ -55,6 +58,8 @@ def draw(figure: Figure) -> Canvas:
             return curves(figure)
         case LineFigure():
             return lines(figure)
+        case SpecificationFigure():
+            return specifications(figure)
         case ForestFigure():
             return forest(figure)
         case LoveFigure():

@@ -9,7 +9,7 @@ from recovery_stats.core.study import Privacy
 PUBLIC_UNITS = frozenset(
     {"sites", "houses", "clusters", "groups", "waves", "days", "weeks", "months", "times"}
     | {"tables", "columns", "variables", "covariates", "models", "endpoints", "scenarios"}
-    | {"imputations", "replicates", "draws", "files", "rules"}
+    | {"imputations", "replicates", "draws", "files", "rules", "specifications"}
 )
 
 Value = tuple[int, str]  # a number and what it counts

@@ -186,3 +186,28 @@ def test_unknown_symbols_are_told_by_symbol_place_and_count_and_never_by_pattern
 def test_patterns_that_are_no_text():
     with pytest.raises(DataError, match=r"2 of 3 patterns of visits are not text, in rows 1 and 3"):
         rs.endpoint([1.0, "--", b"--"], "Ab_kosten_1993")
+
+
+@pytest.mark.parametrize("name", [e.name for e in ENDPOINTS.values() if not e.of_missing])
+@settings(max_examples=40)
+@given(st.lists(st.text("+-*o", min_size=15, max_size=40), min_size=1, max_size=12))
+def test_missed_screens_are_read_as_the_entry_says(name, patterns):
+    symbol = {"as use": "+", "as no use": "-", "left out": "_"}.get(ENDPOINTS[name].reads_missed)
+    if symbol is None:
+        return
+    attended = [p for p in patterns if p.strip("o")]
+    read = [p.replace("o", symbol) for p in attended]
+    if attended:
+        assert values(attended, name) == pytest.approx(values(read, name))
+
+
+@pytest.mark.parametrize(
+    "name", [e.name for e in ENDPOINTS.values() if e.reads_missed not in ("as use", "as no use")]
+)
+def test_entries_that_read_them_in_another_way_do(name):
+    """Some pattern must tell each of them from reading missed screens as use, and as no use."""
+    rng = np.random.default_rng(3)
+    patterns = ["".join(rng.choice([*"+-*oo"], rng.integers(15, 30))) for _ in range(400)]
+    for symbol in "+-":
+        read = [p.replace("o", symbol) for p in patterns]
+        assert not np.array_equal(values(patterns, name), values(read, name), equal_nan=True)
