@@ -45,7 +45,7 @@ def good(patterns, name):
 
 
 @pytest.mark.parametrize("name", ENDPOINTS)
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(WITH_GAPS)
 def test_visits_not_scheduled_at_the_end_change_nothing(name, patterns):
     longer = [p + "___" for p in patterns]
@@ -53,7 +53,7 @@ def test_visits_not_scheduled_at_the_end_change_nothing(name, patterns):
 
 
 @pytest.mark.parametrize("name", CALENDAR_FREE)
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(WITH_GAPS)
 def test_where_no_week_is_named_a_visit_not_scheduled_is_no_visit(name, patterns):
     closed = [p.replace("_", "") for p in patterns]
@@ -61,7 +61,7 @@ def test_where_no_week_is_named_a_visit_not_scheduled_is_no_visit(name, patterns
 
 
 @pytest.mark.parametrize("name", [n for n in ENDPOINTS if not ENDPOINTS[n].of_missing])
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(PATTERNS, st.data())
 def test_a_negative_screen_turned_positive_is_never_a_gain(name, patterns, data):
     worse = [turned(p, "-", "+", data) for p in patterns]
@@ -71,7 +71,7 @@ def test_a_negative_screen_turned_positive_is_never_a_gain(name, patterns, data)
 
 
 @pytest.mark.parametrize("name", MISSED_IS_NO_GAIN)
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(PATTERNS, st.data())
 def test_one_more_missed_screen_is_never_a_gain_where_missed_is_positive(name, patterns, data):
     worse = [turned(p, "-", "o", data) for p in patterns]
@@ -81,7 +81,7 @@ def test_one_more_missed_screen_is_never_a_gain_where_missed_is_positive(name, p
 
 
 @pytest.mark.parametrize("name", ENDPOINTS)
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(PATTERNS)
 def test_values_stay_in_their_range(name, patterns):
     found, length = values(patterns, name), np.array([len(p) for p in patterns])
@@ -94,7 +94,7 @@ def test_values_stay_in_their_range(name, patterns):
     assert ((found >= 0) & (found <= most[ENDPOINTS[name].class_])).all()
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(WITH_GAPS)
 def test_another_missing_rule_is_the_pattern_read_with_it(patterns):
     for rule, symbol in (("positive", "+"), ("negative", "-"), ("ignored", "_")):
@@ -189,7 +189,7 @@ def test_patterns_that_are_no_text():
 
 
 @pytest.mark.parametrize("name", [e.name for e in ENDPOINTS.values() if not e.of_missing])
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.text("+-*o", min_size=15, max_size=40), min_size=1, max_size=12))
 def test_missed_screens_are_read_as_the_entry_says(name, patterns):
     symbol = {"as use": "+", "as no use": "-", "left out": "_"}.get(ENDPOINTS[name].reads_missed)

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import recovery_stats as rs
@@ -90,6 +90,7 @@ def test_a_window_behind_the_pattern_is_no_value_and_a_part_of_it_is_one():
     assert value(VISITS.weeks(3, 5).share("-"), "--+-") == 0.5
 
 
+@settings(deadline=None)
 @given(SYMBOLS)
 def test_the_longest_run_is_the_longest_match(pattern):
     runs = re.findall(r"-+", pattern.replace("_", ""))
@@ -100,6 +101,7 @@ def test_the_longest_run_is_the_longest_match(pattern):
         assert np.isnan(found)
 
 
+@settings(deadline=None)
 @given(SYMBOLS, st.integers(1, 4), st.integers(0, 3), st.integers(1, 5))
 def test_time_to_is_the_first_window_that_a_reader_finds(pattern, needed, more, start):
     width = needed + more
@@ -115,6 +117,7 @@ def test_time_to_is_the_first_window_that_a_reader_finds(pattern, needed, more, 
         assert found == (windows[-1][0][0] if windows else 0, 0)
 
 
+@settings(deadline=None)
 @given(SYMBOLS)
 def test_bridging_is_the_same_sentence_as_a_pattern_of_letters(pattern):
     bridged = re.sub(r"(?<=-)(_*)o(?=_*-)", r"\1-", pattern)
@@ -129,6 +132,7 @@ def test_bridging_is_the_same_sentence_as_a_pattern_of_letters(pattern):
         assert value(VISITS.bridged().count("-"), pattern) == letters.count("-")
 
 
+@settings(deadline=None)
 @given(st.lists(SYMBOLS, min_size=1, max_size=8))
 def test_people_do_not_touch_each_other(patterns):
     rule = VISITS.bridged().weeks(1, 15).longest_run("-")

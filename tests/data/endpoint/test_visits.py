@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import recovery_stats as rs
@@ -94,6 +94,7 @@ def test_a_diary_counts_a_week_with_any_use():
     assert rs.weekly_patterns(["--+------"], 3, mixed="+").tolist() == ["+--"]
 
 
+@settings(deadline=None)
 @given(st.lists(st.text("+-*o_", max_size=20), min_size=1, max_size=5), st.integers(1, 7))
 def test_each_visit_repeated_makes_the_week_it_stands_for(rows, per_week):
     fine = ["".join(s * per_week for s in p) for p in rows]
