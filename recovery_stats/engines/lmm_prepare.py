@@ -13,10 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import sparse
 from scipy.linalg import solve_triangular
 
-from recovery_stats.engines.linalg import GRADED, Array
+from recovery_stats.engines.linalg import GRADED, Array, inverse_lower
 from recovery_stats.engines.lmm_alike import alike
 from recovery_stats.engines.lmm_groups import (
     Frame,
@@ -27,7 +26,7 @@ from recovery_stats.engines.lmm_groups import (
     weighted,
 )
 from recovery_stats.engines.lmm_second import second_factors
-from recovery_stats.engines.lmm_sums import eliminate, left_over, summed_up
+from recovery_stats.engines.lmm_sums import Levels, eliminate, left_over, summed_up
 from recovery_stats.errors import NotEstimable
 
 INDEPENDENT = 0.02  # share of a column that the others must leave for its square to keep 12 digits
@@ -79,16 +78,16 @@ def prepare(
     order = tuple(sorted(range(len(factors)), key=lambda k: -factors[k].levels * factors[k].q))
     chosen = [factors[k] for k in order]
     bases = [_random_base(weighted(f.Z, root), f) for f in chosen]
-    levels, Q, matrices, R = eliminate(chosen[0], bases[0].values)
+    levels, Q, R = eliminate(chosen[0], bases[0].values)
     if careful or order[1:]:
         F = np.vstack([base.columns().T, yo])
     if careful:
-        c, F = left_over(levels, Q, matrices, F)
+        c, F = left_over(levels, Q, F)
         within, subtracted = F @ F.T, None
     else:
-        c = _sums(base, yo, matrices, bases[0].values, R)
+        c = _sums(base, yo, levels, Q, bases[0].values, R)
         within, subtracted = _total(base, yo) - sum(part @ part.T for part in c), c
-    R = np.einsum("abm,bc->acm", R, bases[0].inner)
+    R = np.matmul(bases[0].inner.T, R)
     second = None
     if order[1:]:
         Zs = [b.columns() for b in bases[1:]]
@@ -148,17 +147,13 @@ def _random_base(Z: Array, factor: RandomFactor) -> Base:
 
 def _triangular(G: Array, n: int) -> Array | None:
     """A upper triangular with A'GA = n I; None where G is too near to singular for 12 digits."""
-    length = np.sqrt(np.diag(G))
+    length = np.sqrt(np.diagonal(G))
     if not (length > 0).all():
         return None
-    try:
-        C = np.linalg.cholesky(G / np.outer(length, length))
-    except np.linalg.LinAlgError:
+    W, sizes, failed = inverse_lower(G / (length[:, None] * length))
+    if failed or sizes.min(initial=1.0) < INDEPENDENT:
         return None
-    if len(C) and np.diag(C).min() < INDEPENDENT:
-        return None
-    A = solve_triangular(C.T, np.eye(len(C)), check_finite=False)
-    return np.asarray(A / length[:, None] * np.sqrt(n))
+    return np.asarray(W.T * (np.sqrt(n) / length)[:, None])
 
 
 def left_by_fixed(base: Base, y: Array) -> tuple[Array, Array, float]:
@@ -190,9 +185,7 @@ def _without(columns: Array, y: Array, coefficients: Array) -> Array:
 # --- sums -------------------------------------------------------------------------------------
 
 
-def _sums(
-    base: Base, yo: Array, matrices: Sequence[sparse.csr_array], Z: Array, raw: Array
-) -> Array:
+def _sums(base: Base, yo: Array, levels: Levels, Q: Array, Z: Array, raw: Array) -> Array:
     """c (q, s, m), turned into orthogonal units after summing.
 
     raw (q, q, m): Q_i'Z_i; a column of X that is one of Z's needs no sum of its own.
@@ -204,7 +197,7 @@ def _sums(
         for j, column in enumerate(base.values.T)
         if column[-1] == effect[-1] and np.array_equal(column, effect)
     }
-    c = summed_up(matrices, [*base.values.T, yo], known)
+    c = summed_up(levels, Q, [*base.values.T, yo], known)
     for part in c:
         part[:p] = base.inner.T @ part[:p]
     return c

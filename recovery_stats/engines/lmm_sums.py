@@ -1,8 +1,8 @@
 """Sums of a mixed model's rows over the levels of its largest factor, at the speed of memory.
 
 Z_i = Q_i R_i within level i, c_i = Q_i'F_i for the columns F = [X y], and what F leaves within
-levels, F'F - sum c_i'c_i. Sums by level are products with a sparse matrix whose rows are the
-levels: one pass over a column, no copy, whatever the order of the rows.
+levels, F'F - sum c_i'c_i. Sums by level of many rows are products with a sparse matrix whose rows
+are the levels: one pass over a column, no copy, whatever the order of the rows.
 Sources: Pinheiro & Bates 2000, ch. 2. Checked: dense formulas (tests/engines/test_lmm.py).
 """
 
@@ -19,6 +19,7 @@ from scipy import sparse
 from recovery_stats.engines.linalg import Array, IntArray
 from recovery_stats.errors import NotEstimable
 
+FEW = 3_000  # rows below which a sparse matrix costs more to set up than the sums
 ALONE = 1e-20  # share of a column's square left within a level that is rounding
 
 
@@ -51,8 +52,19 @@ class Levels:
             return cls(codes, pointers, None)
         return cls(codes, pointers, np.argsort(codes, kind="stable").astype(np.int32))
 
-    def weighted_by(self, values: Array) -> sparse.csr_array:
-        """The matrix (levels, n) that turns a column into its sums, weighted by `values` (n,)."""
+    def summed(self, weights: Array, columns: Sequence[Array]) -> Array:
+        """Sums by level of each column (n,) times weights (n,): (columns, m)."""
+        if weights.size < FEW and bool((self.pointers[1:] > self.pointers[:-1]).all()):
+            values = weights * np.asarray(columns)
+            if self.order is not None:
+                values = values[:, self.order]
+            return np.add.reduceat(values, self.pointers[:-1], axis=1)
+        matrix, found = self._weighted_by(weights), np.empty((len(columns), self.pointers.size - 1))
+        for row, column in zip(found, columns, strict=True):
+            row[:] = matrix @ column
+        return found
+
+    def _weighted_by(self, values: Array) -> sparse.csr_array:
         n = values.size
         inside = values if self.order is None else values[self.order]
         order = np.arange(n, dtype=np.int32) if self.order is None else self.order
@@ -65,52 +77,52 @@ class Levels:
         return np.asarray(values[self.codes])
 
 
-def eliminate(factor: Factor, Z: Array) -> tuple[Levels, Array, list[sparse.csr_array], Array]:
+def eliminate(factor: Factor, Z: Array) -> tuple[Levels, Array, Array]:
     """Orthogonalise Z (n, q) within levels by modified Gram and Schmidt.
 
-    Returns the levels, Q (q, n), the matrices Q_a' and R (q, q, m), Z_i = Q_i R_i. A column that
-    the columns before it span within a level gets Q = 0 there.
+    Returns the levels, Q (q, n) and R (q, q, m), Z_i = Q_i R_i. A column that the columns before
+    it span within a level gets Q = 0 there.
     """
     levels, q, m = Levels.of(factor.codes, factor.levels), Z.shape[1], factor.levels
     Q = np.array(Z.T, dtype=float, order="C")
-    R, matrices = np.zeros((q, q, m)), []
+    R = np.zeros((q, q, m))
     for a in range(q):
-        whole = levels.weighted_by(Z[:, a]) @ Z[:, a]
-        square = levels.weighted_by(Q[a]) @ Q[a] if a else whole.copy()
-        square[square <= ALONE * whole] = 0.0
-        if not square.any():
+        whole = levels.summed(Z[:, a], [Z[:, a]])[0]
+        square = levels.summed(Q[a], [Q[a]])[0] if a else whole
+        alive = square > ALONE * whole
+        if not alive.any():
             raise NotEstimable(
                 f"Random effect {factor.effect(a)!r} does not vary within any level of "
                 f"{factor.name!r}: its variance cannot be told from the intercept's. Take it out "
                 "of the random term."
             )
-        R[a, a] = np.sqrt(square)
-        Q[a] *= levels.spread(np.divide(1.0, R[a, a], out=np.zeros(m), where=square > 0))
-        matrices.append(levels.weighted_by(Q[a]))
+        np.sqrt(square, out=R[a, a], where=alive)
+        Q[a] *= levels.spread(np.divide(1.0, R[a, a], out=np.zeros(m), where=alive))
+        if a + 1 < q:
+            R[a, a + 1 :] = levels.summed(Q[a], Q[a + 1 :])
         for b in range(a + 1, q):
-            R[a, b] = matrices[a] @ Q[b]
             Q[b] -= Q[a] * levels.spread(R[a, b])
-    return levels, Q, matrices, R
+    return levels, Q, R
 
 
 def summed_up(
-    matrices: Sequence[sparse.csr_array], columns: Sequence[Array], known: Mapping[int, Array]
+    levels: Levels, Q: Array, columns: Sequence[Array], known: Mapping[int, Array]
 ) -> Array:
     """c (q, s, m) = Q_i'F_i for the columns F (s of length n); known: c (q, m) of some of them."""
-    c = np.empty((len(matrices), len(columns), matrices[0].shape[0]))
-    for j, column in enumerate(columns):
-        for a, matrix in enumerate(matrices):
-            c[a, j] = known[j][a] if j in known else matrix @ column
+    c = np.empty((len(Q), len(columns), levels.pointers.size - 1))
+    for j, part in known.items():
+        c[:, j] = part
+    fresh = [j for j in range(len(columns)) if j not in known]
+    for of_effect, weights in zip(c, Q, strict=True):
+        of_effect[fresh] = levels.summed(weights, [columns[j] for j in fresh])
     return c
 
 
-def left_over(
-    levels: Levels, Q: Array, matrices: Sequence[sparse.csr_array], F: Array
-) -> tuple[Array, Array]:
+def left_over(levels: Levels, Q: Array, F: Array) -> tuple[Array, Array]:
     """c (q, s, m), and F (s, n) in place less Q Q'F: digits that subtracted sums would lose."""
-    c = np.empty((len(matrices), len(F), matrices[0].shape[0]))
-    for a, matrix in enumerate(matrices):
-        for j, column in enumerate(F):
-            c[a, j] = matrix @ column
-            column -= Q[a] * levels.spread(c[a, j])
+    c = np.empty((len(Q), len(F), levels.pointers.size - 1))
+    for of_effect, weights in zip(c, Q, strict=True):
+        of_effect[:] = levels.summed(weights, F)
+        for column, part in zip(F, of_effect, strict=True):
+            column -= weights * levels.spread(part)
     return c, F
