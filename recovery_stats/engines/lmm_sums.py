@@ -52,7 +52,7 @@ class Levels:
             return cls(codes, pointers, None)
         return cls(codes, pointers, np.argsort(codes, kind="stable").astype(np.int32))
 
-    def summed(self, weights: Array, columns: Sequence[Array]) -> Array:
+    def summed(self, weights: Array, columns: Sequence[Array] | Array) -> Array:
         """Sums by level of each column (n,) times weights (n,): (columns, m)."""
         if weights.size < FEW and bool((self.pointers[1:] > self.pointers[:-1]).all()):
             values = weights * np.asarray(columns)
@@ -84,7 +84,7 @@ def eliminate(factor: Factor, Z: Array) -> tuple[Levels, Array, Array]:
     it span within a level gets Q = 0 there.
     """
     levels, q, m = Levels.of(factor.codes, factor.levels), Z.shape[1], factor.levels
-    Q = np.array(Z.T, dtype=float, order="C")
+    Q: Array = np.array(Z.T, dtype=np.float64, order="C")
     R = np.zeros((q, q, m))
     for a in range(q):
         whole = levels.summed(Z[:, a], [Z[:, a]])[0]
