@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from functools import cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import LibController, ThreadpoolController
 
 Array = NDArray[np.float64]
 IntArray = NDArray[np.intp]
@@ -18,15 +17,42 @@ GRADED = 1e6  # size of M M' from which on I + M M' has lost digits of its small
 RANK_TOLERANCE = 1e-9  # share of a centred column's length that the columns before it leave
 
 
-def single_thread() -> AbstractContextManager[Any]:
+def single_thread() -> AbstractContextManager[None]:
     """Cap BLAS at one thread: threads cost far more than they give in loops over small matrices."""
-    capped: AbstractContextManager[Any] = _controller().limit(limits=1, user_api="blas")
-    return capped
+    return _OneThread()
+
+
+class _OneThread(AbstractContextManager[None]):
+    """The cap; libraries that have one thread already are left alone."""
+
+    def __enter__(self) -> None:
+        self.before = [(library, library.num_threads) for library in _libraries()]
+        self.set(1)
+
+    def __exit__(self, *error: object) -> None:
+        self.set(None)
+
+    def set(self, threads: int | None) -> None:
+        for library, before in self.before:
+            if before != 1:
+                library.set_num_threads(before if threads is None else threads)
 
 
 @cache
-def _controller() -> ThreadpoolController:
-    return ThreadpoolController()
+def _libraries() -> tuple[LibController, ...]:
+    found = ThreadpoolController().lib_controllers
+    return tuple(library for library in found if library.user_api == "blas")
+
+
+def eigen(A: Array) -> tuple[Array, Array]:
+    """Eigenvalues, ascending, and eigenvectors of a symmetric A, which `eigh` takes longer over.
+
+    Raises LinAlgError where A has no finite answer.
+    """
+    values, vectors, failed = lapack.dsyev(A)
+    if failed:
+        raise np.linalg.LinAlgError("The eigenvalues did not converge.")
+    return values, vectors
 
 
 # --- batches of small matrices, the batch index last: A (q, r, m) ---------------------------
@@ -172,14 +198,18 @@ def _clearly_independent(X: Array, *, intercept: bool) -> bool:
     if intercept and (not X.size or np.ptp(X[:, 0]) > 0):
         return False
     G = X.T @ X
-    length = np.sqrt(np.diag(G))
+    length = np.sqrt(np.diagonal(G))
     if not (length > 0).all():
         return False
-    try:
-        C = np.linalg.cholesky(G / np.outer(length, length))
-    except np.linalg.LinAlgError:
-        return False
-    return bool(np.diag(C).min() > 0.01)
+    _, sizes, failed = inverse_lower(G / (length[:, None] * length))
+    return not failed and bool(sizes.min() > 0.01)
+
+
+def clearly_full(L: Array, smallest: float) -> bool:
+    """Whether a bound shows that every singular value of L, lower triangular, exceeds `smallest`:
+    none is below 1 / |L⁻¹|, the root of a sum of squares."""
+    inverse, failed = lapack.dtrtri(L, lower=1)
+    return not failed and float((inverse**2).sum()) * smallest**2 < 1.0
 
 
 def lower_factor(A: Array) -> Array:

@@ -17,11 +17,11 @@ from functools import cached_property, partial
 
 import numpy as np
 
-from recovery_stats.engines.linalg import Array, single_thread
+from recovery_stats.engines.linalg import Array, clearly_full, single_thread
 from recovery_stats.engines.lmm_criterion import Solution, evaluate
 from recovery_stats.engines.lmm_groups import Frame, Problem, RandomFactor
 from recovery_stats.engines.lmm_moments import Moments, first_blocks
-from recovery_stats.engines.lmm_optimum import lifted, minimise, settle
+from recovery_stats.engines.lmm_optimum import NEAR_ZERO, lifted, minimise, settle
 from recovery_stats.engines.lmm_prepare import loses_digits, prepare
 from recovery_stats.engines.lmm_second import affordable
 from recovery_stats.engines.lmm_start import starting_values
@@ -159,7 +159,8 @@ def _finish(
     s2 = at.moments.r2 / problem.nu
     sigma2 = s2 * frame.scale**2
     criterion = at.criterion + problem.nu * 2.0 * np.log(frame.scale) - frame.log_weights
-    criterion -= 2.0 * float(np.linalg.slogdet(frame.A)[1]) if problem.reml else 0.0
+    if problem.reml:
+        criterion -= 2.0 * float(np.log(np.abs(np.diagonal(frame.A))).sum())  # A is triangular
     psi, rank = [], []
     for k in np.argsort(frame.order).tolist():
         T, Psi = frame.T[k], at.L[k] @ at.L[k].T
@@ -187,6 +188,8 @@ def _finish(
 
 
 def _rank(L: Array, blocks: tuple[tuple[int, ...], ...]) -> int:
+    if clearly_full(L, NEAR_ZERO):
+        return len(L)
     sizes = [np.linalg.svd(L[np.ix_(b, b)], compute_uv=False) for b in blocks]
     return int(sum((s > 0).sum() for s in sizes))
 

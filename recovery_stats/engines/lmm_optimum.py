@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from recovery_stats.engines.linalg import Array, lower_factor
+from recovery_stats.engines.linalg import Array, clearly_full, eigen, lower_factor
 from recovery_stats.engines.lmm_criterion import Solution, evaluate, observed_information
 from recovery_stats.engines.lmm_groups import Problem
 from recovery_stats.engines.lmm_scoring import scored
@@ -27,7 +27,6 @@ FAR_APART = 1e-3  # ratio of curvatures' roots below which one unit for all thet
 LARGEST = 1e9  # ratio of standard deviations taken for a residual variance of zero
 PILOT = 20_000  # levels from which on a sample of them is fitted first
 PILOT_SIZE = 4_096
-FAR = 1.0  # decrement above which a step of scoring goes further than one of Newton
 LEAST = 0.05  # ratio of standard deviations to begin again from
 NEAR_ZERO = 1e-4  # ratio of standard deviations below which exact zero is tried
 
@@ -43,7 +42,7 @@ class Curvature:
     @classmethod
     def of(cls, hessian: Array) -> Curvature:
         unit = _units(hessian)
-        values, vectors = np.linalg.eigh(hessian * unit * unit[:, None])
+        values, vectors = eigen(hessian * unit * unit[:, None])
         return cls(values, unit[:, None] * vectors)
 
     def step(self, gradient: Array) -> Array:
@@ -72,13 +71,13 @@ def minimise(
 
     largest: ratio of standard deviations to give up at.
 
-    With one factor steps of scoring go ahead for as long as each halves the decrement.
-    Near the optimum the average information is corrected to satisfy the last secant equation,
-    which makes the end superlinear; there the gradient, not the criterion, is the judge, as the
-    criterion itself is known to 1e-16 of its size only.
+    With one factor a step of scoring goes ahead. Near the optimum the average information is
+    corrected to satisfy the last secant equation, which makes the end superlinear; there the
+    gradient, not the criterion, is the judge, as the criterion itself is known to 1e-16 of its
+    size only.
     """
-    at = evaluate(problem, _start(problem) if start is None else start)
-    evaluations, last, stalled = 1, np.inf, 0
+    at, evaluations = _scored(problem, _start(problem) if start is None else start)
+    last, stalled = (np.inf if evaluations == 1 else NEAR), 0
     before: Solution | None = None
     for _ in range(MAX_ITERATIONS):
         curvature = _curvature(problem, at, before, last)
@@ -89,8 +88,6 @@ def minimise(
             if curvature.values[0] > -1e-6 * problem.n:
                 return at, evaluations
             step, decrement = 0.1 * curvature.vectors[:, 0], 1.0  # a saddle: leave it downwards
-        elif FAR < decrement < 0.5 * last and (theta := scored(at)) is not None:
-            step = theta - at.theta
         new, used = _descend(problem, at, step, decrement)
         evaluations += used
         if new is None or (decrement < SURE and curvature.ends(new.gradient)):
@@ -101,6 +98,17 @@ def minimise(
                 "The residual variance runs to zero: the random effects explain every row."
             )
     raise ConvergenceError(f"The mixed model did not converge in {MAX_ITERATIONS} iterations.")
+
+
+def _scored(problem: Problem, start: Array) -> tuple[Solution, int]:
+    """The start, or where a step of scoring goes from there; and the evaluations."""
+    at = evaluate(problem, start)
+    theta = scored(at)
+    if theta is None:
+        return at, 1
+    step = theta - start
+    new, used = _descend(problem, at, step, max(float(-at.gradient @ step), 0.0))
+    return new or at, 1 + used
 
 
 def _descend(
@@ -134,11 +142,7 @@ def _curvature(problem: Problem, at: Solution, before: Solution | None, last: fl
     Close to the minimum the exact Hessian takes the place of the average information; where it
     is dear, a secant correction does. The end is superlinear either way.
     """
-    if last >= NEAR:
-        average = Curvature.of(at.average)
-        if float(-at.gradient @ average.step(at.gradient)) >= NEAR:
-            return average
-    exact = observed_information(problem, at)
+    exact = observed_information(problem, at) if last <= NEAR else None
     if exact is not None:
         curvature = Curvature.of(exact)
         if curvature.values[0] > 0:
@@ -191,6 +195,8 @@ def settle(problem: Problem, at: Solution) -> tuple[Solution, bool]:
 
     Returns the solution and whether every zero direction has a non-negative derivative.
     """
+    if all(clearly_full(f, NEAR_ZERO) and (np.diagonal(f) >= 0).all() for f in at.L):
+        return at, True
     L, touched = [f.copy() for f in at.L], False
     for k, blocks in enumerate(problem.blocks):
         for block in blocks:

@@ -12,7 +12,7 @@ here (tests/engines/test_lmm.py).
 
 from __future__ import annotations
 
-import numpy as np
+from scipy.linalg import lapack
 
 from recovery_stats.engines.linalg import Array
 from recovery_stats.engines.lmm_criterion import Solution, single_traces
@@ -29,16 +29,12 @@ def scored(at: Solution) -> Array | None:
     of_T = alone.T - moments.met[1, 0] if problem.reml else alone.T
     once = flat @ of_T.ravel()
     expected = single_traces(problem, moments, alone, E) - once[:, None] * (once / nu)
-    try:
-        b = np.linalg.solve(expected, flat @ at.grad_psi[0].ravel()) * (-moments.r2 / nu)
-    except np.linalg.LinAlgError:
+    _, b, failed = lapack.dposv(expected.T, flat @ at.grad_psi[0].ravel() * (-moments.r2 / nu))
+    if failed:
         return None
     b_0 = (moments.r2 - float(once @ b)) / nu
     if not b_0 > 0:
         return None
     L = moments.L[0]
-    try:
-        root = np.linalg.cholesky(L @ L.T + (b / b_0 @ flat).reshape(L.shape))
-    except np.linalg.LinAlgError:
-        return None
-    return problem.pack([np.asarray(root)])
+    root, failed = lapack.dpotrf((L @ L.T + (b / b_0 @ flat).reshape(L.shape)).T, lower=1)
+    return None if failed else problem.pack([root])

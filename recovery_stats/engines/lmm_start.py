@@ -30,27 +30,22 @@ def starting_values(problem: Problem) -> Array:
         sizes.append(ratios[problem.q[0] :])
     L, at, flat = [np.zeros((q, q)) for q in problem.q], 0, np.concatenate(sizes)
     for factor in L:
-        factor[np.diag_indices_from(factor)] = flat[at : at + len(factor)]
+        np.fill_diagonal(factor, flat[at : at + len(factor)])
         at += len(factor)
     return problem.pack(L)
 
 
 def _first(problem: Problem) -> Array:
     """Ratios of standard deviations of the first factor's effects, against s2 within groups."""
-    p, q = problem.p, problem.q[0]
-    ranks = int((np.stack([problem.R[a, a] for a in range(q)]) > 0).sum())
-    left = max(problem.n - ranks, 1)
-    s2 = float(problem.within[p, p]) / left
-    total = float(problem.within[p, p] + (problem.c[:, p] ** 2).sum()) / problem.n
-    s2 = max(s2, 1e-12 * total)
-    found = np.empty(q)
-    for a in range(q):
-        r = problem.R[a, a] ** 2
-        tail = problem.R[a, a:]
-        weight = float((tail**2).sum())
-        ratio = (float((problem.c[a, p] ** 2).sum()) / s2 - float((r > 0).sum())) / weight
-        found[a] = np.sqrt(min(max(ratio, 0.01 * r.size / weight), 1e12))
-    return found
+    p, each = problem.p, np.arange(problem.q[0])
+    alive = (problem.R[each, each] > 0).sum(1)
+    outcome = np.einsum("qm,qm->q", problem.c[:, p], problem.c[:, p])
+    left = max(problem.n - int(alive.sum()), 1)
+    within = float(problem.within[p, p])
+    s2 = max(within / left, 1e-12 * (within + float(outcome.sum())) / problem.n)
+    weight = np.einsum("qrm,qrm->q", problem.R, problem.R)
+    ratio = (outcome / s2 - alive) / weight
+    return np.asarray(np.sqrt(np.clip(ratio, 0.01 * problem.R.shape[2] / weight, 1e12)))
 
 
 def _several(problem: Problem, second: Second) -> Array:
