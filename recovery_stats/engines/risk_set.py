@@ -329,7 +329,8 @@ def rank(values: NDArray[Any], distinct: NDArray[Any]) -> Ints:
 def number_times(values: Array) -> tuple[Array, Ints]:
     """The distinct values, sorted, and the position of each among them."""
     low, high = values.min(), values.max()
-    if high - low <= 4 * len(values) + 1000 and are_whole(values):
+    whole = values.dtype.kind in "iu"
+    if high - low <= 4 * len(values) + 1000 and (whole or are_whole(values)):
         place = np.empty(len(values), np.int64)
         np.subtract(values, low, out=place, casting="unsafe")
         seen = np.bincount(place) > 0

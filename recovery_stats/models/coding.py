@@ -241,6 +241,8 @@ def _coded(
     space for every subset of its factors; blocks are made only for subsets not yet spanned.
     baselines: strata, whose differences the baseline hazards span.
     """
+    if not factors:
+        return tuple(Coded(t, (tuple((f, False) for f in t.factors),)) for t in terms)
     spanned: dict[frozenset[Expression], set[frozenset[Expression]]] = {}
     if baselines:
         spanned[frozenset()] = {frozenset({b}) for b in baselines}

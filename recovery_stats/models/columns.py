@@ -97,7 +97,7 @@ class Columns:
             self._keys.update({str(c): c for c in self.frame.columns})
         if name not in self._keys:
             raise DataError(unknown("column", name, self._keys))
-        found = self.frame[self._keys[name]]
+        found = self.given[self._keys[name]]
         if isinstance(found, pd.DataFrame):
             raise DataError(f"Column {name!r} occurs {found.shape[1]} times; names must differ.")
         return found
@@ -113,9 +113,10 @@ class Columns:
     def missing(self, name: str) -> NDArray[np.bool_]:
         """Which cells of the column are empty (n,)."""
         series = self.series(name)
-        if isinstance(series.dtype, np.dtype) and series.dtype.kind in "ifb":
-            return np.asarray(np.isnan(series.to_numpy()))
-        return np.asarray(series.isna())
+        if not _is_plain(series):
+            return np.asarray(series.isna())
+        values = series.to_numpy()
+        return np.isnan(values) if values.dtype.kind == "f" else np.zeros(values.size, dtype=bool)
 
     def opened(self, names: Iterable[str]) -> Columns:
         """The same with infinite cells of these columns as missing: ends that are not known."""
@@ -149,16 +150,17 @@ class Columns:
             self._refuse_infinite(name, values)
             return values
         series = self.series(name)
+        if _is_plain(series):
+            values = np.asarray(series.to_numpy(), dtype=float)
+            self._refuse_infinite(name, values)
+            return np.ascontiguousarray(values)
         if isinstance(series.dtype, pd.CategoricalDtype):
             series = series.astype(series.cat.categories.dtype)
         if series.dtype == object and _all_numbers(series):
             series = pd.to_numeric(series)
         if not pd.api.types.is_numeric_dtype(series.dtype) or np.iscomplexobj(series.dtype.type(0)):
             raise DataError(f"Column {name!r} holds {_kind(series)}; a number is needed here.")
-        if series.dtype == np.float64:
-            values = series.to_numpy()
-        else:
-            values = series.to_numpy(dtype=float, na_value=np.nan)
+        values = series.to_numpy(dtype=float, na_value=np.nan)
         self._refuse_infinite(name, values)
         return np.ascontiguousarray(values)
 
@@ -173,6 +175,8 @@ class Columns:
     def is_factor(self, name: str) -> bool:
         """Text, categories, and nominal or ordinal numbers whose values are all labelled."""
         series = self.series(name)
+        if _is_plain(series):
+            return self._labelled(name)
         if isinstance(series.dtype, pd.CategoricalDtype):
             return True
         if pd.api.types.is_numeric_dtype(series.dtype):
