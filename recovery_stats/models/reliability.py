@@ -1,8 +1,12 @@
 """Is a scale's score one thing, measured reliably? alpha, omega total, item-rest correlations.
 
 Each on the rows that answered every item. Rows count as independent people in the intervals: with
-several waves of a person, ask by wave. A door to pingouin, which rounds the limits of alpha and
-counts incomplete rows in them: both are dealt with here.
+several waves of a person ask by wave, or, with `person`, for the reliability of a person's
+deviations from their own mean, which is that of change within people: the pooled covariance within
+people takes the place of the covariance (Geldhof, Preacher & Zyphur 2014, Psychol Methods 19:72).
+
+A door to pingouin, which rounds the limits of alpha and counts incomplete rows in them: both are
+dealt with here.
 """
 
 from __future__ import annotations
@@ -22,25 +26,28 @@ from recovery_stats.engines.factor import OneFactor, fit
 from recovery_stats.errors import NotEstimable
 
 Array = NDArray[np.floating[Any]]
+SAME = 1e-9  # a deviation from a person's mean that is only rounding
 FEWEST_ITEMS = 3  # one factor of two items is not identified
 
 
-def alpha(items: pd.DataFrame, *, level: float = 0.95) -> Estimate:
+def alpha(
+    items: pd.DataFrame, *, level: float = 0.95, person: pd.Series[Any] | None = None
+) -> Estimate:
     """Cronbach's alpha with Feldt's interval.
 
-    items (n, k): answers, all keyed the same way, two items or more.
+    items (n, k): answers, all keyed the same way, two items or more. person: whose row it is, for
+    the reliability within people.
     Raises NotEstimable where fewer than two rows are complete or an item never varies.
     Source: Cronbach 1951; Feldt, Woodruff & Salih 1987. Checked: R psych; by hand.
     """
     from pingouin import cronbach_alpha
 
-    whole = _complete(items, 2)
+    whole, df = _deviations(items, 2, person)
     value = float(cronbach_alpha(whole, nan_policy="listwise")[0])
     n, k = whole.shape
     tail = (1 - level) / 2
     low, high = (
-        1 - (1 - value) * float(fisher.isf(share, n - 1, (n - 1) * (k - 1)))
-        for share in (tail, 1 - tail)
+        1 - (1 - value) * float(fisher.isf(share, df, df * (k - 1))) for share in (tail, 1 - tail)
     )
     return Estimate(
         "alpha", "Cronbach's alpha", value, low, high, scale="correlation", level="descriptive",
@@ -48,17 +55,20 @@ def alpha(items: pd.DataFrame, *, level: float = 0.95) -> Estimate:
     )  # fmt: skip
 
 
-def omega_total(items: pd.DataFrame, *, level: float = 0.95) -> Estimate:
+def omega_total(
+    items: pd.DataFrame, *, level: float = 0.95, person: pd.Series[Any] | None = None
+) -> Estimate:
     """McDonald's omega total of the sum of the items: (Σλ)² / ((Σλ)² + Σψ), one common factor.
 
-    items (n, k): answers, all keyed the same way, three items or more. Maximum likelihood on the
-    covariances, so that it is the reliability of the plain sum; interval by the delta method on
-    the log odds (nan where a uniqueness stands at its bound).
+    items (n, k): answers, all keyed the same way, three items or more. person: as in `alpha`.
+    Maximum likelihood on the covariances, so that it is the reliability of the plain sum; interval
+    by the delta method on the log odds (nan where a uniqueness stands at its bound).
     Raises NotEstimable as `alpha` does, and where the items are linearly dependent.
     Source: McDonald 1999, ch. 6. Checked: R lavaan, factanal.
     """
-    whole = _complete(items, FEWEST_ITEMS)
-    found = _one_factor(whole)
+    whole, df = _deviations(items, FEWEST_ITEMS, person)
+    # The likelihood of people has a row for each; within people their means are spent.
+    found = _one_factor(whole, df, df + 1 if person is None else df)
     common, unique = found.loadings.sum(), found.uniqueness.sum()
     value = float(common**2 / (common**2 + unique))
     se = _omega_error(found, common, unique)
@@ -102,19 +112,39 @@ def _complete(items: pd.DataFrame, fewest: int) -> pd.DataFrame:
     return whole
 
 
+def _deviations(
+    items: pd.DataFrame, fewest: int, person: pd.Series[Any] | None
+) -> tuple[pd.DataFrame, int]:
+    """The complete rows and their degrees of freedom; within people their deviations.
+
+    A person with one complete row has no deviation and is left out.
+    """
+    whole = _complete(items, fewest)
+    if person is None:
+        return whole, len(whole) - 1
+    who = person.loc[whole.index]
+    several = who.groupby(who).transform("size") > 1
+    whole, who = whole[several], who[several]
+    df = len(whole) - int(who.nunique())
+    centred = whole - whole.groupby(who).transform("mean")
+    if df < 1 or (np.abs(centred).max() < SAME).any():
+        raise NotEstimable("No item changes within people who answered all of them twice.")
+    return centred, df
+
+
 def _constant(whole: pd.DataFrame) -> Iterator[str]:
     return (str(c) for c in whole.columns if whole[c].nunique() < 2)
 
 
-def _one_factor(whole: pd.DataFrame) -> OneFactor:
-    S = whole.cov().to_numpy()
+def _one_factor(whole: pd.DataFrame, df: int, rows: int) -> OneFactor:
+    S = whole.cov().to_numpy() * (len(whole) - 1) / df
     sd = np.sqrt(np.diag(S))
-    if len(whole) <= len(S) or np.linalg.eigvalsh(S / np.outer(sd, sd))[0] < 1e-8:
+    if df < len(S) or np.linalg.eigvalsh(S / np.outer(sd, sd))[0] < 1e-8:
         raise NotEstimable(
             "Omega needs more rows than items, and no item that others determine; "
             f"{len(whole)} rows answered all {len(S)} items."
         )
-    return fit(S, len(whole))
+    return fit(S, rows)
 
 
 def _omega_error(found: OneFactor, common: float, unique: float) -> float:

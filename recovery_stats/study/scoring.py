@@ -134,9 +134,13 @@ class Scored:
         """Each score: rows scored, prorated and left out, and rows at its floor and ceiling."""
         return pd.DataFrame([_account_row(a) for a in self.scores.accounts])
 
-    def reliability(self, by: str | None = None, *, level: float = 0.95) -> pd.DataFrame:
+    def reliability(
+        self, by: str | None = None, *, within: str | None = None, level: float = 0.95
+    ) -> pd.DataFrame:
         """alpha and omega total of each score, on the rows with every item; by a column's levels.
 
+        within: the column that identifies a person, for the reliability of a person's deviations
+        from their own mean (of change within people) instead of that of differences between rows.
         nan where a coefficient does not exist (too few rows or items, an item that never varies).
         """
         groups = {"all": self.given.frame.index}
@@ -145,8 +149,11 @@ class Scored:
             name = self.given.variable(by).level
             of = self.given.frame.groupby(by).groups
             groups = {name(value): rows for value, rows in of.items()}
+        if within is not None:
+            self.given.require(within)
+        person = self.given.frame[within] if within else None
         rows = [
-            {**({by: group} if by else {}), **_coefficients(self.scores, s, index, level)}
+            {**({by: group} if by else {}), **_coefficients(self.scores, s, index, level, person)}
             for group, index in groups.items()
             for s in distinct(self.scale)
         ]
@@ -173,7 +180,9 @@ def _account_row(account: Account) -> dict[str, Any]:
     }
 
 
-def _coefficients(scores: Scores, score: Score, rows: Any, level: float) -> dict[str, Any]:
+def _coefficients(
+    scores: Scores, score: Score, rows: Any, level: float, person: pd.Series[Any] | None
+) -> dict[str, Any]:
     from recovery_stats.models.reliability import alpha, omega_total
 
     items = scores.keyed.frame.loc[rows, list(score.items)]
@@ -183,7 +192,7 @@ def _coefficients(scores: Scores, score: Score, rows: Any, level: float) -> dict
         "n": int(items.notna().all(axis=1).sum()),
     }
     for name, coefficient in (("alpha", alpha), ("omega", omega_total)):
-        found = coefficient_or_none(coefficient, items, level)
+        found = coefficient_or_none(coefficient, items, level=level, person=person)
         for part in ("value", "low", "high"):
             key = name if part == "value" else f"{name}_{part}"
             row[key] = getattr(found, part) if found else float("nan")

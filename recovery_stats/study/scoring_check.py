@@ -34,15 +34,27 @@ def scoring_checks(study: Study) -> Iterator[Check]:
     for name, spec in study.protocol.tables.items():
         for derived in spec.derive:
             if derived.scoring and name in study:
-                yield from _of_column(study[name], derived, name)
+                yield from _of_column(study, derived, name)
 
 
-def _of_column(data: Dataset, spec: Derived, table: str) -> Iterator[Check]:
-    about = f"{table}.{spec.name}"
+def _of_column(study: Study, spec: Derived, table: str) -> Iterator[Check]:
+    about, data = f"{table}.{spec.name}", study[table]
     scores = scores_of(data, spec, table)
-    yield from checks_of(scores, about, spec.scoring.score if spec.scoring else None)
+    person = _people_in_time(study, table)
+    yield from checks_of(scores, about, spec.scoring.score if spec.scoring else None, person)
     if spec.scoring and spec.scoring.against:
         yield _against_check(data, spec, spec.scoring.against, about)
+
+
+def _people_in_time(study: Study, table: str) -> pd.Series[Any] | None:
+    """Whose row it is, where people have several, in the order of waves or days."""
+    person, frame = study.role(table, "person"), study[table].frame
+    if person not in frame or not frame[person].duplicated().any():
+        return None
+    clock = next((c for r in ("wave", "day") if (c := study.role(table, r)) in frame), None)
+    ordered = frame.sort_values(clock, kind="stable") if clock else frame
+    people: pd.Series[Any] = ordered[person]
+    return people
 
 
 def _against_check(data: Dataset, spec: Derived, total: str, about: str) -> Check:
@@ -85,19 +97,25 @@ def distinct(scale: Scale) -> list[Score]:
     return list(found.values())
 
 
-def coefficient_or_none(
-    coefficient: Any, items: pd.DataFrame, level: float = 0.95
-) -> Estimate | None:
+def coefficient_or_none(coefficient: Any, items: pd.DataFrame, **how: Any) -> Estimate | None:
     """An estimate, or None where it does not exist on these rows."""
     try:
-        found: Estimate = coefficient(items, level=level)
+        found: Estimate = coefficient(items, **how)
     except NotEstimable:
         return None
     return found
 
 
-def checks_of(scores: Scores, about: str = "", score: str | None = None) -> Iterator[Check]:
-    """The checks of a scale, or of the one `score` that a study asks for; `about` table.column."""
+def checks_of(
+    scores: Scores,
+    about: str = "",
+    score: str | None = None,
+    person: pd.Series[Any] | None = None,
+) -> Iterator[Check]:
+    """The checks of a scale, or of the one `score` that a study asks for; `about` table.column.
+
+    person: whose row it is, in the order of time; reliability is then that of people.
+    """
     yield _rule_check(scores, about)
     yield _range_check(scores, about)
     if scores.scale.choices:
@@ -113,7 +131,7 @@ def checks_of(scores: Scores, about: str = "", score: str | None = None) -> Iter
             yield _ends_check(scores, account, about)
     yield from _direction_check(scores, about)
     for s in wanted:
-        yield from _reliability_check(scores, s, about)
+        yield from _reliability_check(scores, s, about, person)
 
 
 def _verdict(caution: bool) -> Verdict:
@@ -193,29 +211,53 @@ def _direction_check(scores: Scores, about: str) -> Iterator[Check]:
         yield Check("item direction", "ok", (words,), about)
 
 
-def _reliability_check(scores: Scores, score: Score, about: str) -> Iterator[Check]:
+def _reliability_check(
+    scores: Scores, score: Score, about: str, person: pd.Series[Any] | None
+) -> Iterator[Check]:
+    """alpha and omega: of people, each at the first row with every item, where people are known."""
     from recovery_stats.models.reliability import alpha, omega_total
 
     items = scores.keyed.frame[list(score.items)]
-    found = [
-        f for f in (coefficient_or_none(alpha, items), coefficient_or_none(omega_total, items)) if f
-    ]
+    first = items if person is None else _first_of_each(items, person)
+    found = [f for f in (coefficient_or_none(c, first) for c in (alpha, omega_total)) if f]
     title = f"{scores.scale.name} {score.name}"
     if not found:
-        words = (
-            f"{title}: cannot be told; too few rows answered every item, or an item is constant."
-        )
+        words = f"{title}: cannot be told; too few answered every item, or an item is constant."
         yield Check("reliability", "caution", (words,), about)
         return
     parts: list[Cell] = [f"{title}: "]
     for i, e in enumerate(found):
+        parts += ["; " if i else "", f"{e.label} ", *_with_limits(e)]
+    rows = Count(int(found[0].n or 0), "rows" if person is None else "people")
+    parts += [
+        ", on ",
+        rows,
+        " rows with every item."
+        if person is None
+        else " people, each at the first row with every item.",
+    ]
+    within = None
+    if person is not None:
+        within = coefficient_or_none(omega_total, items, person=person)
+    if within:
         parts += [
-            "; " if i else "", f"{e.label} ", Quantity(e.value, n=e.n), " (",
-            Quantity(e.low, n=e.n), " to ", Quantity(e.high, n=e.n), ")",
-        ]  # fmt: skip
-    rows = int(found[0].n or 0)
-    parts += [", on ", Count(rows, "rows"), " rows with every item."]
-    yield Check("reliability", _verdict(found[-1].value < LOW_RELIABILITY), tuple(parts), about)
+            " Omega of a person's deviations from their own mean: ",
+            *_with_limits(within),
+            ".",
+        ]
+    low = min(e.value for e in (found[-1], within) if e) < LOW_RELIABILITY
+    yield Check("reliability", _verdict(low), tuple(parts), about)
+
+
+def _with_limits(e: Estimate) -> list[Cell]:
+    value, low, high = (Quantity(x, n=e.n) for x in (e.value, e.low, e.high))
+    return [value, " (", low, " to ", high, ")"]
+
+
+def _first_of_each(items: pd.DataFrame, person: pd.Series[Any]) -> pd.DataFrame:
+    """The first complete row of each person, in the order of `person`."""
+    whole = items.loc[person.index].dropna()
+    return whole[~person.loc[whole.index].duplicated()]
 
 
 def _consistency_check(scores: Scores, about: str) -> Check:

@@ -101,3 +101,45 @@ def test_the_intervals_hold_the_truth():
         found = omega_total(pd.DataFrame(common + noise))
         held += found.low <= truth <= found.high
     assert abs(held / 400 - 0.95) < 4 * np.sqrt(0.95 * 0.05 / 400)
+
+
+# --- within people ---------------------------------------------------------------------------
+
+WITHIN = json.loads(Path(__file__).with_name("reliability_within.json").read_text())
+
+
+def test_within_people_it_is_lavaans_two_level_factor():
+    data = pd.DataFrame(WITHIN["data"])
+    found = omega_total(data.drop(columns="pid"), person=data["pid"])
+    assert found.value == pytest.approx(WITHIN["omega"], rel=R_DIGITS)
+    assert found.se == pytest.approx(WITHIN["se"], rel=2e-4)  # lavaan's information is observed
+
+
+def test_where_everybody_has_one_mean_within_is_all_there_is():
+    items = ITEMS.drop(index=ITEMS.index[0])
+    doubled = pd.concat([items - items.mean(), items.mean() - items], ignore_index=True)
+    person = pd.Series(np.tile(np.arange(len(items)), 2))
+    assert alpha(doubled, person=person).value == pytest.approx(alpha(doubled).value)
+
+
+def test_differences_between_people_do_not_count_within():
+    rng = np.random.default_rng(9)
+    person = pd.Series(np.repeat(np.arange(60), 5))
+    change = rng.standard_normal((300, 1)) * np.array([0.8, 0.7, 0.6])
+    items = pd.DataFrame(change + rng.standard_normal((300, 3)) * 0.6)
+    moved = items.add(rng.standard_normal(60)[person] * 30, axis=0)
+    for coefficient in (alpha, omega_total):
+        one, other = coefficient(items, person=person), coefficient(moved, person=person)
+        assert other.value == pytest.approx(one.value, abs=1e-8)
+        assert coefficient(moved).value > 0.99
+
+
+def test_a_person_seen_once_says_nothing_of_change():
+    data = pd.DataFrame(WITHIN["data"])
+    more = pd.concat([data, data.head(20).assign(pid=lambda d: 1000 + d.index)], ignore_index=True)
+    for coefficient in (alpha, omega_total):
+        one = coefficient(data.drop(columns="pid"), person=data["pid"])
+        other = coefficient(more.drop(columns="pid"), person=more["pid"])
+        assert (other.value, other.n) == (one.value, one.n)
+    with pytest.raises(NotEstimable, match="No item changes within people"):
+        alpha(ITEMS, person=pd.Series(range(len(ITEMS))))
