@@ -27,6 +27,7 @@ MUCH_LEFT_OUT = 0.05
 AT_AN_END = 0.15  # of the scores at one end, from which a floor or ceiling is spoken of
 CONSISTENT = 0.75  # of the choices of a person, under which k is not to be trusted
 MOST_DECIMALS = 6
+MANY = 100  # rows from which a coefficient says nothing of single people
 
 
 def scoring_checks(study: Study) -> Iterator[Check]:
@@ -228,14 +229,10 @@ def _reliability_check(
     parts: list[Cell] = [f"{title}: "]
     for i, e in enumerate(found):
         parts += ["; " if i else "", f"{e.label} ", *_with_limits(e)]
-    rows = Count(int(found[0].n or 0), "rows" if person is None else "people")
-    parts += [
-        ", on ",
-        rows,
-        " rows with every item."
-        if person is None
-        else " people, each at the first row with every item.",
-    ]
+    rows = Count(int(found[0].n or 0), "rows")
+    told: tuple[Cell, ...] = (", on ", rows, " rows with every item.")
+    # How many people is left out: beside those analysed it would tell how few answered in part.
+    parts += told if person is None else (", each person at the first row with every item.",)
     within = None
     if person is not None:
         within = coefficient_or_none(omega_total, items, person=person)
@@ -250,7 +247,8 @@ def _reliability_check(
 
 
 def _with_limits(e: Estimate) -> list[Cell]:
-    value, low, high = (Quantity(x, n=e.n) for x in (e.value, e.low, e.high))
+    n = e.n if (e.n or 0) < MANY else None
+    value, low, high = (Quantity(x, n=n) for x in (e.value, e.low, e.high))
     return [value, " (", low, " to ", high, ")"]
 
 
