@@ -23,6 +23,8 @@ from recovery_stats.models.custody import Spells
 
 ENTRY, CAUSE, CHANGED = "day under observation", "first event", "changed by custody"
 PIECE = "day at risk again"
+IN, OUT = "day of going in", "day of release"
+RELEASE = "releas"
 WORDS = ("incarcer", "jail", "prison", "custod", "controlled env")
 LABEL = "Incarceration"
 # codes of CHANGED: what custody did to the follow-up of a person
@@ -39,19 +41,14 @@ class Custody:
     @classmethod
     def of(cls, q: Any, study: Study) -> Custody:
         """Read the spells; UsageError where risk is to be suspended and no release is told."""
-        told = "custody" in study and q.custody_start is not None
-        if q.custody == "suspended" and not told:
-            raise UsageError(
-                "Option 'custody' is \"suspended\", but nothing tells when people came out: name a "
-                "table 'custody' with person, 'start' and 'stop' (or one row a day inside), or "
-                'declare custody = "competing".'
-            )
-        if not told:
+        if "spells" in study and q.custody_start is not None:
+            table, columns = study["spells"], (q.custody_person, q.custody_start, q.custody_stop)
+        elif q.custody == "suspended":
+            table, columns = _of_events(q, study), (q.event_person, IN, OUT)
+        else:
             return cls(q.custody, None)
-        spells = Spells.of(
-            study["custody"], person=q.custody_person, start=q.custody_start, stop=q.custody_stop
-        )
-        return cls(q.custody, spells)
+        person, start, stop = columns
+        return cls(q.custody, Spells.of(table, person=person, start=start, stop=stop))
 
     @property
     def suspended(self) -> bool:
@@ -87,6 +84,37 @@ class Custody:
         parts = parts.assign(**{e: parts[e].where(reached, 0.0) for e in events})
         made = data.with_frame(parts).with_column(Variable(PIECE, unit="days"), first)
         return made, PIECE
+
+
+def _of_events(q: Any, study: Study) -> Dataset:
+    """Spells from rows of going in and of release; UsageError where no release is told."""
+    events = study.tables.get("events")
+    if events is not None and q.event_day is not None and q.event_kind is not None:
+        frame = events.frame[[q.event_person, q.event_day, q.event_kind]].dropna()
+        kind = events.variable(q.event_kind)
+        codes = sorted(map(float, frame[q.event_kind].unique()))
+        goes_in = custody_codes(replace(q, custody_cause=""), kind, codes)
+        out = [c for c in codes if RELEASE in kind.level(c).casefold()]
+        goes_in = [c for c in goes_in if c not in out]
+        if goes_in and out:
+            return Dataset(_paired(q, frame, goes_in, out))
+    raise UsageError(
+        "Option 'custody' is \"suspended\", but nothing tells when people came out: name a table "
+        "'spells' with person, 'start' and 'stop' (or one row a day inside), give the table of "
+        'events rows of release, or declare custody = "competing".'
+    )
+
+
+def _paired(q: Any, frame: pd.DataFrame, goes_in: list[float], out: list[float]) -> pd.DataFrame:
+    """Each going in with the first release of the person on that day or later."""
+    frame = frame.sort_values(q.event_day, kind="stable")
+    entries = frame[frame[q.event_kind].isin(goes_in)].rename(columns={q.event_day: IN})
+    releases = frame[frame[q.event_kind].isin(out)].rename(columns={q.event_day: OUT})
+    paired = pd.merge_asof(
+        entries[[q.event_person, IN]], releases[[q.event_person, OUT]], left_on=IN, right_on=OUT,
+        by=q.event_person, direction="forward",
+    )  # fmt: skip
+    return paired.set_axis(range(1, len(paired) + 1))
 
 
 def named(q: Any, custody: Custody) -> Any:

@@ -59,7 +59,7 @@ MAIN_HEADS = (
     (f"In the last 7 days, against {REFERENCE_GROUP}", ATTENDED),
     ("How long ago, and how often", ("recency", "recency_beside", "frequency_beside")),
 )
-USED = ("persons", "meetings", "stays", "custody")
+USED = ("persons", "meetings", "stays", "spells")
 RIVAL_HEADS = (
     ("Main model: counted up to the day before", (MAIN,)),
     ("Counted earlier", LAGGED),

@@ -21,7 +21,7 @@ TABLES = {
     "stays": "Stays in recovery houses: person, first and last day (optional).",
     "weeks": "Covariates that change: one row a person and week (optional).",
     "events": "Relapses and other events, first and later: person, day, kind (optional).",
-    "custody": "Spells in custody or a controlled environment: person, first and last day, or one "
+    "spells": "Spells in custody or a controlled environment: person, first and last day, or one "
     "row a day inside (optional).",
 }
 
@@ -121,12 +121,12 @@ class Question(Common):
     )
     event_code: str = option("Code or label of the kind of event that is a relapse.", default="")
     custody_person: str | None = column(
-        "Person identifier in the spells.", table="custody", role="person", default="pid"
+        "Person identifier in the spells.", table="spells", role="person", default="pid"
     )
     custody_start: str | None = column(
-        "Day of going in (or, without a last day, the day inside).", table="custody", role="start"
+        "Day of going in (or, without a last day, the day inside).", table="spells", role="start"
     )
-    custody_stop: str | None = column("Last day inside.", table="custody", role="stop")
+    custody_stop: str | None = column("Last day inside.", table="spells", role="stop")
     custody: str = option(
         "Custody: an event that competes with relapse, or time not at risk.",
         default="competing",

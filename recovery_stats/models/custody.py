@@ -41,11 +41,11 @@ class Spells:
         Raises DataError for a spell without a beginning or that ends before it begins.
         """
         if stop is None:
-            table.require(person, start, table="custody")
+            table.require(person, start, table="spells")
             last = np.floor(read_days(table, start))
             first = last - 1.0
         else:
-            first, last = read_spells(table, person, start, stop, "custody")
+            first, last = read_spells(table, person, start, stop, "spells")
             first, last = np.floor(first), np.floor(np.minimum(last, OPEN))
         who = table.frame[person]
         real = (who.notna() & (last > first)).to_numpy()

@@ -27,8 +27,8 @@ def with_spells(persons: Any, meetings: Any, spells: pd.DataFrame, book: Any = N
     cause = {"cause": "cause"} if "cause" in persons else {}
     study = study_of(persons, meetings, book, **cause)
     table = Dataset(spells.set_axis(range(1, len(spells) + 1)))
-    specs = {**study.protocol.tables, "custody": TableSpec("custody", roles=ROLES)}
-    return Study({**study.tables, "custody": table}, Protocol(tables=specs))
+    specs = {**study.protocol.tables, "spells": TableSpec("spells", roles=ROLES)}
+    return Study({**study.tables, "spells": table}, Protocol(tables=specs))
 
 
 def inside(persons: pd.DataFrame, seed: int = 5) -> pd.DataFrame:
@@ -179,6 +179,27 @@ def test_a_block_with_a_day_inside_ends_no_strategy():
     flow = {r.key: r.cells[0] for r in result.tables["trial_flow"].rows}
     assert flow["flow[deviated]"] == Count(0)
     assert flow["flow[event]"] == Count(int(relapse.sum()))
+
+
+def test_rows_of_going_in_and_of_release_are_spells():
+    persons, meetings = cohort(240)
+    spells = inside(persons)
+    table = with_spells(persons, meetings, spells)
+    rows = [(s.pid, s[2], 3.0) for s in spells.itertuples()]
+    rows += [(s.pid, s[3], 6.0) for s in spells.itertuples()]
+    events = pd.DataFrame(rows, columns=["pid", "eday", "etype"])
+    kinds = Variable("etype", values={3.0: "Incarceration", 6.0: "Release from jail"})
+    spec = TableSpec("events", roles={"person": "pid", "day": "eday", "cause": "etype"})
+    study = study_of(persons, meetings)
+    study = Study(
+        {**study.tables, "events": Dataset(events, Codebook({"etype": kinds}))},
+        Protocol(tables={**study.protocol.tables, "events": spec}),
+    )
+    one, other = (
+        ask(s, custody="suspended", sensitivity=False, **FEW)["weekly_7"] for s in (study, table)
+    )
+    assert_allclose(one.value, other.value, rtol=CLOSED_FORM)
+    assert one.n == other.n
 
 
 # --- competing ------------------------------------------------------------------------------------

@@ -80,6 +80,14 @@ def columns(name: str) -> list[tuple[Option, str]]:
 
 
 @EVERY
+def test_no_option_has_the_name_of_a_table(name: str) -> None:
+    """On the command line both are flags."""
+    analysis = analyses.get(name)
+    options = {o.name for o in options_of(analysis.question)}
+    assert not options & {*analysis.tables, "data", "privacy"}
+
+
+@EVERY
 def test_the_question_is_frozen_and_every_option_explained(name: str) -> None:
     question = bind(analyses.get(name), study(), {})
     assert dataclasses.is_dataclass(question)

@@ -88,5 +88,5 @@ def test_nobody_in_custody_leaves_everyone():
 
 
 def test_a_spell_that_ends_before_it_begins_is_named():
-    with pytest.raises(DataError, match=r"'custody' has 1 rows with 'b' before 'a': row 2"):
+    with pytest.raises(DataError, match=r"'spells' has 1 rows with 'b' before 'a': row 2"):
         read([("a", 1, 2), ("a", 5, 4)])
