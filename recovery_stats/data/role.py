@@ -59,6 +59,13 @@ TABLES: Mapping[str, TableKind] = {
             r"stay|housing|resid|spell",
         ),
         TableKind(
+            "spells",
+            "one row a spell in custody or a controlled environment (or one row a day inside)",
+            (),
+            ("person", "start"),
+            r"custod|jail|prison|incarc|controlled",
+        ),
+        TableKind(
             "events",
             "one row an event of a person",
             (),
@@ -96,7 +103,7 @@ class Role:
 ROLES: tuple[Role, ...] = (
     Role(
         "person",
-        ("persons", "waves", "meetings", "stays", "events", "weeks"),
+        ("persons", "waves", "meetings", "stays", "spells", "events", "weeks"),
         "id",
         "identifies a person",
     ),
@@ -115,6 +122,8 @@ ROLES: tuple[Role, ...] = (
         "time",
         "time at which observation began, on the clock of `time` (delayed entry)",
     ),
+    Role("other_time", ("persons",), "time", "time under another definition of relapse", many=True),
+    Role("other_event", ("persons",), "event", "relapse by another definition: 1 or 0", many=True),
     Role("entry_date", ("persons",), "day", "study day or date of entry (the diary's clock)"),
     Role("exit_date", ("persons",), "day", "study day or date of the end of observation"),
     Role("cause", ("persons", "events"), "code", "which event it was; 0 = censored"),
@@ -160,8 +169,8 @@ ROLES: tuple[Role, ...] = (
     Role(
         "count", ("meetings",), "count", "meetings on that day, where a row may stand for several"
     ),
-    Role("start", ("stays",), "day", "the day the stay began"),
-    Role("stop", ("stays",), "day", "the day the stay ended"),
+    Role("start", ("stays", "spells"), "day", "the day the stay began"),
+    Role("stop", ("stays", "spells"), "day", "the day the stay ended"),
     Role("reason", ("stays",), "group", "why the stay ended"),
     Role("weights", ("persons", "waves"), "weight", "sampling or analysis weight"),
     Role(
@@ -179,7 +188,7 @@ ROLES: tuple[Role, ...] = (
         "first day the person kept the diary (a day without a row is then no meeting)",
     ),
     Role("diary_to", ("persons",), "day", "last day the person kept the diary"),
-    Role("known", ("persons",), "day", "last day known free of relapse"),
+    Role("known", ("persons", "events"), "day", "last day known free of relapse"),
     Role(
         "randomised_cluster",
         ("persons",),
