@@ -3,6 +3,7 @@
     python scripts/benchmark.py            start-up, endpoints, demo; exit code 1 on a miss
     python scripts/benchmark.py --json     the same for machines
     python scripts/benchmark.py survival   the ladder of survival; options as for mixed
+    python scripts/benchmark.py impute     the ladder of imputation
     python scripts/benchmark.py mixed      a ladder of models; --only b,c takes some of its rungs
                                            --peers PYTHON (or RECOVERY_STATS_PEERS): an interpreter
                                            that has the peers of PyPI; R is used where it is found
@@ -32,10 +33,11 @@ SCRIPTS = Path(__file__).resolve().parent
 PROJECT = SCRIPTS.parent
 sys.path[:0] = [str(SCRIPTS), str(PROJECT)]
 
-from benchmark_ladder import mixed, survival  # noqa: E402
+from benchmark_ladder import imputation, mixed, survival  # noqa: E402
 from benchmark_ladder.rung import Ladder, Outcome, Places, climb, markdown, rows  # noqa: E402
 
 LADDERS: dict[str, Callable[[Places], Ladder]] = {
+    "impute": imputation.ladder,
     "mixed": mixed.ladder,
     "survival": survival.ladder,
 }
