@@ -7,6 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from recovery_stats.core.dataset import Dataset
@@ -16,8 +17,9 @@ from recovery_stats.models.imputation_column import NotApplicable
 from recovery_stats.models.imputation_plan import make_plan
 from recovery_stats.models.imputation_request import Imputation, Request
 from recovery_stats.models.imputed import Imputed
+from recovery_stats.models.pool import PooledFit
 
-__all__ = ["Imputed", "impute"]
+__all__ = ["Imputed", "PooledFit", "impute"]
 
 Progress = Callable[[int, int], None]
 NOT_APPLICABLE = (-97.0,)
@@ -56,7 +58,8 @@ def impute(
     a multinomial model. Columns keep their types; the Imputed result iterates over the tables.
 
     methods: column to "pmm", "normal", "logistic", "ordered", "multinomial", "poisson",
-      "negative-binomial" or "none". donors: of the matching.
+      "negative-binomial" or "none". Within clusters ordered columns and
+      counts are matched, categories drawn from probit models. donors: of the matching.
     predictors: column to the only columns that predict it. exclude: columns that neither
       predict nor are imputed (identifiers).
     interactions: products such as "arm:age" that predict what they are not made from.
@@ -88,7 +91,7 @@ def impute(
     """
     if sweeps is None:
         sweeps = SWEEPS if substantive is None else COMPATIBLE_SWEEPS
-    _check(m, sweeps, donors, jobs)
+    _check(m, sweeps, donors, jobs, seed)
     asked = Request(
         dict(methods or {}), dict(predictors or {}), _listed(exclude), _listed(interactions),
         dict(passive or {}), dict(scores or {}), survival, substantive,
@@ -129,10 +132,13 @@ def _collected(
     return done
 
 
-def _check(m: int, sweeps: int, donors: int, jobs: int) -> None:
-    least = {"m": (m, 1), "sweeps": (sweeps, 1), "donors": (donors, 1), "jobs": (jobs, 1)}
+def _check(m: int, sweeps: int, donors: int, jobs: int, seed: int) -> None:
+    least = {
+        "m": (m, 1), "sweeps": (sweeps, 1), "donors": (donors, 1), "jobs": (jobs, 1),
+        "seed": (seed, 0),
+    }  # fmt: skip
     for name, (value, low) in least.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < low:
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < low:
             raise UsageError(f"{name}= is a whole number from {low}, not {value!r}.")
 
 

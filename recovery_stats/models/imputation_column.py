@@ -161,6 +161,14 @@ def _as_asked(found: Variable, method: str) -> Variable:
     return found
 
 
+def numbers_rows(values: Array) -> bool:
+    """Whether a column counts the rows: an identifier, not a measure."""
+    whole = values.size > 1 and not np.isnan(values).any() and bool((values % 1 == 0).all())
+    if not whole or np.ptp(values) != values.size - 1:
+        return False
+    return np.unique(values).size == values.size
+
+
 def usable(data: Columns, name: str) -> str:
     """Why a column cannot take part: '' when it can."""
     dtype = data.series(name).dtype
@@ -172,4 +180,6 @@ def usable(data: Columns, name: str) -> str:
         count = len(data.levels(name).names)
         if count > MOST_LEVELS:
             return f"{count} levels"
+    elif dtype.kind in "iuf" and numbers_rows(data.numbers(name)):
+        return "it numbers the rows"
     return ""

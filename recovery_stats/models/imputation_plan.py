@@ -22,10 +22,19 @@ from recovery_stats.errors import DataError, NotEstimable, UsageError, unknown
 from recovery_stats.models.calculate import compute
 from recovery_stats.models.columns import Array, Columns, Grouping, IntArray
 from recovery_stats.models.expression import columns_of
-from recovery_stats.models.imputation_column import Variable
+from recovery_stats.models.imputation_column import NAMES, Variable
 from recovery_stats.models.imputation_design import Layout
 from recovery_stats.models.imputation_request import Group, Imputation, Request, read_expression
 from recovery_stats.models.imputation_substantive import Compiler, compatible
+
+KIND_WORDS = {
+    "normal": "normal", "binary": "logistic", "ordered": "proportional odds",
+    "nominal": "multinomial", "poisson": "Poisson", "negative-binomial": "negative binomial",
+}  # fmt: skip
+CLUSTER_WORDS = {
+    "matched": "predictive mean matching", "normal": "normal model", "binary": "probit model",
+    "nominal": "multinomial probit model",
+}  # fmt: skip
 
 
 def make_plan(data: pd.DataFrame | Dataset, asked: Request) -> Imputation:
@@ -58,7 +67,7 @@ class Planner(Layout):
             predictors[name] = used
         sweeps = 1 if self.needs_one_sweep(wanted) else self.asked.sweeps
         plan = engine.Plan(plan_values, design, tuple(targets), sweeps)
-        methods = {n: self.method_name(n) for n in wanted}
+        methods = {t.name: self.words_of(t) for t in targets}
         outcome = self.hazards.columns if self.hazards else ()
         return Imputation(
             plan, self.variables, self.passives, methods, predictors, self.left_out,
@@ -116,6 +125,19 @@ class Planner(Layout):
     def method_name(self, name: str) -> str:
         variable = self.variables[name]
         return self.asked.methods.get(name) or variable.method
+
+    def words_of(self, target: engine.Target) -> str:
+        """How a column is drawn, in words."""
+        asked, words = self.method_name(target.name), NAMES[self.method_name(target.name)]
+        match target.method:
+            case smc.Compatible(covariate, _, _, _):
+                return f"compatible with the substantive model, {KIND_WORDS[covariate.kind]}"
+            case smc.Outcome():
+                return "substantive model"
+            case Clustered(kind, _, _, _, _):
+                within = "binary" if asked == "logistic" else kind
+                return f"{CLUSTER_WORDS[within]} within clusters"
+        return words
 
     def target(self, name: str, design: Array) -> tuple[engine.Target, tuple[str, ...]]:
         variable = self.variables[name]

@@ -135,6 +135,11 @@ class Compiler:
                 )
             strata = design.strata.codes if design.strata else None
             return smc.Cox(surface, hazards.stop, hazards.cause, hazards.start, strata)
+        if self.asked.outcome[0] not in self.places:
+            raise UsageError(
+                f"The outcome {self.asked.outcome[0]!r} of the substantive model takes no part in "
+                "the imputation: it holds one value only, dates or identifiers, or is excluded."
+            )
         outcome = self.places[self.asked.outcome[0]]
         if design.random:
             factors = tuple(

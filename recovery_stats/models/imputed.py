@@ -16,7 +16,7 @@ from recovery_stats.engines import impute as engine
 from recovery_stats.engines.impute_method import AUGMENTED
 from recovery_stats.engines.linalg import Array, IntArray
 from recovery_stats.errors import RecoveryError, UsageError
-from recovery_stats.models.imputation_column import NAMES, Variable
+from recovery_stats.models.imputation_column import Variable
 from recovery_stats.models.imputation_request import Imputation
 from recovery_stats.models.pool import SPREAD, pool
 
@@ -49,7 +49,7 @@ class Imputed:
         frame = self._completed(self.chains[k])
         if not isinstance(self.data, Dataset):
             return frame
-        return replace(self.data, frame=frame, missing=self._reasons_left())
+        return replace(self.data, frame=frame, missing=_reasons_left(self.data, frame))
 
     def long(self) -> pd.DataFrame:
         """All tables in one, numbered from 1 in the column `.imp`."""
@@ -101,7 +101,7 @@ class Imputed:
                     "column": target.name,
                     "missing": int(_cells(target).size),
                     "not_applicable": int((~variable.applicable).sum()),
-                    "method": NAMES[self.made.methods[target.name]],
+                    "method": self.made.methods[target.name],
                     "predictors": ", ".join(self.made.predictors[target.name]),
                 }
             )
@@ -213,16 +213,13 @@ class Imputed:
             frame[name] = np.where(np.isnan(kept), value, kept)
         return frame
 
-    def _reasons_left(self) -> Mapping[str, pd.Series[Any]]:
-        """The missing reasons of the cells that are still empty."""
-        assert isinstance(self.data, Dataset)
-        left = dict(self.data.missing)
-        for target in self.made.plan.targets:
-            if target.name in left:
-                rows = self.data.frame.index[_cells(target)]
-                codes = left[target.name]
-                left[target.name] = codes[~codes.index.isin(rows)]
-        return left
+
+def _reasons_left(data: Dataset, frame: pd.DataFrame) -> Mapping[str, pd.Series[Any]]:
+    """The missing reasons of the cells that are still empty."""
+    return {
+        name: codes[codes.index.isin(frame.index[frame[name].isna()])] if name in frame else codes
+        for name, codes in data.missing.items()
+    }
 
 
 def _cells(target: engine.Target) -> IntArray:
@@ -244,6 +241,8 @@ def fill(column: pd.Series[Any], cells: IntArray, raw: Any) -> pd.Series[Any]:
         values[cells] = np.asarray(raw, dtype=float)
         return pd.Series(values, column.index, name=column.name)
     whole = column.copy()
+    if pd.api.types.infer_dtype(column, skipna=True) == "boolean":
+        raw = np.asarray(raw, dtype=bool)
     if pd.api.types.is_integer_dtype(column.dtype) and np.any(np.asarray(raw, float) % 1 != 0):
         whole = whole.astype("Float64")
     whole.iloc[cells] = raw

@@ -75,7 +75,8 @@ def _pooled(fits: Sequence[Any], df_complete: float | None) -> PooledFit:
     if df_complete is not None:
         df = np.full(len(terms), float(df_complete))
     else:
-        df = np.mean([_own_df(f, t) for f, t in zip(fits, tables, strict=True)], axis=0)
+        own = np.mean([t["df"].to_numpy(float) for t in tables], axis=0)
+        df = np.where(np.isinf(own), _residual_df(fits[0], len(terms)), own)
     return PooledFit(tuple(fits), terms, beta, V, df, df_complete)
 
 
@@ -93,13 +94,8 @@ def _shared_terms(tables: Sequence[pd.DataFrame]) -> tuple[str, ...]:
     return tuple(map(str, first))
 
 
-def _own_df(fit: Any, table: pd.DataFrame) -> Array:
-    """Complete-data degrees of freedom: the model's, else what its observations leave."""
-    df = table["df"].to_numpy(float)
-    return np.where(np.isinf(df), _residual_df(fit, len(table)), df)
-
-
 def _residual_df(fit: Any, coefficients: int) -> float:
+    """What the observations of a model leave, whose own reference is normal."""
     if not hasattr(fit, "glance"):
         return float("inf")
     row = fit.glance().iloc[0]

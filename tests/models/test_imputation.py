@@ -382,7 +382,7 @@ def test_compiled_columns_are_those_of_the_design() -> None:
     holes = whole.copy()
     holes.loc[:10, "x"] = np.nan
     text = "y ~ race * x + rcs(z, 3) + I(x^2) + log(time) + days_within + days_between + (1 | site)"
-    holes["y"] = whole["y"] = np.arange(float(len(whole)))
+    holes["y"] = whole["y"] = np.sqrt(np.arange(float(len(whole))))
     asked = Request(
         {}, {}, (), (), {}, {}, None, text, (), (), (), True, True, {}, (), 1, 5
     )  # fmt: skip
@@ -446,6 +446,7 @@ def test_the_outcome_of_a_substantive_model_is_drawn_from_it() -> None:
         ({"substantive": "log(z) ~ x"}, "one column or Surv"),
         ({"substantive": "z ~ x + q"}, "No column of the substantive model named 'q'"),
         ({"substantive": "z ~ x_within + x_between"}, "need cluster="),
+        ({"substantive": "z ~ x", "exclude": "z"}, "outcome 'z' .* takes no part"),
         ({"substantive": "race ~ x"}, "'race' has levels; a substantive model is linear"),
         ({"substantive": "z ~ x", "delta": {"x": 1}}, "cannot shift 'x'"),
         ({"substantive": "Surv(time, event) ~ x + frailty(race)"}, "frailty"),
@@ -454,3 +455,58 @@ def test_the_outcome_of_a_substantive_model_is_drawn_from_it() -> None:
 def test_refusals_of_substantive_models(options: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         rs.impute(TABLE, 2, seed=1, **options)
+
+
+# --- small print ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["boolean", "object", "Int64", "float"])
+def test_yes_or_no_of_any_type(dtype: str) -> None:
+    used = pd.Series(np.arange(120) % 3 == 0)
+    column = used.astype(dtype if dtype != "Int64" else "boolean").astype(dtype)
+    column[::7] = None
+    data = pd.DataFrame({"used": column, "z": np.random.default_rng(1).normal(size=120)})
+    whole = rs.impute(data, 1, seed=1)[0]["used"]
+    assert whole.notna().all()
+    assert whole.dtype == column.dtype
+    assert set(map(type, whole)) == set(map(type, column.dropna()))
+
+
+def test_a_column_that_numbers_the_rows_predicts_nothing() -> None:
+    imputed = rs.impute(TABLE.assign(pid=np.arange(300) + 7), 1, seed=1, sweeps=1)
+    assert "pid" not in imputed.describe()["predictors"][0]
+    assert "numbers the rows" in {c.about: c.parts[0] for c in imputed.checks()}["pid"]
+
+
+def test_methods_are_told_in_words() -> None:
+    _, holes = _waves()
+    plain = rs.impute(TABLE, 1, seed=1, sweeps=1).describe().set_index("column")["method"]
+    assert plain["stage"] == "proportional odds"
+    within = rs.impute(holes, 1, seed=1, sweeps=1, cluster="person").describe()
+    assert "predictive mean matching within clusters" in set(within["method"])
+    named = rs.impute(holes, 1, seed=1, sweeps=1, substantive="y ~ x + (1 | person)").describe()
+    told = named.set_index("column")["method"]
+    assert told["x"] == "compatible with the substantive model, normal"
+    assert told["y"] == "substantive model"
+
+
+def test_diaries_are_completed_before_exposures_are_made() -> None:
+    rng = np.random.default_rng(1)
+    people = pd.DataFrame({"id": np.arange(40) + 1.0, "day": 60.0, "relapse": np.arange(40) % 2})
+    people.loc[people["relapse"] == 1, "day"] = 20.0 + np.arange(20)
+    diary = pd.DataFrame({"id": np.repeat(people["id"], 60), "day": np.tile(np.arange(60.0), 40)})
+    rate = np.repeat(rng.gamma(2, 0.2, 40), 60)
+    diary = diary.reset_index(drop=True).assign(meetings=rng.poisson(rate).astype(float))
+    diary.loc[rng.random(len(diary)) < 0.2, "meetings"] = np.nan
+    imputed = rs.impute(diary, 2, seed=1, cluster="id", sweeps=2)
+
+    def model(whole: pd.DataFrame) -> Any:
+        attended = whole.loc[whole.index.repeat(whole["meetings"].astype(int)), ["id", "day"]]
+        rows = rs.person_days(
+            people, person="id", stop="day", event="relapse", meetings=attended, meeting_day="day",
+            windows=(7,),
+        )  # fmt: skip
+        exposure = next(c for c in rows.frame if str(c).endswith("7"))
+        return rs.cox(f"Surv(start, stop, relapse) ~ {exposure}", rows)
+
+    assert imputed.fit(model).m == 2
