@@ -75,7 +75,8 @@ def _pooled(fits: Sequence[Any], df_complete: float | None) -> PooledFit:
     if df_complete is not None:
         df = np.full(len(terms), float(df_complete))
     else:
-        own = np.mean([t["df"].to_numpy(float) for t in tables], axis=0)
+        given = [t["df"].to_numpy(float) for t in tables if "df" in t]
+        own = np.mean(given, axis=0) if given else np.full(len(terms), np.inf)
         df = np.where(np.isinf(own), _residual_df(fits[0], len(terms)), own)
     return PooledFit(tuple(fits), terms, beta, V, df, df_complete)
 

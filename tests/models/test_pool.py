@@ -131,6 +131,20 @@ MODELS = {
     "frailty": lambda d: rs.cox("Surv(time, event) ~ x + arm + frailty(site)", d),
     "aft": lambda d: rs.aft("Surv(time, event) ~ x + arm", d),
     "flexible": lambda d: rs.flexible_survival("Surv(time, event) ~ x + arm", d),
+    "firth": lambda d: rs.cox("Surv(time, event) ~ x + arm", d, penalty="firth"),
+    "ordinal": lambda d: rs.glmm(
+        "score ~ x + arm + (1 | site)",
+        d.assign(score=pd.Categorical(np.digitize(d["y"], [-0.5, 0.8]), ordered=True)),
+        family="ordinal",
+    ),
+    "recurrent": lambda d: rs.recurrent(
+        "Surv(begin, time, event) ~ x + arm", d.assign(begin=0.0, id=d.index), person="id"
+    ),
+    "discrete": lambda d: rs.discrete_time(
+        "Surv(visit, event) ~ x + arm",
+        d.assign(visit=1 + np.minimum(d["time"] // 0.5, 3).astype(int)),
+        visits=[1, 2, 3, 4],
+    ),
     "fine gray": lambda d: rs.fine_gray("Surv(time, cause) ~ x + arm", d, cause=1),
 }
 
@@ -180,6 +194,12 @@ def test_means_of_a_pooled_fit_are_its_combinations(sets: list[pd.DataFrame]) ->
     assert difference["estimate"] == pytest.approx(-row["estimate"], rel=CLOSED_FORM)
     assert difference["std_error"] == pytest.approx(row["std_error"], rel=CLOSED_FORM)
     assert difference["df"] == pytest.approx(row["df"], rel=1e-6)
+
+
+def test_a_concordance_pools_though_it_has_no_df(sets: list[pd.DataFrame]) -> None:
+    pooled = rs.pool([rs.concordance("Surv(time, event) ~ x", d) for d in sets])
+    assert len(pooled.tidy()) == 1
+    assert np.isfinite(pooled.tidy()["std_error"]).all()
 
 
 # --- tables ------------------------------------------------------------------------------------
