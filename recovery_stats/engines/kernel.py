@@ -22,6 +22,7 @@ from recovery_stats.engines.linalg import Array, IntArray
 
 Shape = Literal["last", "sum", "saturating"]
 LN2 = float(np.log(2.0))
+SPARSE = 50  # days on the line for each row and meeting, up to which a line is the shorter way
 FADED = 30.0  # half-lives after which less than 1e-9 of a meeting is left
 
 
@@ -126,19 +127,44 @@ def last_meeting(lag: Array, half_life: float) -> tuple[Array, Array]:
     return value, value * finite * (LN2 / half_life)
 
 
-def meetings_by_lag(rows: Exposed, longest: int) -> Array:
-    """Meetings 1, 2, … `longest` days before each row (n, longest)."""
-    found = np.zeros((len(rows.day), longest))
+def weigh_by_lag(rows: Exposed, weight: Array) -> Array:
+    """Meetings before each row, weighed by how many days ago: (q, n).
+
+    weight (longest, q): of a meeting 1, 2, … `longest` days before. The days of every person with
+    a meeting lie behind each other on one line, with room for the longest lag between them.
+    """
+    longest, q = weight.shape
+    out = np.zeros((q, len(rows.day)))
+    if not len(rows.meeting_day):
+        return out
+    begins = np.flatnonzero(rows.first == np.arange(len(rows.first)))
+    line = rows.meeting_day - rows.meeting_day[rows.first]
+    length = line[np.append(begins[1:], len(line)) - 1] + longest + 1
+    if int(length.sum()) > SPARSE * (len(rows.day) + len(line)):
+        return _weigh_one_by_one(rows, weight, out)
+    offset = np.repeat(np.cumsum(length) - length, np.diff(np.append(begins, len(line))))
+    counts = np.bincount(line + offset, rows.count, int(length.sum()))
+    reached = np.flatnonzero((rows.last >= 0) & (rows.lag <= longest))
+    last = rows.last[reached]
+    at = line[last] + offset[last] + rows.day[reached] - rows.meeting_day[last]
+    for column, of in zip(out, weight.T, strict=True):
+        column[reached] = np.convolve(counts, np.append(0.0, of))[at]
+    return out
+
+
+def _weigh_one_by_one(rows: Exposed, weight: Array, out: Array) -> Array:
+    """The same where meetings are years apart: back from meeting to meeting, for all rows."""
+    longest = len(weight)
     active = np.flatnonzero(rows.last >= 0)
     at = rows.last[active]
     while len(active):
         lag = rows.day[active] - rows.meeting_day[at]
         near = lag <= longest
         active, at, lag = active[near], at[near], lag[near]
-        found[active, lag - 1] = rows.count[at]
+        out[:, active] += rows.count[at] * weight[lag - 1].T
         more = at > rows.first[at]
         active, at = active[more], at[more] - 1
-    return found
+    return out
 
 
 def _running(rows: Exposed, half_life: float) -> tuple[Array, Array]:

@@ -16,7 +16,7 @@ from scipy.stats import chi2, norm
 
 from recovery_stats.core.dataset import Dataset, as_dataset
 from recovery_stats.engines import kernel_cox as engine
-from recovery_stats.engines.kernel import Exposed, meetings_by_lag
+from recovery_stats.engines.kernel import Exposed, weigh_by_lag
 from recovery_stats.engines.marginal_weight import stabilised
 from recovery_stats.engines.policy import Followed, PolicyRisk, policy_risk
 from recovery_stats.errors import NotEstimable, UsageError
@@ -143,8 +143,8 @@ def lag_cox(
     kept = read.kept
     exposed = Exposed.of(read.person[kept], read.day[kept], who, when, count)
     basis = _steps(steps) if steps is not None else _spline(longest, pieces)
-    columns = (meetings_by_lag(exposed, len(basis)) @ basis).T
-    at, point = engine.maximise(read.days, np.ascontiguousarray(columns))
+    columns = weigh_by_lag(exposed, basis)
+    at, point = engine.maximise(read.days, columns)
     V = np.asarray(np.linalg.inv(point.information))[-len(columns) :, -len(columns) :]
     return LagFit(at[-len(columns) :], V, basis, level, point.loglik)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from recovery_stats.engines import cox, kernel_cox, kernel_risk
-from recovery_stats.engines.kernel import Exposed, Kernel, last_meeting
+from recovery_stats.engines import cox, kernel, kernel_cox, kernel_risk
+from recovery_stats.engines.kernel import Exposed, Kernel, last_meeting, weigh_by_lag
 from recovery_stats.engines.kernel_cox import Days
 from recovery_stats.engines.kernel_survivor import Courses, mean_effect
 from recovery_stats.errors import NotEstimable
@@ -47,6 +47,18 @@ def test_every_day_is_as_its_meetings_say(shape, half_life):
     met = [sorted(when[who == p].tolist()) for p in range(30)]
     expected = [by_hand(shape, half_life, int(d), met[p]) for p, d in zip(person, day, strict=True)]
     np.testing.assert_allclose(found, expected, rtol=CLOSED_FORM, atol=1e-8)
+
+
+@pytest.mark.parametrize("sparse", [0, 10**6])
+def test_meetings_are_weighed_by_their_lag_either_way(sparse, monkeypatch):
+    monkeypatch.setattr(kernel, "SPARSE", sparse)
+    person, day, who, when = small_diary()
+    weight = np.random.default_rng(1).normal(size=(7, 2))
+    found = weigh_by_lag(Exposed.of(person, day, who, when, np.ones(len(who))), weight)
+    for row in range(0, len(day), 7):
+        lags = day[row] - when[who == person[row]]
+        expected = weight[lags[(lags >= 1) & (lags <= 7)] - 1].sum(axis=0)
+        np.testing.assert_allclose(found[:, row], expected, atol=CLOSED_FORM)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
