@@ -3,7 +3,8 @@
 Kinds of claims: an "estimate" is unbiased, with honest errors and coverage; a "size" rejects as
 often as it should; a "naive" test rejects nearly always although nothing works; an "excess" test
 rejects too often; an estimate that "misses" has intervals that leave the truth out; "between"
-asks that a range holds the truth; the rest is "shown".
+asks that a range holds the truth; "small" is an estimate in studies smaller than the design asks,
+whose failure is told and does not count; the rest is "shown".
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from meeting_study import LAGS
 
 import recovery_stats as rs
 
-Kind = Literal["estimate", "size", "naive", "excess", "misses", "between", "shown"]
+Kind = Literal["estimate", "small", "size", "naive", "excess", "misses", "between", "shown"]
 Truth = tuple[str, str] | float | None  # a preset and the name of its truth, or a number
 SIZE, COVERAGE, WIDE, RATIO = (0.03, 0.07), (0.93, 0.97), (0.90, 0.99), (0.95, 1.05)
 NEARLY_ALWAYS = 0.95
@@ -68,11 +69,20 @@ def risk_claims(spacing: str, middle: str) -> Iterator[Claim]:
     yield Claim(f"Risk difference, 3 v 1 {words}", f"{spacing}_difference", (PLAIN, name))
 
 
-def strength_claims() -> tuple[Claim, ...]:
+def strength_claims(kind: Kind = "estimate") -> tuple[Claim, ...]:
     return (
-        Claim("Log hazard just after a meeting", "theta", (PLAIN, "theta"), sign=-1.0),
+        Claim("Log hazard just after a meeting", "theta", (PLAIN, "theta"), kind, sign=-1.0),
         Claim("Log hazard on the day after a meeting", "day_after", -(2.0**-0.5)),
         Claim("Log half-life", "half_life", LOG_TWO),
+        Claim("Log hazard in a house", "house", (PLAIN, "b_house")),
+    )
+
+
+def shape_claims(preset: str) -> tuple[Claim, ...]:
+    return (
+        Claim("Log hazard at an exposure of 1", "theta", (preset, "theta"), sign=-1.0),
+        Claim("Log half-life", "half_life", LOG_TWO),
+        Claim("Log hazard in a house", "house", (preset, "b_house")),
     )
 
 
@@ -99,27 +109,48 @@ def lag_claims(kinds: Sequence[Kind]) -> tuple[Claim, ...]:
     )
 
 
+def tipping_claims(truth: Truth, exact: Kind) -> tuple[Claim, ...]:
+    """Three meetings in the last week against one; the truth is that of one meeting."""
+    return (
+        Claim("Without motivation", "hidden", truth, "misses", sign=2.0),
+        Claim("Tipping point less the true difference, SD", "needed",
+              0.0 if exact == "estimate" else None, exact),
+        Claim("Moved by the true difference at the true strength", "moved", truth, sign=2.0),
+        Claim("Moved by it at the strengths of the tipping table", "range", truth, "between",
+              sign=2.0),
+        Claim("True difference in motivation, SD", "apart", None, "shown"),
+    )  # fmt: skip
+
+
 CLAIMS: Mapping[str, tuple[Claim, ...]] = {
     "kernel": (
         *strength_claims(),
+        Claim("Risk difference, 3 v 1 evenly spaced", "even_difference",
+              (PLAIN, "risk_difference_12m_3v1")),
+    ),
+    "sum": shape_claims("sum-kernel"),
+    "saturating": shape_claims("saturating-kernel"),
+    "kernel_small": (
+        *strength_claims("small"),
         *risk_claims("even", ""),
         *risk_claims("random", "random_"),
         Claim("Log hazard per meeting in 7 days", "weekly", (PLAIN, "cox_week_meetings")),
-        Claim("Log half-life by the sum, which is the wrong shape", "sum_half_life", LOG_TWO,
-              "misses"),
     ),
-    "kernel_large": strength_claims(),
+    "kernel_wrong": (Claim("Log half-life", "half_life", LOG_TWO, "misses"),),
     "null": (
-        Claim("Log hazard per meeting in 7 days", "weekly", 0.0, "size"),
+        *(Claim(f"Log hazard per meeting in {w} days", f"window_{w}", 0.0, "size")
+          for w in (7, 14, 28)),
         Claim("Three or four against one or two in 7 days", "threshold", 0.0, "size"),
+        Claim("Spline of the meetings in 28 days", "spline", None, "size"),
+        Claim("Meetings in 7 days, at equal recency", "often", 0.0, "size"),
+        Claim("Recency of the last, at equal meetings in 7 days", "recent", 0.0, "size"),
         Claim("Largest score over named half-lives", "kernel", None, "size"),
+        Claim("Step windows of up to 28 days", "steps", None, "size"),
+        Claim("Curve over the lags (weighted cumulative exposure)", "curve", None, "size"),
+        Claim("Residence in a house", "house", 0.0, "size"),
         Claim("Marginal structural model, per weekly meeting", "marginal", 0.0, "size"),
         Claim("χ² with 1 df at the best half-life", "best", None, "excess"),
         Claim("Naive: meetings of the whole follow-up", "naive", 0.0, "naive"),
-    ),
-    "sum": (
-        Claim("Log hazard per meeting, at once", "theta", -0.5),
-        Claim("Log half-life", "half_life", LOG_TWO),
     ),
     "feedback": (
         *strategy_claims("feedback"),
@@ -140,14 +171,8 @@ CLAIMS: Mapping[str, tuple[Claim, ...]] = {
     "lag": lag_claims(("shown",) * 4),
     "lag_prodrome": lag_claims(("shown",) * 4),
     "lag_only": lag_claims(("naive", "naive", "size", "size")),
-    "unmeasured": (
-        Claim("Without motivation", "hidden", ("unmeasured", "cox_week_meetings"), "misses"),
-        Claim("Moved by motivation of its true strength", "moved",
-              ("unmeasured", "cox_week_meetings")),
-        Claim("Limits over strengths of 0 to -0.6", "range", ("unmeasured", "cox_week_meetings"),
-              "between"),
-        Claim("Difference in motivation per meeting in 7 days", "delta", None, "shown"),
-    ),
+    "unmeasured": tipping_claims(("unmeasured", "cox_week_meetings"), "shown"),
+    "unmeasured_null": tipping_claims(0.0, "estimate"),
 }  # fmt: skip
 
 
@@ -193,7 +218,9 @@ class Line:
         if checks is None:
             return "–"
         worst = max(self.distance(*check) for check in checks(self))
-        return "yes" if worst <= 0 else "within error" if worst <= 2 else "NO"
+        if worst <= 2:
+            return "yes" if worst <= 0 else "within error"
+        return "too few people" if self.claim.kind == "small" else "NO"
 
     @staticmethod
     def distance(value: float, low: float, high: float, error: float) -> float:
@@ -217,6 +244,7 @@ def of_size(line: Line) -> tuple[Check, ...]:
 
 CHECKS: Mapping[str, Callable[[Line], tuple[Check, ...]]] = {
     "estimate": of_estimate,
+    "small": of_estimate,
     "size": of_size,
     "naive": lambda line: ((line.rejection, NEARLY_ALWAYS, 1.0, 0.0),),
     "excess": lambda line: ((line.rejection, SIZE[1], 1.0, 0.0),),
@@ -247,8 +275,8 @@ HEAD = (
     "Coverage (MC error)", "Rejects 0 (MC error)", "Holds",
 )  # fmt: skip
 # what a claim of each kind asks of coverage and of rejection
-COVERS = ("estimate", "misses", "between", "shown")
-REJECTS = ("size", "naive", "excess", "shown", "estimate")
+COVERS = ("estimate", "small", "misses", "between", "shown")
+REJECTS = ("size", "naive", "excess", "shown", "estimate", "small")
 
 
 def table(found: Sequence[Line]) -> Iterator[str]:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
+from statistics import fmean
 
 import numpy as np
 import pandas as pd
@@ -20,12 +21,14 @@ import recovery_stats as rs
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.data.synthetic import PRESETS, Preset
+from recovery_stats.engines.kernel import Shape
 from recovery_stats.engines.kernel_cox import maximise
 from recovery_stats.errors import ConvergenceError, NotEstimable
 from recovery_stats.models.kernel import KernelFit, kernel_cox
-from recovery_stats.models.policy import lag_cox, marginal_structural, one_more_meeting
+from recovery_stats.models.policy import STEPS, lag_cox, marginal_structural, one_more_meeting
 from recovery_stats.models.reshape import naive_frequency, person_days
 from recovery_stats.models.strategy import Courses, Strategy, courses, sustained
+from recovery_stats.models.tipping import needed_difference
 
 Answer = tuple[float, float, float, float, float]
 Answers = dict[str, Answer]
@@ -38,28 +41,33 @@ STAYS = {"stay_person": "pid", "stay_start": "in_day", "stay_stop": "out_day"}
 COVERED = {"diary_from": "diary_from", "diary_to": "diary_to"}
 ASKED = (Strategy("three", 12, 28), Strategy("one", 2, 6))
 LAGS = (0, 7, 14, 30)
-STRENGTHS = (0.0, -0.2, -0.4, -0.6)  # log hazard ratios of the confounder in the tipping table
+DIFFERENCE_SEED = 1_000_000  # no study of the proof has it
+MOTIVATION = (0.9, 0.8, 0.67, 0.5, 0.33)  # the hazard ratios of the analysis' tipping table
 Z = float(norm.isf(0.025))
 
 ALIKE = {"b_display": 0.0, "sd_site": 0.0, "sd_house": 0.0, "sd_frailty": 0.0}
 PRODROME_ONLY = replace(PRESETS["null"], name="null with a prodrome", prodrome_days=14)
 SEEN = replace(PRESETS["unmeasured"], name="unmeasured, seen", hide_motivation=False)
-SUM_ALONE = replace(PRESETS["sum-kernel"], name="sum-kernel without frailty", **ALIKE)
+SEEN_ALONE = replace(SEEN, name="unmeasured, seen, nothing works", theta=0.0, b_house=0.0, **ALIKE)
+ALONE = {
+    shape: replace(PRESETS[f"{shape}-kernel"], name=f"{shape}-kernel without frailty", **ALIKE)
+    for shape in ("sum", "saturating")
+}
 
 
 def draw(preset: str | Preset, persons: int, seed: int):
     return rs.synthetic_study(preset, persons=persons, seed=seed)
 
 
-def days(study) -> Dataset:
-    """Person-days whose last week the diary covers."""
+def days(study, windows: Sequence[int] = (7,)) -> Dataset:
+    """Person-days before which the diary covers the longest of the windows."""
     rows = person_days(
         study["persons"], person="pid", stop="t_relapse", event="relapse", start="entry",
-        meetings=study["meetings"], stays=study["stays"], windows=(7,), half_life=2.0,
+        meetings=study["meetings"], stays=study["stays"], windows=windows, half_life=2.0,
         keep=("sev_z", "motiv", "site_id"),
         **DIARY, **STAYS, **COVERED,
     )  # fmt: skip
-    return rows.with_frame(rows.frame[rows.frame["meetings_last7"].notna()])
+    return rows.with_frame(rows.frame[rows.frame[f"meetings_last{max(windows)}"].notna()])
 
 
 def blocks(study, **changes) -> Courses:
@@ -87,10 +95,10 @@ def of_row(row, p: float = math.nan) -> Answer:
     return float(row["estimate"]), float(row["std_error"]), low, high, float(p)
 
 
-def of_week(formula: str, rows: Dataset, diary: Dataset, lag: int = 0) -> Answer:
-    """Log hazard per meeting of a week that ended `lag` days before yesterday."""
+def of_window(formula: str, rows: Dataset, diary: Dataset, lag: int = 0, window: int = 7) -> Answer:
+    """Log hazard per meeting of the days of a window that ended `lag` days before yesterday."""
     late = diary.with_frame(diary.frame.assign(mday=diary.frame["mday"] + lag))
-    fit = lag_cox(formula, rows, meetings=late, steps=(7,), **DIARY)
+    fit = lag_cox(formula, rows, meetings=late, steps=(window,), **DIARY)
     return wald(float(fit.coefficient[0]), float(np.sqrt(fit.covariance[0, 0])))
 
 
@@ -107,6 +115,7 @@ def of_kernel(fit: KernelFit) -> Answers:
     p = float(fit.test()["p_value"].iloc[0])
     return {
         "theta": of_term(fit, "meeting"),
+        "house": of_term(fit, "in_house"),
         "day_after": day_after(fit),
         "half_life": (math.log(half.value), se, low, high, p),
     }
@@ -123,7 +132,15 @@ def day_after(fit: KernelFit) -> Answer:
 
 
 def kernel(persons: int, seed: int) -> Answers:
-    """The last meeting's kernel on its own truth, and the sum on that of the last meeting."""
+    """The last meeting's kernel on its own truth."""
+    study = draw("plain-without-frailty", persons, seed)
+    fit = kernel_cox(FORMULA, days(study), meetings=study["meetings"], **DIARY)
+    row = fit.risk_difference(3, 1).iloc[0]
+    return of_kernel(fit) | {"even_difference": of_row(row, row["p_value"])}
+
+
+def kernel_small(persons: int, seed: int) -> Answers:
+    """The same with risks at every frequency."""
     study = draw("plain-without-frailty", persons, seed)
     rows, diary = days(study), study["meetings"]
     fit = kernel_cox(FORMULA, rows, meetings=diary, **DIARY)
@@ -133,22 +150,22 @@ def kernel(persons: int, seed: int) -> Answers:
         found |= {f"{spacing}_{k}": of_row(table.loc[k]) for k in range(8)}
         row = fit.risk_difference(3, 1, spacing=spacing).iloc[0]
         found[f"{spacing}_difference"] = of_row(row, row["p_value"])
-    found["weekly"] = of_week(FORMULA, rows, diary)
-    wrong = of_kernel(kernel_cox(FORMULA, rows, meetings=diary, shape="sum", **DIARY))
-    return found | {f"sum_{name}": answer for name, answer in wrong.items()}
+    return found | {"weekly": of_window(FORMULA, rows, diary)}
 
 
-def kernel_large(persons: int, seed: int) -> Answers:
-    """Strength and half-life with more people: their estimates are skewed in small studies."""
+def kernel_wrong(persons: int, seed: int) -> Answers:
+    """The sum where only the last meeting protects."""
     study = draw("plain-without-frailty", persons, seed)
-    return of_kernel(kernel_cox(FORMULA, days(study), meetings=study["meetings"], **DIARY))
-
-
-def kernel_sum(persons: int, seed: int) -> Answers:
-    """The sum over past meetings on its own truth."""
-    study = draw(SUM_ALONE, persons, seed)
     return of_kernel(
         kernel_cox(FORMULA, days(study), meetings=study["meetings"], shape="sum", **DIARY)
+    )
+
+
+def kernel_of(shape: Shape, persons: int, seed: int) -> Answers:
+    """The sum over past meetings, or the saturating sum, on its own truth."""
+    study = draw(ALONE[shape], persons, seed)
+    return of_kernel(
+        kernel_cox(FORMULA, days(study), meetings=study["meetings"], shape=shape, **DIARY)
     )
 
 
@@ -158,19 +175,48 @@ def kernel_sum(persons: int, seed: int) -> Answers:
 def null(persons: int, seed: int) -> Answers:
     """Every test where nothing works."""
     study = draw("null", persons, seed)
-    rows, diary = days(study), study["meetings"]
+    rows, diary = days(study, (7, 14, 28)), study["meetings"]
     fit = kernel_cox(FORMULA, rows, meetings=diary, **DIARY)
     p = float(fit.test()["p_value"].iloc[0])
     _, without = maximise(fit.days, np.empty((0, len(fit.days.weight))))
     best = float(chi2.sf(2 * (fit.best.loglik - without.loglik), 1))
     return {
-        "weekly": of_week(FORMULA, rows, diary),
+        **{f"window_{w}": of_window(FORMULA, rows, diary, window=w) for w in (7, 14, 28)},
         "threshold": threshold(rows),
-        "kernel": (*NOTHING[:4], p),
-        "best": (*NOTHING[:4], best),
+        "spline": only_p(curved(rows)),
+        **beside(rows),
+        "kernel": only_p(p),
+        "best": only_p(best),
+        "steps": only_p(of_lags(rows, diary, STEPS)),
+        "curve": only_p(of_lags(rows, diary, None)),
+        "house": of_term(fit, "in_house"),
         "marginal": of_term(marginal_structural(blocks(study)), "weekly"),
         "naive": naive(study),
     }
+
+
+def only_p(p: float) -> Answer:
+    return (*NOTHING[:4], p)
+
+
+def curved(rows: Dataset) -> float:
+    """p of no dose–response: all terms of a restricted cubic spline of the last 28 days."""
+    fit = rs.cox(f"{FORMULA} + rcs(meetings_last28, 4)", rows)
+    at = [i for i, term in enumerate(fit.terms) if term.startswith("rcs(")]
+    b, V = fit.beta[at], fit.covariance().to_numpy()[np.ix_(at, at)]
+    return float(chi2.sf(b @ np.linalg.solve(V, b), len(at)))
+
+
+def beside(rows: Dataset) -> Answers:
+    """How often and how long ago in one model."""
+    fit = rs.cox(f"{FORMULA} + meetings_last7 + recency", rows)
+    return {"often": of_term(fit, "meetings_last7"), "recent": of_term(fit, "recency")}
+
+
+def of_lags(rows: Dataset, diary: Dataset, steps: Sequence[int] | None) -> float:
+    """p of no effect at any lag: step windows, or a curve of weighted cumulative exposure."""
+    fit = lag_cox(FORMULA, rows, meetings=diary, steps=steps, **DIARY)
+    return float(fit.test()["p_value"].iloc[0])
 
 
 def threshold(rows: Dataset) -> Answer:
@@ -260,28 +306,37 @@ def lagged(preset: str | Preset, persons: int, seed: int) -> Answers:
     """Attendance of a week, 0 to 30 days earlier."""
     study = draw(preset, persons, seed)
     rows = days(study)
-    return {f"lag_{lag}": of_week(FORMULA, rows, study["meetings"], lag) for lag in LAGS}
+    return {f"lag_{lag}": of_window(FORMULA, rows, study["meetings"], lag) for lag in LAGS}
 
 
-def unmeasured(persons: int, seed: int) -> Answers:
-    """Without motivation; and moved by what motivation of the true strength explains.
+def unmeasured(preset: Preset, persons: int, seed: int) -> Answers:
+    """What the analysis tells of a motivation in no column, by one who can see it.
 
-    The log hazard ratio moves by gamma delta: gamma the log hazard ratio of motivation, delta
-    its mean difference per meeting given the covariates, among those at risk (Lin, Psaty &
-    Kronmal 1998, normal confounder). Tipping: the adjusted estimate over a range of gamma.
+    The hazard ratio of three meetings in the last week against one, without motivation; how far
+    apart motivation would have to be to make all of it (the analysis' tipping point, at the true
+    strength), how far apart it is; and what is left once that is taken out.
     """
-    study = draw(SEEN, persons, seed)
-    rows, diary = days(study), study["meetings"]
-    value, se, *_ = of_week(HIDDEN, rows, diary)
-    gamma = PRESETS["unmeasured"].b_motivation
-    delta = confounder_slope(rows)
-    limits = [bound for g in STRENGTHS for bound in wald(value - g * delta, se)[2:4]]
+    study = draw(preset, persons, seed)
+    rows = days(study)
+    log_ratio, se, *_ = (2.0 * x for x in of_window(HIDDEN, rows, study["meetings"]))
+    apart = true_difference(preset)
+    strength = preset.b_motivation
+    needed = needed_difference(math.exp(log_ratio), math.exp(strength), "normal")
+    moved = [log_ratio - apart * math.log(ratio) for ratio in (1.0, *MOTIVATION)]
     return {
-        "hidden": wald(value, se),
-        "moved": wald(value - gamma * delta, se),
-        "range": (value, se, min(limits), max(limits), math.nan),
-        "delta": (delta, *NOTHING[1:]),
+        "hidden": wald(log_ratio, se),
+        "needed": wald(needed - apart, se / abs(strength)),
+        "apart": (2.0 * confounder_slope(rows), *NOTHING[1:]),
+        "moved": wald(log_ratio - apart * strength, se),
+        "range": (log_ratio, se, min(moved) - Z * se, max(moved) + Z * se, math.nan),
     }
+
+
+@cache
+def true_difference(preset: Preset) -> float:
+    """Mean difference in motivation between three meetings a week and one, of many people."""
+    many = range(DIFFERENCE_SEED, DIFFERENCE_SEED + 25)
+    return 2.0 * fmean(confounder_slope(days(draw(preset, 4000, seed))) for seed in many)
 
 
 def confounder_slope(rows: Dataset) -> float:
@@ -314,11 +369,17 @@ class Part:
 
 
 PARTS: Sequence[Part] = (
-    Part("kernel", "Fading protection of the last meeting (plain-without-frailty)", kernel, 1000,
-         1000),
-    Part("kernel_large", "The same with more people", kernel_large, 200, 4000),
     Part("null", "No effect (null)", null, 1000, 1000),
-    Part("sum", "Protection that adds up (sum-kernel without frailty)", kernel_sum, 1000, 1000),
+    Part("kernel", "Fading protection of the last meeting (plain-without-frailty)", kernel, 1000,
+         4000),
+    Part("sum", "Protection that adds up (sum-kernel without frailty)", partial(kernel_of, "sum"),
+         1000, 4000),
+    Part("saturating", "Protection that saturates (saturating-kernel without frailty)",
+         partial(kernel_of, "saturating"), 1000, 1000),
+    Part("kernel_small", "The last meeting with a quarter of the people", kernel_small, 1000,
+         1000),
+    Part("kernel_wrong", "A sum fitted where only the last meeting protects", kernel_wrong, 200,
+         1000),
     Part("feedback", "Sustained strategies (feedback)", feedback, 200, 2000, 200),
     Part("strategies_null", "Sustained strategies where nothing works (null)",
          partial(strategies, "null"), 200, 3000, 200),
@@ -329,5 +390,8 @@ PARTS: Sequence[Part] = (
          200, 1000),
     Part("lag_only", "A prodrome of 14 days and no effect", partial(lagged, PRODROME_ONLY), 200,
          1000),
-    Part("unmeasured", "Motivation in no column (unmeasured)", unmeasured, 200, 1000),
+    Part("unmeasured", "Motivation in no column (unmeasured)", partial(unmeasured, SEEN), 1000,
+         1000),
+    Part("unmeasured_null", "Motivation in no column, and nothing works",
+         partial(unmeasured, SEEN_ALONE), 1000, 1000),
 )  # fmt: skip

@@ -20,6 +20,7 @@ from scipy.spatial import cKDTree
 from recovery_stats.data.synthetic import cohort, course, person, stay
 from recovery_stats.data.synthetic.mess import NO_MESS
 from recovery_stats.data.synthetic.place import NEVER
+from recovery_stats.data.synthetic.protection import Protection
 
 Array = NDArray[np.float64]
 RANGES = {"three": (12, 28), "one": (2, 6)}
@@ -32,7 +33,7 @@ class State:
     """Everyone at the end of a day; all (n,)."""
 
     career: NDArray[np.int64]
-    strength: Array
+    protection: Protection
     drift: Array
     met_this_week: Array
     count: NDArray[np.int64]
@@ -55,9 +56,10 @@ class Life:
         jail = course.JAIL_PER_YEAR * np.exp(course.JAIL_SEVERITY * self.people.severity)
         self.other = (course.DEATH_PER_YEAR + jail) / 365
         self.state = State(
-            self.people.career.copy(), np.zeros(size), np.zeros(size), np.zeros(size),
-            np.zeros(size, np.int64), np.full(size, NEVER), np.ones(size, bool),
-            np.zeros(size, bool),
+            self.people.career.copy(),
+            Protection(plan.preset.kernel, plan.preset.half_life_days, (size,)),
+            np.zeros(size), np.zeros(size), np.zeros(size, np.int64),
+            np.full(size, NEVER), np.ones(size, bool), np.zeros(size, bool),
         )  # fmt: skip
 
     def meet(self, day: int) -> None:
@@ -73,15 +75,14 @@ class Life:
         if preset.motivation_gain:
             rate = rate * np.exp(course.DRIFT_ATTENDANCE * s.drift)
         met = self.rng.random(len(rate)) < rate
-        kept = s.strength + met if preset.kernel == "sum" else np.where(met, 1.0, s.strength)
-        s.strength = kept * 2 ** (-1 / preset.half_life_days)
+        s.protection.meet(met)
         s.met_this_week += met
         s.count += met
 
     def risk(self, day: int) -> None:
         """Let the hazards of `day` act on those without an event."""
         s, preset = self.state, self.preset
-        hazard = self.constant * self.baseline[day] * np.exp(-preset.theta * s.strength)
+        hazard = self.constant * self.baseline[day] * np.exp(-preset.theta * s.protection.left)
         hazard *= self.residence.factor(day)
         if preset.motivation_gain:
             hazard *= np.exp(preset.b_motivation * s.drift)
@@ -143,5 +144,6 @@ def _replace(
         many = min(NEIGHBOURS, len(others))
         near = cKDTree(like[others]).query(like[who], k=many)[1].reshape(len(who), many)
         chosen = others[near[np.arange(len(who)), life.rng.integers(many, size=len(who))]]
-        for values in (s.career, s.strength, s.drift, s.met_this_week, s.count):
+        s.protection.copy_from(who, chosen)
+        for values in (s.career, s.drift, s.met_this_week, s.count):
             values[who] = values[chosen]

@@ -46,6 +46,7 @@ from recovery_stats.data.synthetic.preset import (  # noqa: E402
     PRESETS,
     Preset,
 )
+from recovery_stats.data.synthetic.protection import Protection  # noqa: E402
 
 Array = NDArray[np.float64]
 Values = dict[str, float]
@@ -142,14 +143,14 @@ def _cumulative_hazards(
     residence = course.residence(preset, plan.places, people, stays)
     constant = np.exp(course.constant_log_hazard(preset, plan.places, people))
     baseline = course.baseline(preset)
-    decay = 2 ** (-1 / preset.half_life_days)
     shape = (len(WEEKLY), BLOCK if spacing == "random" else 1)
-    strength, met_this_week = np.zeros(shape), np.zeros(shape)
+    protection = Protection(preset.kernel, preset.half_life_days, shape)
+    met_this_week = np.zeros(shape)
     drift = np.zeros((len(WEEKLY), BLOCK)) if preset.motivation_gain else np.zeros((8, 1))
     cumulative = np.zeros((len(WEEKLY), BLOCK))
     for day in range(HORIZON_DAYS + 1):
         if day:
-            factor = np.exp(-preset.theta * strength + preset.b_motivation * drift)
+            factor = np.exp(-preset.theta * protection.left + preset.b_motivation * drift)
             common = constant * residence.factor(day) * baseline[day]
             cumulative += factor * common
             yield day, cumulative
@@ -163,8 +164,7 @@ def _cumulative_hazards(
         else:
             met = np.array([[attends(day, int(k))] for k in WEEKLY])
         met_this_week = met_this_week + met
-        kept = strength + met if preset.kernel == "sum" else np.where(met, 1.0, strength)
-        strength = kept * decay
+        protection.meet(met)
 
 
 def _risks(risk: Array, when: str, suffix: str) -> Values:
@@ -295,13 +295,12 @@ def _model_block(preset: Preset, seed: int, number: int) -> Values:
 
 
 def _strength(preset: Preset, met: NDArray[np.bool_]) -> NDArray[Any]:
-    """P(d) of the true kernel on each day, from meetings before it; (731, n)."""
-    decay = 2 ** (-1 / preset.half_life_days)
+    """Protection left on each day; (731, n)."""
+    protection = Protection(preset.kernel, preset.half_life_days, met.shape[1:])
     strength = np.zeros(met.shape, dtype=np.float32)
     for day in range(1, len(met)):
-        before = strength[day - 1]
-        kept = before + met[day - 1] if preset.kernel == "sum" else np.maximum(before, met[day - 1])
-        strength[day] = kept * decay
+        protection.meet(met[day - 1])
+        strength[day] = protection.left
     return np.asarray(strength)
 
 

@@ -75,10 +75,11 @@ class Kernel:
     shape: Shape
     rows: Exposed
     lag: Array
+    chain: Chain | None
 
     @classmethod
     def of(cls, shape: Shape, rows: Exposed) -> Kernel:
-        return cls(shape, rows, rows.lag)
+        return cls(shape, rows, rows.lag, Chain.of(rows) if shape == "sum" else None)
 
     def at(self, half_life: float) -> Array:
         """Exposure (n,) at a half-life in days."""
@@ -88,15 +89,16 @@ class Kernel:
         """Exposure (n,) and its derivative in log half-life (n,)."""
         if self.shape == "last":
             return last_meeting(self.lag, half_life)
-        if self.shape == "sum":
-            return self._sum(half_life)
+        if self.chain is not None:
+            return self._sum(self.chain, half_life)
         return self._saturating(half_life)
 
-    def _sum(self, half_life: float) -> tuple[Array, Array]:
+    def _sum(self, chain: Chain, half_life: float) -> tuple[Array, Array]:
         """A running sum from meeting to meeting, carried on to the day."""
-        at_meeting, slope = _running(self.rows, half_life)
-        have = self.rows.last >= 0
-        here = np.maximum(self.rows.last, 0)
+        if not len(chain.count):
+            return np.zeros(len(self.lag)), np.zeros(len(self.lag))
+        at_meeting, slope = chain.running(half_life)
+        have, here = self.rows.last >= 0, chain.place
         lag = np.where(have, self.lag, 0.0)
         fade = np.where(have, np.exp2(-lag / half_life), 0.0)
         value, rise = at_meeting[here] * fade, slope[here] * fade
@@ -167,21 +169,41 @@ def _weigh_one_by_one(rows: Exposed, weight: Array, out: Array) -> Array:
     return out
 
 
-def _running(rows: Exposed, half_life: float) -> tuple[Array, Array]:
-    """Sum over meetings up to each meeting, discounted to its day, and its derivative in log H.
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Meetings in the order of a running sum: everyone's first, then everyone's second, …
 
-    All first meetings together, then all second ones, and so on.
+    count, gap (J,): how many, and days since the person's meeting before. before (J,): where
+    that one stands, for all but the first ones. ends: where each rank ends. place (n,): where
+    the last meeting of each row of `Exposed` stands.
     """
-    size = len(rows.meeting_day)
-    total, slope = rows.count.copy(), np.zeros(size)
-    rank = np.arange(size) - rows.first
-    order = np.argsort(rank, kind="stable")
-    ends = np.cumsum(np.bincount(rank)) if size else np.zeros(0, dtype=np.intp)
-    gap = np.diff(rows.meeting_day, prepend=0).astype(float)
-    fade = np.exp2(-np.where(rank > 0, gap, 0.0) / half_life)
-    for low, high in pairwise(ends):
-        now = order[low:high]
-        carried = total[now - 1] * fade[now]
-        total[now] += carried
-        slope[now] = slope[now - 1] * fade[now] + carried * gap[now] * (LN2 / half_life)
-    return total, slope
+
+    count: Array
+    gap: Array
+    before: IntArray
+    ends: IntArray
+    place: IntArray
+
+    @classmethod
+    def of(cls, rows: Exposed) -> Chain:
+        J = len(rows.meeting_day)
+        rank = np.arange(J) - rows.first
+        order = np.argsort(rank, kind="stable")
+        stands = np.empty(J, dtype=np.intp)
+        stands[order] = np.arange(J)
+        gap = np.where(rank > 0, np.diff(rows.meeting_day, prepend=0), 0).astype(float)
+        ends = np.cumsum(np.bincount(rank)) if J else np.zeros(0, dtype=np.intp)
+        place = stands[np.maximum(rows.last, 0)] if J else np.zeros(len(rows.day), dtype=np.intp)
+        return cls(rows.count[order], gap[order], stands[order - 1], ends, place)
+
+    def running(self, half_life: float) -> tuple[Array, Array]:
+        """Sum up to each meeting, discounted to its day, and its derivative in log H (J,)."""
+        total, slope = self.count.copy(), np.zeros(len(self.count))
+        fade = np.exp2(-self.gap / half_life)
+        rise = self.gap * (LN2 / half_life)
+        for low, high in pairwise(self.ends):
+            now, before = slice(low, high), self.before[low:high]
+            carried = total[before] * fade[now]
+            total[now] += carried
+            slope[now] = slope[before] * fade[now] + carried * rise[now]
+        return total, slope

@@ -6,8 +6,8 @@ Day 0 is entry. On each day d = 1, 2, … a person who is abstinent relapses wit
     log h = log b - s log(1 + a/30) + x'beta + b_house in_house(d) + … - theta P(d)
 
 so that whole-day Cox models with Efron ties have next to no bias. a is the number of days
-abstinent; P(d) = 2^(-(d - last)/H) for the last meeting on a day strictly before d (0 before
-the first); in_house(d) holds on days in_day < d <= out_day. Events are drawn by inversion: an
+abstinent; P(d) is the protection of meetings on days strictly before d (`protection`);
+in_house(d) holds on days in_day < d <= out_day. Events are drawn by inversion: an
 event happens when the cumulative hazard passes a unit exponential.
 """
 
@@ -22,6 +22,7 @@ from recovery_stats.data.synthetic import stay
 from recovery_stats.data.synthetic.person import People, meetings_per_year
 from recovery_stats.data.synthetic.place import NEVER, Places
 from recovery_stats.data.synthetic.preset import HORIZON_DAYS, Preset
+from recovery_stats.data.synthetic.protection import Protection
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -147,11 +148,10 @@ class _Days:
         self.preset, self.people, self.rng = preset, people, rng
         self.n = n
         self.baseline = baseline(preset)
-        self.decay = 2 ** (-1 / preset.half_life_days)
         self.constant = np.exp(constant_log_hazard(preset, places, people))
         self.residence = residence(preset, places, people, stays)
         self.rate = meetings_per_year(np.arange(HORIZON_DAYS + 1)) / 365
-        self.strength = np.zeros(n)
+        self.protection = Protection(preset.kernel, preset.half_life_days, (n,))
         self.alive = np.ones(n, dtype=bool)
         self.using = np.zeros(n, dtype=bool)
         self.jailed = np.zeros(n, dtype=bool)
@@ -192,7 +192,7 @@ class _Days:
         at_risk = self.alive & ~self.using & ~self.jailed & (self.people.entry_day < day)
         waiting = self.relapse_due < NEVER
         hazard = self.constant * self.baseline[day - self.abstinent_since]
-        hazard *= np.exp(-self.preset.theta * self.strength)
+        hazard *= np.exp(-self.preset.theta * self.protection.left)
         hazard *= self.residence.factor(day)
         if self.preset.motivation_gain:
             hazard *= np.exp(self.preset.b_motivation * self.drift)
@@ -242,10 +242,7 @@ class _Days:
         if self.preset.motivation_gain:
             rate = rate * np.exp(DRIFT_ATTENDANCE * self.drift)
         met = (self.rng.random(self.n) < rate) & self.alive & ~self.jailed
-        if self.preset.kernel == "sum":
-            self.strength = (self.strength + met) * self.decay
-        else:
-            self.strength = np.where(met, 1.0, self.strength) * self.decay
+        self.protection.meet(met)
         self.met_this_week += met
         self.course.met[day] = met
         self.course.using[day] = self.using

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from recovery_stats.data.synthetic.protection import Kernel
 from recovery_stats.errors import UsageError, unknown
 
 HORIZON_DAYS = 730
@@ -13,7 +14,6 @@ WAVE_MONTHS = (0, 6, 12, 18, 24)
 WAVE_DAYS = (0, 183, 365, 548, 730)
 
 Design = Literal["chosen", "house", "site"]
-Kernel = Literal["last", "sum"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +29,15 @@ class Preset:
     """The truth of one synthetic cohort; log hazards are per day, rates per year where named.
 
     design: the housing arm is `chosen` by motivation and severity, randomised by `house`, or
-    randomised person by person within `site`. kernel: protection from the `last` meeting or
-    the `sum` over all meetings before the day. theta, half_life_days: strength of that
-    protection and its half-life. b_house acts on resident days, b_arm on every day of the arm,
-    b_carry on non-resident days after `carry_days` resident ones. motivation_gain: what one
-    meeting of the past week adds to this week's motivation (feedback). prodrome_days: days
-    between the onset of a relapse and the relapse, with attendance already low.
-    dropout_using: log odds of missing a wave when using on that day. missing_shift: by how
-    many standard deviations outcomes of missed waves are worse than those of observed ones.
+    randomised person by person within `site`. kernel: protection from the `last` meeting, the
+    `sum` over all meetings before the day, or `saturating` (see `protection`). theta,
+    half_life_days: strength of that protection and its half-life. b_house acts on resident
+    days, b_arm on every day of the arm, b_carry on non-resident days after `carry_days` resident
+    ones. motivation_gain: what one meeting of the past week adds to this week's motivation
+    (feedback). prodrome_days: days between the onset of a relapse and the relapse, with
+    attendance already low. dropout_using: log odds of missing a wave when using on that day.
+    missing_shift: by how many standard deviations outcomes of missed waves are worse than those
+    of observed ones.
     death_ratio: hazard ratio of death under the housing arm.
     """
 
@@ -131,6 +132,13 @@ PRESETS: Mapping[str, Preset] = {
             says="Protection adds up over all past meetings, each with a half-life of 2 days.",
             kernel="sum",
             theta=0.5,
+        ),
+        replace(
+            PLAIN,
+            name="saturating-kernel",
+            says="Every meeting takes its share of the risk that the others left, half-life 2 "
+            "days.",
+            kernel="saturating",
         ),
         replace(
             PLAIN,

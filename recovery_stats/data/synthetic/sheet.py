@@ -47,7 +47,8 @@ MEANING = {
 CONVENTIONS = {
     "day": "Day 0 is entry; the at-risk days are 1 to 730; time t is the row (t - 1, t].",
     "meeting": "A meeting on day m acts from day m + 1: P(d) = 2^(-(d - m)/half_life) for the last "
-    "m < d (the sum over all m < d under kernel sum). Nobody attended before day 0.",
+    "m < d; the sum over all m < d under kernel sum, and 1 less the product of 1 - "
+    "2^(-(d - m)/half_life) under kernel saturating. Nobody attended before day 0.",
     "house": "A stay acts on days in_day < d <= out_day: it is the row (in_day, out_day].",
     "relapse": "Pr(relapse on d) = 1 - exp(-h(d)), h(d) = base_rate (1 + a/30)^-base_decay "
     "exp(b_sev sev_z + ... - theta P(d)), a days abstinent.",
