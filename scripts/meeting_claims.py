@@ -166,6 +166,8 @@ CLAIMS: Mapping[str, tuple[Claim, ...]] = {
     "strategies_null": (
         *strategy_claims("null"),
         Claim("Risk difference, test of no effect", "difference", 0.0, "size"),
+        Claim("Log risk ratio, test of no effect", "ratio", 0.0, "size"),
+        Claim("Days free of relapse, test of no effect", "days_free", 0.0, "size"),
     ),
     "policy": (Claim("Risk difference, one more a week", "difference", 0.0, "size"),),
     "lag": lag_claims(("shown",) * 4),
@@ -178,13 +180,18 @@ CLAIMS: Mapping[str, tuple[Claim, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One claim over the studies: mean, spread, mean error; shares that cover and reject."""
+    """One claim over the studies: mean, spread, model error; shares that cover and reject.
+
+    model: root of the mean squared standard error, as variances are what can be unbiased;
+    model_spread: coefficient of variation of the squared errors (Morris, White & Crowther 2019).
+    """
 
     claim: Claim
     n: int
     mean: float
     empirical: float
     model: float
+    model_spread: float
     coverage: float
     rejection: float
 
@@ -202,8 +209,9 @@ class Line:
 
     @property
     def ratio_error(self) -> float:
-        """Of a standard deviation of normal estimates."""
-        return self.ratio / math.sqrt(2 * (self.n - 1))
+        """Of both its parts, for normal estimates (Morris, White & Crowther 2019, table 6)."""
+        model = self.model_spread**2 / (4 * self.n)
+        return self.ratio * math.sqrt(model + 1 / (2 * (self.n - 1)))
 
     def share_error(self, share: float) -> float:
         return math.sqrt(max(share * (1 - share), 0.0) / self.n)
@@ -262,8 +270,18 @@ def lines(claims: Sequence[Claim], answers: Sequence[Mapping]) -> Iterator[Line]
         spread = math.sqrt(sum((v - mean) ** 2 for v in values) / (n - 1))
         covers = [float(low <= claim.target <= high) for _, _, low, high, _ in column]
         rejects = [float(p < 0.05) for *_, p in column]
-        yield Line(claim, n, mean, spread, average([a[1] for a in column]), average(covers),
-                   average(rejects))  # fmt: skip
+        model, model_spread = root_mean_square([a[1] for a in column])
+        yield Line(claim, n, mean, spread, model, model_spread, average(covers), average(rejects))
+
+
+def root_mean_square(errors: Sequence[float]) -> tuple[float, float]:
+    """Root of the mean of squares, and the coefficient of variation of the squares."""
+    squares = [e**2 for e in errors]
+    mean = average(squares)
+    if not mean > 0:
+        return math.nan, math.nan
+    variance = average([(s - mean) ** 2 for s in squares])
+    return math.sqrt(mean), math.sqrt(variance) / mean
 
 
 def average(values: Sequence[float]) -> float:

@@ -33,17 +33,19 @@ sys.path.insert(0, str(PROJECT))
 sys.path.insert(0, str(PROJECT / "scripts"))
 
 NOTES = """
-The realistic mess is on (loss, late entry, house moves). Model / empirical SE: mean of the standard
-errors that the method gave, over the spread of its estimates. In brackets: Monte Carlo errors.
+The realistic mess is on (loss, late entry, house moves). Model / empirical SE: root of the mean
+squared standard error that the method gave, over the spread of its estimates (Morris, White &
+Crowther 2019). In brackets: Monte Carlo errors.
 Holds: "yes" inside every band; "within error" outside one by less than two of its Monte Carlo
 errors; "NO" otherwise. A part with fewer studies than a full run has was cut short: its bands are
 then tested less sharply. Half-lives are told as logarithms: log 2 is 0.6931. Every model is
 stratified by site and adjusted for severity, motivation at entry and residence in a house, unless
 it says otherwise.
 
-The strength "just after a meeting" (lag 0) is a day before the first day that a meeting can protect
-(lag 1): with a short half-life it is extrapolated far, so that in studies of 1,000 people its
-estimates are skewed; the hazard on the day after is not, nor is the strength with 4,000 people."""
+The strength "just after a meeting" (lag 0) lies a day before the first day that a meeting can
+protect (lag 1): where the half-life comes out short it is extrapolated far, and in studies of 1,000
+people its estimates are skewed. The proof is asked of 4,000 people; what fewer people can tell
+stands beside it, and there the hazard on the day after, which the report tells, is sound."""
 
 Task = tuple[str, int, int, int]  # part, seed, people, bootstrap draws
 

@@ -25,6 +25,7 @@ from recovery_stats.engines.kernel import Shape
 from recovery_stats.engines.kernel_cox import maximise
 from recovery_stats.errors import ConvergenceError, NotEstimable
 from recovery_stats.models.kernel import KernelFit, kernel_cox
+from recovery_stats.models.percentile import percentile_limits
 from recovery_stats.models.policy import STEPS, lag_cox, marginal_structural, one_more_meeting
 from recovery_stats.models.reshape import naive_frequency, person_days
 from recovery_stats.models.strategy import Courses, Strategy, courses, sustained
@@ -244,7 +245,7 @@ def policy(persons: int, seed: int, draws: int) -> Answers:
     rows = days(draw("null", persons, seed))
     found = one_more_meeting(FORMULA, rows, replicates=draws, seed=seed)
     drawn = found.draws[:, 1] - found.draws[:, 0]
-    low, high = np.percentile(drawn, [2.5, 97.5])
+    low, high = percentile_limits(drawn, 0.95)
     value, se = found.difference, float(drawn.std(ddof=1))
     return {"difference": (value, se, float(low), float(high), float(2 * norm.sf(abs(value) / se)))}
 
@@ -256,11 +257,14 @@ def of_strategies(people: Courses, seed: int, draws: int) -> Answers:
     """Both risks and their difference; `followed`: the least effective number in any block."""
     fit = sustained(people, ASKED, replicates=draws, seed=seed, least=0.0)
     rows = [of_row(row, row["p_value"]) for _, row in fit.tidy().iterrows()]
+    ratio, se, low, high, p = rows[3]
     least = float(fit.adherence()["effective"].min())
     return {
         "three": rows[0],
         "one": rows[1],
         "difference": rows[2],
+        "ratio": (math.log(ratio), se, math.log(low), math.log(high), p),
+        "days_free": rows[4],
         "followed": (least, *NOTHING[1:]),
     }
 
@@ -373,10 +377,10 @@ PARTS: Sequence[Part] = (
     Part("kernel", "Fading protection of the last meeting (plain-without-frailty)", kernel, 1000,
          4000),
     Part("sum", "Protection that adds up (sum-kernel without frailty)", partial(kernel_of, "sum"),
-         1000, 4000),
+         1000, 2000),
     Part("saturating", "Protection that saturates (saturating-kernel without frailty)",
          partial(kernel_of, "saturating"), 1000, 1000),
-    Part("kernel_small", "The last meeting with a quarter of the people", kernel_small, 1000,
+    Part("kernel_small", "The last meeting with a quarter of the people", kernel_small, 400,
          1000),
     Part("kernel_wrong", "A sum fitted where only the last meeting protects", kernel_wrong, 200,
          1000),
@@ -390,8 +394,8 @@ PARTS: Sequence[Part] = (
          200, 1000),
     Part("lag_only", "A prodrome of 14 days and no effect", partial(lagged, PRODROME_ONLY), 200,
          1000),
-    Part("unmeasured", "Motivation in no column (unmeasured)", partial(unmeasured, SEEN), 1000,
+    Part("unmeasured", "Motivation in no column (unmeasured)", partial(unmeasured, SEEN), 500,
          1000),
     Part("unmeasured_null", "Motivation in no column, and nothing works",
-         partial(unmeasured, SEEN_ALONE), 1000, 1000),
+         partial(unmeasured, SEEN_ALONE), 500, 1000),
 )  # fmt: skip

@@ -13,6 +13,7 @@ from recovery_stats.analyses._meeting_people import EVENT, TIME
 from recovery_stats.core.document import Column, Ref, Row, Table
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.models.lost import free_after_loss
+from recovery_stats.models.percentile import percentile_limits
 
 DELTAS = (1.0, 1.5, 2.0, 3.0, inf)
 DRAWS = 200
@@ -52,8 +53,7 @@ def loss_estimates(lost: Lost, fewest: int) -> Iterator[Estimate]:
     if gone < fewest:
         return
     value, drawn = free[0] - free[1], draws[0] - draws[1]
-    tail = 50.0 * (1.0 - q.level)
-    low, high = np.percentile(drawn, [tail, 100 - tail], axis=0)
+    low, high = percentile_limits(drawn, q.level)
     for j, delta in enumerate(DELTAS):
         yield Estimate(
             name_of(delta), _label(delta), float(value[j]), float(min(low[j], value[j])),

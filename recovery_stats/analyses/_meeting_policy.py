@@ -15,6 +15,7 @@ from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.document import Column, Quantity, Ref, Row, Table
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.errors import ConvergenceError, DataError, NotEstimable
+from recovery_stats.models.percentile import percentile_limits
 from recovery_stats.models.policy import PolicyRisk, marginal_structural, one_more_meeting
 from recovery_stats.models.strategy import Courses
 from recovery_stats.models.survival import CoxFit
@@ -59,9 +60,8 @@ def policy_estimates(found: Policies) -> Iterator[Estimate]:
 
 
 def _risks(found: Policies, risk: PolicyRisk) -> Iterator[Estimate]:
-    tail = 50.0 * (1.0 - found.asked.q.level)
     drawn = np.column_stack([risk.draws, risk.draws[:, 1] - risk.draws[:, 0]])
-    low, high = np.percentile(drawn, [tail, 100.0 - tail], axis=0)
+    low, high = percentile_limits(drawn, found.asked.q.level)
     se = drawn.std(axis=0, ddof=1)
     for j, (name, label, value) in enumerate(
         (

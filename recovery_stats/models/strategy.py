@@ -26,6 +26,7 @@ from recovery_stats.engines.strategy_lost import risk_after_loss
 from recovery_stats.errors import UsageError
 from recovery_stats.models.columns import Array
 from recovery_stats.models.course import Courses, courses
+from recovery_stats.models.percentile import percentile_limits
 
 LEAST_EFFECTIVE = 20.0
 LARGE_WEIGHT = 20.0  # a stabilised weight above this lets single people speak for the arm
@@ -116,11 +117,10 @@ class StrategyFit:
         tested: bool = True,
     ) -> dict[str, object]:
         value, drawn = float(of(self._value)), of(self.draws)
-        tail = 50.0 * (1.0 - self.level)
         with np.errstate(invalid="ignore"):
-            low, high = np.percentile(drawn, [tail, 100.0 - tail])
+            low, high = percentile_limits(drawn, self.level)
             se = float(drawn.std(ddof=1))
-        estimate, conf_low, conf_high = turn(np.array([value, low, high])).tolist()
+        estimate, conf_low, conf_high = turn(np.array([value, float(low), float(high)])).tolist()
         return {
             "measure": measure,
             "strategy": name,
@@ -134,8 +134,7 @@ class StrategyFit:
     def marks(self) -> pd.DataFrame:
         """Risk of the event by the end of each block under each strategy, with its interval."""
         at = engine.marks(self.people.horizon, self.people.course.width)
-        tail = 50.0 * (1.0 - self.level)
-        low, high = np.percentile(self.draws[..., :LOST], [tail, 100.0 - tail], axis=0)
+        low, high = percentile_limits(self.draws[..., :LOST], self.level)
         parts = [
             pd.DataFrame(
                 {
