@@ -123,11 +123,7 @@ def tipping_claims(truth: Truth, exact: Kind) -> tuple[Claim, ...]:
 
 
 CLAIMS: Mapping[str, tuple[Claim, ...]] = {
-    "kernel": (
-        *strength_claims(),
-        Claim("Risk difference, 3 v 1 evenly spaced", "even_difference",
-              (PLAIN, "risk_difference_12m_3v1")),
-    ),
+    "kernel": strength_claims(),
     "sum": shape_claims("sum-kernel"),
     "saturating": shape_claims("saturating-kernel"),
     "kernel_small": (

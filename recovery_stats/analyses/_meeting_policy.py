@@ -20,7 +20,7 @@ from recovery_stats.models.policy import PolicyRisk, marginal_structural, one_mo
 from recovery_stats.models.strategy import Courses
 from recovery_stats.models.survival import CoxFit
 
-DRAWS = 100  # of the policy's bootstrap: its coefficients move by one Newton step, its error little
+DRAWS = 200  # of the policy's bootstrap: percentiles need more than an error does
 
 
 @dataclass(frozen=True, slots=True)
