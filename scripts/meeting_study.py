@@ -148,9 +148,9 @@ def kernel(persons: int, seed: int) -> Answers:
     return of_kernel(kernel_cox(FORMULA, rows, meetings=study["meetings"], **DIARY))
 
 
-def kernel_small(persons: int, seed: int) -> Answers:
-    """The same with risks at every frequency."""
-    study = draw("plain-without-frailty", persons, seed)
+def kernel_risks(preset: str, persons: int, seed: int) -> Answers:
+    """The last meeting's kernel, and risks at every frequency."""
+    study = draw(preset, persons, seed)
     rows, diary = days(study), study["meetings"]
     fit = kernel_cox(FORMULA, rows, meetings=diary, **DIARY)
     found = of_kernel(fit)
@@ -387,8 +387,10 @@ PARTS: Sequence[Part] = (
          1000, 2000),
     Part("saturating", "Protection that saturates (saturating-kernel without frailty)",
          partial(kernel_of, "saturating"), 1000, 1000),
-    Part("kernel_small", "The last meeting with a quarter of the people", kernel_small, 400,
-         1000),
+    Part("kernel_small", "The last meeting with a quarter of the people",
+         partial(kernel_risks, "plain-without-frailty"), 400, 1000),
+    Part("kernel_frailty", "The last meeting where people differ by what no column tells (plain)",
+         partial(kernel_risks, "plain"), 400, 1000),
     Part("kernel_wrong", "A sum fitted where only the last meeting protects", kernel_wrong, 200,
          1000),
     Part("feedback", "Sustained strategies (feedback)", feedback, 200, 2000, 200),
