@@ -23,6 +23,7 @@ from recovery_stats.errors import NotEstimable
 from recovery_stats.models.comparison import Clusters
 from recovery_stats.models.follow_up import read_spells
 from recovery_stats.models.formula import quote
+from recovery_stats.models.reshape import person_days
 from recovery_stats.models.risk import estimate
 from recovery_stats.models.survival import CoxFit, cox, kaplan_meier
 
@@ -116,14 +117,13 @@ def compare_residence(
     level: float,
 ) -> Times:
     """Add residence on the day, and beside it the naive total known only later."""
-    spells = spells_of(stays, person, start, stop)
-    rows = residence_rows(found.data, columns, spells, person)
+    rows = residence_rows(found.data, columns, stays, person, start, stop)
     fit = fit_hazard(rows, _row_columns(columns), (IN_HOUSE,), clusters)
     now = hazard_ratio(
         fit, IN_HOUSE, clusters, name="in_house", label="Living in a house on the day",
         level=level, rank="secondary",
     )  # fmt: skip
-    days = (spells[STOP] - spells[START]).groupby(spells[PERSON]).sum()
+    days = days_resident(stays, person, start, stop)
     total = found.data.frame[person].map(days).fillna(0.0)
     long = (total >= LONG_STAY_DAYS).astype(float)
     resident, stayed = int((total > 0).sum()), int(long.sum())
@@ -230,56 +230,32 @@ def _restricted_means(curves: Any, horizon: float, level: float) -> Iterator[Est
 
 # --- stays -----------------------------------------------------------------------------------
 
+NAMES = {"person": PERSON, "start": START, "stop": STOP, "event": EVENT, "in_house": IN_HOUSE}
 
-def spells_of(stays: Dataset, person: str, start: str, stop: str) -> pd.DataFrame:
-    """person, start, stop of each stay; one that has not ended stays open."""
+
+def days_resident(stays: Dataset, person: str, start: str, stop: str) -> pd.Series[float]:
+    """Days in all stays of each person, inf where one has not ended."""
     first, last = read_spells(stays, person, start, stop)
-    return pd.DataFrame({PERSON: stays.frame[person], START: first, STOP: last})
+    return pd.Series(last - first).groupby(stays.frame[person].to_numpy()).sum()
 
 
 def residence_rows(
-    data: Dataset, columns: TimeColumns, spells: pd.DataFrame, person: str
+    data: Dataset, columns: TimeColumns, stays: Dataset, person: str, start: str, stop: str
 ) -> Dataset:
     """(start, stop] rows of each person with residence 0 or 1, constant within a row.
 
-    A person is resident on (day in, day out]: the day of moving in is not yet one of residence.
-    Overlapping stays count once. Checked: by hand; person-days add up.
+    As `person_days` cuts them: resident on (day in, day out], and overlapping stays count once.
+    The names of what is made are no study's, so that no covariate is lost.
     """
-    frame = data.frame
-    entry = frame[columns.entry] if columns.entry else pd.Series(0.0, index=frame.index)
-    people = pd.DataFrame(
-        {PERSON: frame[person], "entry": entry.astype(float),
-         "time": frame[columns.time].astype(float)}
-    ).set_index(PERSON)  # fmt: skip
-    known = spells[spells[PERSON].isin(people.index)]
-    low, high = (known[PERSON].map(people[c]) for c in ("entry", "time"))
-    points = pd.concat(
-        [
-            _points(people.index, people["entry"], 0),
-            _points(people.index, people["time"], 0),
-            _points(known[PERSON], known[START].clip(low, high), 1),
-            _points(known[PERSON], known[STOP].clip(low, high), -1),
-        ]
-    )
-    cuts = points.groupby(["who", "day"], sort=True)["change"].sum().reset_index()
-    cuts["inside"] = cuts.groupby("who")["change"].cumsum()
-    cuts["next"] = cuts.groupby("who")["day"].shift(-1)
-    cuts = cuts.dropna(subset="next")
-    at = pd.Series(np.arange(len(frame)), index=frame[person].to_numpy())
-    rows = frame.iloc[at.loc[cuts["who"]].to_numpy()]
-    last = cuts["next"].to_numpy() == rows[columns.time].to_numpy(float)
-    added = {
-        PERSON: rows[person].to_numpy(),
-        START: cuts["day"].to_numpy(),
-        STOP: cuts["next"].to_numpy(),
-        EVENT: np.where(last, rows[columns.event].to_numpy(float), 0.0),
-        IN_HOUSE: (cuts["inside"] > 0).to_numpy(float),
-    }
-    return data.with_frame(rows.assign(**added).set_axis(pd.RangeIndex(1, len(rows) + 1)))
-
-
-def _points(who: Any, day: Any, change: int) -> pd.DataFrame:
-    return pd.DataFrame({"who": np.asarray(who), "day": np.asarray(day), "change": change})
+    read_spells(stays, person, start, stop)
+    known = stays.with_frame(stays.frame[stays.frame[person].isin(data.frame[person])])
+    made = person_days(
+        data, person=person, start=columns.entry, stop=columns.time, event=columns.event,
+        stays=known, stay_start=start, stay_stop=stop, windows=(), daily=False, keep=(),
+    ).frame.rename(columns=NAMES)  # fmt: skip
+    at = pd.Index(data.frame[person]).get_indexer(pd.Index(made[PERSON]))
+    rows = data.frame.iloc[at].set_axis(made.index)
+    return data.with_frame(rows.assign(**{name: made[name] for name in NAMES.values()}))
 
 
 def _row_columns(columns: TimeColumns) -> TimeColumns:

@@ -13,6 +13,9 @@ work <- switch(rung,
   lung =, stops =, million = function() coxph(formula, data),
   km = function() survfit(formula, data),
   logrank = function() survdiff(formula, data),
+  recurrent = function() coxph(formula, data, cluster = id),
+  multistate = function() survfit(
+    Surv(start, stop, factor(state)) ~ 1, data, id = id, istate = from),
   frailty = until_converged,
   pairs = function() concordance(formula, data),
   aft = function() survreg(formula, data, dist = "weibull"))

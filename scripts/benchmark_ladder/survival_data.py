@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -20,8 +21,11 @@ def ended(time: Array, censored: Array) -> dict[str, Array]:
     return {"time": np.minimum(event, last), "event": (event <= last).astype(float)}
 
 
-def weekly(people: int = 5_000, weeks: int = 52) -> pd.DataFrame:
-    """(start, stop] rows of a week: meetings change, in days until relapse or the last visit."""
+def weekly(people: int = 5_000, weeks: int = 52, *, again: bool = False) -> pd.DataFrame:
+    """(start, stop] rows of a week: meetings change, in days until relapse or the last visit.
+
+    again: relapse ends the row only, and the person goes on in the next week.
+    """
     r = np.random.default_rng(1)
     age = r.normal(38, 11, people).round(0)
     female, housing = (r.random(people) < 0.4) * 1.0, (r.random(people) < 0.35) * 1.0
@@ -42,13 +46,33 @@ def weekly(people: int = 5_000, weeks: int = 52) -> pd.DataFrame:
         stop = np.where(event, begin + day, np.minimum(begin + 7, censored[who]))
         rows.append(np.column_stack([who, np.full(len(who), begin), stop, event, meetings[who]])
                     [stop > begin])  # fmt: skip
-        here[who] = ~event & (censored[who] > begin + 7)
+        here[who] = (again | ~event) & (censored[who] > begin + 7)
     table = np.vstack(rows)
     table = table[np.lexsort((table[:, 1], table[:, 0]))]
     who = table[:, 0].astype(int)
     data = pd.DataFrame(table, columns=["id", "start", "stop", "event", "meetings"])
     return data.assign(age=age[who], female=female[who], housing=housing[who],
                        severity=severity[who], prior=prior[who])  # fmt: skip
+
+
+def moves(people: int = 20_000, states: int = 4) -> pd.DataFrame:
+    """Stays of people in states, with moves among them and a last state that nobody leaves."""
+    r = np.random.default_rng(6)
+    rows = []
+    here, clock = np.zeros(people), np.zeros(people)
+    last, live = r.integers(300, 731, people), np.arange(people)
+    while len(live):
+        stay = np.ceil(r.exponential(120, len(live)))
+        stop = np.minimum(clock[live] + stay, last[live])
+        to = (here[live] + r.integers(1, states, len(live))) % states
+        state = np.where(clock[live] + stay < last[live], to + 1, 0)
+        rows.append(np.column_stack([live, clock[live], stop, state, here[live] + 1]))
+        clock[live] = stop
+        here[live] = np.where(state > 0, to, here[live])
+        live = live[(state > 0) & (to < states - 1)]
+    table = np.vstack(rows)
+    table = table[np.lexsort((table[:, 1], table[:, 0]))]
+    return pd.DataFrame(table, columns=["id", "start", "stop", "state", "from"])
 
 
 def million(n: int = 1_000_000) -> pd.DataFrame:
@@ -99,6 +123,8 @@ def diary(people: int, days: int, seed: int = 5) -> tuple[pd.DataFrame, pd.DataF
 
 MADE: dict[str, Callable[[], pd.DataFrame]] = {
     "stops": weekly,
+    "recurrent": partial(weekly, again=True),
+    "multistate": moves,
     "million": million,
     "km": million,
     "logrank": million,

@@ -12,6 +12,8 @@ TEN = " + ".join(f"x{j}" for j in range(10))
 FORMULAS = {
     "lung": "Surv(time, status) ~ age + sex + ph.ecog",
     "stops": "Surv(start, stop, event) ~ meetings + age + female + housing + severity + prior",
+    "recurrent": "Surv(start, stop, event) ~ meetings + age + female + housing + severity + prior",
+    "multistate": "Surv(start, stop, state) ~ 1",
     "million": f"Surv(time, event) ~ {TEN}",
     "km": "Surv(time, event) ~ group",
     "logrank": "Surv(time, event) ~ group",
@@ -19,7 +21,13 @@ FORMULAS = {
     "pairs": "Surv(time, event) ~ lp",
     "aft": f"Surv(time, event) ~ {TEN}",
 }
-REPEATS = {"lung": 60, "stops": 5, "million": 2, "frailty": 3}  # and three times otherwise
+REPEATS = {
+    "lung": 60,
+    "stops": 5,
+    "recurrent": 5,
+    "million": 2,
+    "frailty": 3,
+}  # and three times otherwise
 
 
 def read(path: str) -> pd.DataFrame:

@@ -11,6 +11,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -78,6 +79,8 @@ TABLES: dict[str, Callable[..., Any]] = {
     "frailty": rs.cox,
     "pairs": rs.concordance,
     "aft": rs.aft,
+    "recurrent": partial(rs.recurrent, person="id", method="andersen-gill"),
+    "multistate": partial(rs.multistate, person="id", initial="from"),
 }
 
 

@@ -21,8 +21,8 @@ from recovery_stats.models.residence import (
     START,
     STOP,
     TimeColumns,
+    days_resident,
     residence_rows,
-    spells_of,
 )
 from recovery_stats.report.compose import compose
 from tests.tolerance import CLOSED_FORM, CONVERGED
@@ -208,6 +208,9 @@ def test_missing_outcomes_become_rows_and_not_zeros():
 # --- residence -----------------------------------------------------------------------------
 
 
+STAYS = ("pid", "in_day", "out_day")
+
+
 def stays_of(*rows):
     return Dataset(pd.DataFrame(rows, columns=["pid", "in_day", "out_day"], dtype=float))
 
@@ -219,16 +222,17 @@ def test_residence_rows_by_hand():
             {"pid": [1.0, 2.0], "entry": [2.0, 0.0], "time": [20.0, 7.0], "event": [1.0, 0.0]}
         )
     )
-    spells = spells_of(stays_of((1, 5, 10), (1, 10, 12), (1, 30, 40)), "pid", "in_day", "out_day")
-    rows = residence_rows(people, TimeColumns("arm", "time", "event", "entry"), spells, "pid").frame
+    stays = stays_of((1, 5, 10), (1, 10, 12), (1, 30, 40), (3, 1, 2))
+    rows = residence_rows(people, TimeColumns("arm", "time", "event", "entry"), stays, *STAYS).frame
     found = rows[[START, STOP, IN_HOUSE, EVENT]].to_numpy().tolist()
-    assert found == [[2, 5, 0, 0], [5, 10, 1, 0], [10, 12, 1, 0], [12, 20, 0, 1], [0, 7, 0, 0]]
+    assert found == [[2, 5, 0, 0], [5, 12, 1, 0], [12, 20, 0, 1], [0, 7, 0, 0]]
+    assert days_resident(stays, *STAYS).to_dict() == {1.0: 17.0, 3.0: 1.0}
 
 
 def test_overlapping_and_open_stays():
     people = Dataset(pd.DataFrame({"pid": [1.0], "time": [50.0], "event": [1.0]}))
-    spells = spells_of(stays_of((1, 10, 30), (1, 20, np.nan)), "pid", "in_day", "out_day")
-    rows = residence_rows(people, TimeColumns("arm", "time", "event"), spells, "pid").frame
+    stays = stays_of((1, 10, 30), (1, 20, np.nan))
+    rows = residence_rows(people, TimeColumns("arm", "time", "event"), stays, *STAYS).frame
     assert (rows[STOP] - rows[START]).sum() == 50
     assert rows.loc[rows[IN_HOUSE] == 1, START].min() == 10
     assert rows[EVENT].tolist()[-1] == 1
@@ -236,7 +240,7 @@ def test_overlapping_and_open_stays():
 
 def test_a_stay_that_ends_before_it_begins_is_refused_by_row():
     with pytest.raises(DataError, match=r"1 rows with 'out_day' before 'in_day': row 1"):
-        spells_of(stays_of((1, 5, 10), (1, 9, 3)), "pid", "in_day", "out_day")
+        days_resident(stays_of((1, 5, 10), (1, 9, 3)), *STAYS)
 
 
 def test_six_months_known_later_looks_protective_where_nothing_is():

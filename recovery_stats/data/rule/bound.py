@@ -15,7 +15,7 @@ from recovery_stats.core.document import Cell
 from recovery_stats.core.study import Study
 from recovery_stats.data.problem import Problem
 from recovery_stats.data.role import TABLES, Nature, nature_of
-from recovery_stats.errors import NotEstimable
+from recovery_stats.errors import NotEstimable, rows_phrase
 
 Finding = Problem | Check
 Values = Any  # a pandas Series; its element type is not known here
@@ -98,6 +98,14 @@ class Bound:
     def _file(self, table: str) -> str:
         spec = self.study.protocol.tables.get(table)
         return (spec.file if spec else "") or self.study[table].source.sha256
+
+    def told(self, table: str, rows: Sequence[int]) -> str:
+        """Which rows, and of how many people where the table says: 'rows 2 and 5 (1 person)'."""
+        person = self.first(table, "person")
+        if person is None:
+            return rows_phrase(rows)
+        people = self.values(person).loc[list(rows)].nunique()
+        return f"{rows_phrase(rows)} ({people} {'person' if people == 1 else 'people'})"
 
     def unanswerable(self, use: Use, message: str, cure: str) -> Problem:
         """Sound values that hold no answer: one group, or no variation."""

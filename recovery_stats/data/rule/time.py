@@ -18,7 +18,6 @@ from recovery_stats.data.rule.bound import (
     rows_where,
     to_frame,
 )
-from recovery_stats.errors import rows_phrase
 
 NOBODY = "Nobody was observed for any time: see whether the right column is named."
 DEATH = re.compile(r"\b(death|dead|died|deceased)\b", re.IGNORECASE)
@@ -32,7 +31,7 @@ def times_are_possible(bound: Bound) -> Iterator[Finding]:
             continue
         rows = rows_where((times < 0) | np.isinf(times))
         if rows:
-            message = f"Negative or infinite time in {rows_phrase(rows)}."
+            message = f"Negative or infinite time in {bound.told(use.table, rows)}."
             cure = (
                 f"Correct it; if a code means missing, declare it in [missing.codes.{use.table}]."
             )
@@ -50,13 +49,13 @@ def entry_precedes_exit(bound: Bound) -> Iterator[Finding]:
     if entry and time and began is not None and ended is not None:
         rows = rows_where(began >= ended)
         if rows:
-            message = f"Entry at or after {time.column!r} in {rows_phrase(rows)}."
+            message = f"Entry at or after {time.column!r} in {bound.told(entry.table, rows)}."
             yield bound.problem(entry, message, "Nobody was observed there: correct or filter.")
     first, last = _dates(bound)
     if first and last and _one_clock(bound, first, last):
         rows = rows_where(_days(bound, first) > _days(bound, last))
         if rows:
-            message = f"Entry after {last.column!r} in {rows_phrase(rows)}."
+            message = f"Entry after {last.column!r} in {bound.told(first.table, rows)}."
             yield bound.problem(first, message, "Correct the days.")
 
 
@@ -89,7 +88,8 @@ def events_precede_exit(bound: Bound) -> Iterator[Finding]:
     late = bound.numbers(bound.first("persons", "entry"))
     rows = rows_where((seen == 1) & (times > span + (0 if late is None else late.fillna(0)) + 1))
     if rows:
-        message = f"Event after the end of observation ({last.column!r}) in {rows_phrase(rows)}."
+        told = bound.told(time.table, rows)
+        message = f"Event after the end of observation ({last.column!r}) in {told}."
         yield bound.problem(time, message, "Censor at the exit, or correct the exit.")
 
 
@@ -104,11 +104,11 @@ def recorded_events_precede_exit(bound: Bound) -> Iterator[Finding]:
     if last is not None and exits is not None:
         rows = rows_where(_days(bound, day) > exits)
         if rows:
-            message = f"After the person's exit ({last.column!r}) in {rows_phrase(rows)}."
+            message = f"After the person's exit ({last.column!r}) in {bound.told(day.table, rows)}."
             yield bound.problem(day, message, "Remove events after exit, or correct the exit.")
     rows = _after_death(bound, person, day)
     if rows:
-        message = f"An event after the same person's death in {rows_phrase(rows)}."
+        message = f"An event after the same person's death in {bound.told(day.table, rows)}."
         yield bound.problem(day, message, "Correct the days or the people.")
 
 
@@ -131,7 +131,7 @@ def stays_run_forward(bound: Bound) -> Iterator[Finding]:
     begins, ends = _days(bound, start), _days(bound, stop)
     rows = rows_where(begins > ends)
     if rows:
-        message = f"Starts after its end ({stop.column!r}) in {rows_phrase(rows)}."
+        message = f"Starts after its end ({stop.column!r}) in {bound.told(start.table, rows)}."
         yield bound.problem(start, message, "Correct the days.")
     empty = int((begins == ends).sum())
     if empty:

@@ -78,7 +78,9 @@ def events_are_coded(bound: Bound) -> Iterator[Finding]:
             continue
         rows = rows_where(values.notna() & ~values.isin([0, 1]))
         if rows:
-            message = f"Codes other than 0 (censored) and 1 (relapse) in {rows_phrase(rows)}."
+            message = (
+                f"Codes other than 0 (censored) and 1 (relapse) in {bound.told(use.table, rows)}."
+            )
             yield bound.problem(use, message, _event_cure(bound, use))
 
 
