@@ -342,7 +342,7 @@ def residual_covariance(fit: ResidualFit, which: IntArray) -> Array:
 def normalised(fit: ResidualFit, residual: Array) -> Array:
     """Residuals (n,) made uncorrelated with variance 1: C⁻¹e for each person, waves in order."""
     out = np.empty_like(residual)
-    for own in _people(fit.problem.rows):
+    for own in people(fit.problem.rows):
         C = np.linalg.cholesky(residual_covariance(fit, own))
         out[own] = np.linalg.solve(C, residual[own][:, :, None])[:, :, 0]
     return out
@@ -352,7 +352,7 @@ def simulate(fit: ResidualFit, count: int, rng: np.random.Generator, *, new: boo
     """Residuals (n, count) drawn from the fit, with new random effects where asked."""
     problem = fit.problem
     out = np.empty((problem.n, count))
-    for own in _people(problem.rows):
+    for own in people(problem.rows):
         C = np.linalg.cholesky(residual_covariance(fit, own))
         out[own] = C @ rng.normal(size=(*own.shape, count))
     if new:
@@ -364,7 +364,7 @@ def simulate(fit: ResidualFit, count: int, rng: np.random.Generator, *, new: boo
     return out
 
 
-def _people(rows: Rows) -> list[IntArray]:
+def people(rows: Rows) -> list[IntArray]:
     """Rows (m, k) of all people with k rows, waves in order, for every k."""
     order = np.lexsort((rows.time, rows.wave, rows.person))
     _, sizes = np.unique(rows.person, return_counts=True)

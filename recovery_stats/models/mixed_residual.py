@@ -23,6 +23,7 @@ from recovery_stats.engines.linalg import Array
 from recovery_stats.engines.lmm_robust import cluster_robust
 from recovery_stats.engines.residual import Unstructured
 from recovery_stats.errors import NotEstimable, UsageError, unknown
+from recovery_stats.models import mixed_residual_after
 from recovery_stats.models.columns import Columns
 from recovery_stats.models.design import Design, Outcome
 from recovery_stats.models.formula import Formula
@@ -86,13 +87,20 @@ class ResidualMixedFit(MixedFit):
         seed: int = 1,
         kind: Limits = "percentile",
     ) -> pd.DataFrame:
-        """Wald intervals of the coefficients."""
-        if method != "wald":
-            self._refuse(f"confint(method={method!r})", "method='wald'")
+        """Intervals: "wald" of the coefficients; "bootstrap" of the whole model, the parameters of
+        the residual structure in it."""
+        if method == "profile":
+            self._refuse("confint(method='profile')", "method='bootstrap'")
+        if method == "bootstrap":
+            found = self.bootstrap(replicates, seed)
+            table = found.tidy(level, kind)[["term", "estimate", "conf_low", "conf_high"]]
+            table.attrs["failed"] = found.failed
+            return table
         return super().confint(method, level)
 
     def bootstrap(self, replicates: int = 1000, seed: int = 1) -> Bootstrap:
-        self._refuse("bootstrap()", "df='kenward-roger'")
+        """Parametric bootstrap: random effects and residuals drawn anew, each outcome refitted."""
+        return mixed_residual_after.bootstrap(self, replicates, seed)
 
     def caic(self) -> pd.DataFrame:
         self._refuse("caic()", "the aic of glance()")
@@ -221,10 +229,12 @@ class ResidualMixedFit(MixedFit):
         return super().predict(new_data, False, interval="confidence", level=level)
 
     def leverage(self) -> pd.DataFrame:
-        self._refuse("leverage()", "residuals('normalised')")
+        """How far each fitted value follows its own row: fixed, random, overall."""
+        return mixed_residual_after.leverage(self)
 
     def influence(self, group: str | None = None, refit: bool = False) -> pd.DataFrame:
-        self._refuse("influence()", "the fit without that group's rows")
+        """What leaving out each person, or each level of `group`, changes; as in `MixedFit`."""
+        return mixed_residual_after.influence(self, group, refit)
 
     def _refuse(self, what: str, instead: str) -> NoReturn:
         raise UsageError(f"{what} is not offered with a residual structure; use {instead}.")

@@ -34,7 +34,24 @@ class Parameter:
 
 def parameter_rows(structure: Structure, fit: ResidualFit, info: Information) -> list[Parameter]:
     """Every parameter; standard errors from the observed information, by the delta method."""
-    variance = residual_variance(fit, info)
+    return _rows(structure, fit, residual_variance(fit, info))
+
+
+def parameter_values(structure: Structure, fit: ResidualFit) -> list[tuple[str, float]]:
+    """Name and estimate of every parameter: `variance(1)`, `covariance(1,2)`, `range`."""
+    rows = _rows(structure, fit, np.zeros((fit.eta.size + 1,) * 2))
+    return [(_name(row), row.estimate) for row in rows]
+
+
+def _name(row: Parameter) -> str:
+    if row.kind == "covariance":
+        return f"covariance({row.term_1},{row.term_2})"
+    term = row.term_1 if row.kind == "variance" else row.term_2
+    return f"{row.kind}({term})" if term else row.kind
+
+
+def _rows(structure: Structure, fit: ResidualFit, variance: Array) -> list[Parameter]:
+    """variance: of eta and log s2."""
     if isinstance(structure.residual, Unstructured):
         return list(_entries(structure, fit, variance))
     assert isinstance(structure.residual, Separable)

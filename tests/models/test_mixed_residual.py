@@ -177,8 +177,7 @@ def test_everything_else_of_a_mixed_fit() -> None:
     assert "residuals unstructured" in repr(fit)
     assert 0 < fit.r2()["marginal"] < 1
     for refused in (
-        lambda: fit.influence(), lambda: fit.leverage(), lambda: fit.confint("profile"),
-        lambda: fit.icc(), lambda: fit.bootstrap(), lambda: fit.caic(),
+        lambda: fit.confint("profile"), lambda: fit.icc(), lambda: fit.caic(),
         lambda: fit.icc_interval(), lambda: fit.predict(frame, interval="prediction"),
     ):  # fmt: skip
         with pytest.raises(UsageError):
