@@ -61,13 +61,13 @@ def truths(preset: str) -> Mapping:
 
 
 def risk_claims(preset: str, spacing: str, middle: str, kind: Kind = "estimate") -> Iterator[Claim]:
-    """Risks by frequency, of that kind, and the difference of three and one a week."""
+    """Risks by frequency, and the difference of three and one a week, of that kind."""
     words = "evenly spaced" if spacing == "even" else "on random days"
     for k in range(8):
         name = f"risk_12m_{middle}k{k}"
         yield Claim(f"12-month risk, {k} a week {words}", f"{spacing}_{k}", (preset, name), kind)
     name = f"risk_difference_12m_{middle}3v1"
-    yield Claim(f"Risk difference, 3 v 1 {words}", f"{spacing}_difference", (preset, name))
+    yield Claim(f"Risk difference, 3 v 1 {words}", f"{spacing}_difference", (preset, name), kind)
 
 
 def strength_claims(kind: Kind = "estimate") -> tuple[Claim, ...]:

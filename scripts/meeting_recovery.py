@@ -46,8 +46,9 @@ The strength "just after a meeting" (lag 0) lies a day before the first day that
 protect (lag 1): where the half-life comes out short it is extrapolated far, and in studies of 1,000
 people its estimates are skewed. The proof is asked of 4,000 people; what fewer people can tell
 stands beside it, and there the hazard on the day after, which the report tells, is sound. Where
-people differ by what no column tells, hazard ratios fade over time: the difference between
-frequencies people keep is right, the risk of those who never go, whom few resemble, is not."""
+people differ by what no column tells (frailty), hazard ratios fade over time and no model of
+constant ones is right: risks by frequency are then off by up to one point in a hundred, and the
+difference between three meetings a week and one is half a point too large. The report says so."""
 
 Task = tuple[str, int, int, int]  # part, seed, people, bootstrap draws
 

@@ -386,7 +386,7 @@ PARTS: Sequence[Part] = (
     Part("sum", "Protection that adds up (sum-kernel without frailty)", partial(kernel_of, "sum"),
          1000, 2000),
     Part("saturating", "Protection that saturates (saturating-kernel without frailty)",
-         partial(kernel_of, "saturating"), 1000, 1000),
+         partial(kernel_of, "saturating"), 1000, 2000),
     Part("kernel_small", "The last meeting with a quarter of the people",
          partial(kernel_risks, "plain-without-frailty"), 400, 1000),
     Part("kernel_frailty", "The last meeting where people differ by what no column tells (plain)",
