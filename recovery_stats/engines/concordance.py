@@ -191,7 +191,7 @@ def _count_alike(
     order = None
     if start is not None:
         entry = base + 2 * np.searchsorted(times, start, side="right")
-        pairs = count_late(x, moment, entry, strata, died)
+        order, pairs = count_late(x, moment, entry, strata, died)
     elif int(events.sum()) * len(x) <= FEW_PAIRS:
         pairs = count_few(x, moment, np.broadcast_to(base, len(x)), died)
     else:

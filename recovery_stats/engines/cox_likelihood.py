@@ -40,16 +40,14 @@ class NoEvent(NotEstimable):
 class Problem:
     """What an evaluation needs, rows sorted as in `risk`.
 
-    X (p, m) centred and scaled; X_late (p, L) its columns for late rows. weight, offset (m,);
-    observed (p,), observed_offset: the events' weighted sums of X and offset. mean_weight (K,): of
-    the events. centre, scale (p,).
+    X (p, m) centred and scaled. weight, offset (m,); observed (p,), observed_offset: the events'
+    weighted sums of X and offset. mean_weight (K,): of the events. centre, scale (p,).
     share, share_at (E,): c and k of each element of the tied sets; empty when none is needed.
     """
 
     risk: RiskSets
     ties: Ties
     X: Array
-    X_late: Array
     observed: Array
     weight: Array
     offset: Array
@@ -128,7 +126,6 @@ def prepare(
         risk=risk,
         ties=ties,
         X=Xs,
-        X_late=np.take(Xs, risk.late, axis=1),
         observed=_sum_of_events(Xs, risk, sorted_weight),
         weight=sorted_weight,
         offset=sorted_offset,
@@ -196,15 +193,15 @@ def evaluate_hazard(problem: Problem, beta: Array) -> Hazard | None:
     eta -= shift
     r = np.exp(eta)
     r *= problem.weight
-    leaving = risk.leaving.sum(r)
-    S0, by_tree = _sum_at_risk(risk, r, leaving)
-    S0D = risk.with_event(leaving)
+    sums = risk.cells.sum(r)
+    S0, by_tree = _sum_at_risk(risk, sums)
+    S0D = risk.with_event(sums)
     if not (np.isfinite(shift) and np.all(S0 > 0)):
         return None
-    sums = _sum_elements(problem, S0, S0D)
-    if sums is None:
+    elements = _sum_elements(problem, S0, S0D)
+    if elements is None:
         return None
-    log_sum, a1, ca1, a2, ca2, cca2 = sums
+    log_sum, a1, ca1, a2, ca2, cca2 = elements
     w = problem.mean_weight
     reached = float(problem.observed @ beta) + problem.observed_offset
     loglik = reached - shift * float(w @ risk.n_events) - float(w @ log_sum)
@@ -213,13 +210,11 @@ def evaluate_hazard(problem: Problem, beta: Array) -> Hazard | None:
     )
 
 
-def _sum_at_risk(risk: RiskSets, r: Array, leaving: Array) -> tuple[Array, bool]:
-    """S0, and whether subtraction would cost digits (then the tree did it)."""
-    r_late = r[risk.late]
-    coming = risk.coming.sum(r_late)
-    S0 = risk.at_risk(leaving, coming)
-    if len(risk.late) and np.any(risk.not_yet(coming) >= LOST_DIGITS * S0):
-        return risk.at_risk_by_tree(leaving, r_late), True
+def _sum_at_risk(risk: RiskSets, sums: Array) -> tuple[Array, bool]:
+    """S0 from r by cell, and whether subtraction would cost digits (then the tree did it)."""
+    S0 = risk.at_risk(sums)
+    if len(risk.late) and np.any(risk.not_yet(sums) >= LOST_DIGITS * S0):
+        return risk.at_risk_by_tree(sums), True
     return S0, False
 
 
@@ -251,9 +246,9 @@ def evaluate_moments(problem: Problem, beta: Array) -> Moments | None:
         return None
     risk = problem.risk
     v = expected_events(problem, hazard, hazard.h, hazard.g)
-    leaving, quadratic = _sweep(problem, hazard.r, v)
-    S1 = _first_moments(problem, hazard, leaving)
-    S1D = risk.with_event(leaving)
+    sums, quadratic = _sweep(problem, hazard.r, v)
+    S1 = risk.at_risk_by_tree(sums) if hazard.by_tree else risk.at_risk(sums)
+    S1D = risk.with_event(sums)
     information = quadratic - between(S1, S1D, hazard.A, hazard.B, hazard.C)
     return Moments(hazard, problem.observed - problem.X @ v, information, S1, S1D, v)
 
@@ -267,25 +262,16 @@ def expected_events(problem: Problem, hazard: Hazard, h: Array, g: Array) -> Arr
 
 
 def _sweep(problem: Problem, r: Array, v: Array) -> tuple[Array, Array]:
-    """One pass over the covariates: sums of r*x by run of exits, and Xᵀ diag(v) X."""
+    """One pass over the covariates: sums of r*x by cell, and Xᵀ diag(v) X."""
     p = len(problem.X)
-    leaving = np.zeros((p, len(problem.risk.leaving.value)))
+    sums = np.zeros((p, len(problem.risk.cells.value)))
     quadratic = np.zeros((p, p))
-    for b in problem.risk.leaving.blocks:
+    for b in problem.risk.cells.blocks:
         x = problem.X[:, b.begin : b.end]
         quadratic += (x * v[b.begin : b.end]) @ x.T
         part = np.add.reduceat(x * r[b.begin : b.end], b.starts, axis=1)
-        leaving[:, b.group : b.group + len(b.starts)] += part
-    return leaving, quadratic
-
-
-def _first_moments(problem: Problem, hazard: Hazard, leaving: Array) -> Array:
-    """S1 (p, K) from the sums by run of exits."""
-    risk = problem.risk
-    r_late = hazard.r[risk.late]
-    if hazard.by_tree:
-        return risk.at_risk_by_tree(leaving, problem.X_late * r_late)
-    return risk.at_risk(leaving, risk.coming.sum_products(problem.X_late, r_late))
+        sums[:, b.group : b.group + len(b.starts)] += part
+    return sums, quadratic
 
 
 def between(S1: Array, S1D: Array, A: Array, B: Array, C: Array) -> Array:

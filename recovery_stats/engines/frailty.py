@@ -66,8 +66,9 @@ MAX_STEPS = 60
 class Shared:
     """A Cox problem with rows (sorted) in J groups.
 
-    group (m,): of the sorted rows; events (J,): weight of each group's events. run (m,), coming
-    (L,): place of each sorted row, and each late one, in a table of groups by runs.
+    group (m,): of the sorted rows; events (J,): weight of each group's events. leaving (m,):
+    place of each sorted row in a table of classes by groups by times of exit. late (L,): sorted
+    positions of class 2; coming (L,): their place in one of groups by times before entry.
     """
 
     problem: Problem
@@ -75,7 +76,8 @@ class Shared:
     J: int
     group: Ints
     events: Array
-    run: Ints
+    leaving: Ints
+    late: Ints
     coming: Ints
 
     @classmethod
@@ -84,10 +86,11 @@ class Shared:
         J = int(group.max()) + 1
         mine = group[risk.order]
         events = np.bincount(mine[risk.died], problem.weight[risk.died], J).astype(float)
-        runs = np.repeat(np.arange(len(risk.leaving.value)), risk.leaving.counts)
-        coming = np.repeat(np.arange(len(risk.coming.value)), risk.coming.counts)
-        shifts = mine * len(risk.leaving.value) + runs, mine[risk.late] * len(risk.coming.value)
-        return cls(problem, law, J, mine, events, shifts[0], shifts[1] + coming)
+        kind = np.asarray(risk.cells.spread(risk.cells.value % 6 // 2))
+        late = np.flatnonzero(kind == 2)
+        leaving = (kind * J + mine) * risk.K + risk.exit
+        coming = mine[late] * risk.K + risk.entry[late] - 1
+        return cls(problem, law, J, mine, events, leaving, late, coming)
 
     @property
     def p(self) -> int:
@@ -160,17 +163,29 @@ def _penalty(law: Law, theta: float, omega: Array) -> tuple[float, Array, Array]
 
 def _groups_at_risk(shared: Shared, z: Hazard) -> tuple[Array, Array]:
     """Sums of r by group over each risk set and over the events there: (J, K) twice."""
-    risk, J = shared.problem.risk, shared.J
-    runs = len(risk.leaving.value)
-    leaving: Array = np.bincount(shared.run, z.r, J * runs).reshape(J, runs).astype(float)
-    r_late = z.r[risk.late]
+    risk = shared.problem.risk
+    J, K = shared.J, risk.K
+    always, once, late = _sum_by(shared.leaving, z.r, (3, J, K))
+    died = _sum_by(shared.group[risk.died] * K + risk.died_at, z.r[risk.died], (J, K))
     if z.by_tree:
-        late = np.zeros((J, len(r_late)))
-        late[shared.group[risk.late], np.arange(len(r_late))] = r_late
-        return risk.at_risk_by_tree(leaving, late), risk.with_event(leaving)
-    size = len(risk.coming.value)
-    coming: Array = np.bincount(shared.coming, r_late, J * size).reshape(J, size).astype(float)
-    return risk.at_risk(leaving, coming), risk.with_event(leaving)
+        return risk.tail(always) + once + risk.tree.sum_over_rows(_late_cells(shared, z)), died
+    coming = _sum_by(shared.coming, z.r[shared.late], (J, K))
+    return risk.tail(always + late) - risk.tail(coming) + once, died
+
+
+def _sum_by(place: Ints, values: Array, shape: tuple[int, ...]) -> Array:
+    """Sum values (n,) by their place (n,) in a table of that shape."""
+    return np.bincount(place, values, int(np.prod(shape))).reshape(shape).astype(float)
+
+
+def _late_cells(shared: Shared, z: Hazard) -> Array:
+    """Sums of r by group over the late cells (J, L)."""
+    risk = shared.problem.risk
+    place = np.empty(len(risk.cells.value), np.int64)
+    place[risk.late] = np.arange(len(risk.late))
+    cell = np.asarray(risk.cells.spread(place))[shared.late]
+    row = shared.group[shared.late] * len(risk.late) + cell
+    return _sum_by(row, z.r[shared.late], (shared.J, len(risk.late)))
 
 
 def _mixed(shared: Shared, moments: Moments, G: Array, GD: Array) -> Array:

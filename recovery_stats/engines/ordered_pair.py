@@ -34,22 +34,22 @@ class PairCounts:
     """For each row (n,): its pairs as the event, by its partner's x, and as the partner, by the
     event's x. tied_x: pairs of events with the same x and value."""
 
-    lower: Ints
-    equal: Ints
-    higher: Ints
-    over: Ints
-    same: Ints
-    under: Ints
+    lower: NDArray[Any]
+    equal: NDArray[Any]
+    higher: NDArray[Any]
+    over: NDArray[Any]
+    same: NDArray[Any]
+    under: NDArray[Any]
     tied_x: int
 
     @classmethod
-    def of(cls, counts: Sequence[Ints], tied_x: int) -> PairCounts:
+    def of(cls, counts: Sequence[NDArray[Any]], tied_x: int) -> PairCounts:
         """The six kinds in their order."""
         lower, equal, higher, over, same, under = counts
         return cls(lower, equal, higher, over, same, under, tied_x)
 
     @property
-    def kinds(self) -> tuple[Ints, Ints, Ints, Ints, Ints, Ints]:
+    def kinds(self) -> tuple[NDArray[Any], ...]:
         """The six counts."""
         return self.lower, self.equal, self.higher, self.over, self.same, self.under
 

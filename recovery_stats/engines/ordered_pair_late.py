@@ -28,18 +28,19 @@ TOGETHER = 200  # events compared at once: their counts fit into a byte
 
 def count_late(
     x: Array, moment: Ints, entry: Ints, stratum: Ints | None, event: Mask
-) -> PairCounts:
+) -> tuple[Ints | None, PairCounts]:
     """Count for every row (n,) the pairs it is part of, by the order of their x.
 
     moment, entry (n,): whole numbers from 0, in each stratum above those of the strata before;
-    event (n,). Events at one moment are no partners.
+    event (n,). Events at one moment are no partners. Returns which rows the counts are of (None
+    for rows as given), and the counts.
     """
     if np.count_nonzero(event) * len(x) <= FEW_PAIRS:
-        return count_few(x, moment, entry, event)
+        return None, count_few(x, moment, entry, event)
     band = _Band.of(moment, entry, event)
     if band.work <= OUTRIGHT * len(x):
-        return band.count(x)
-    return _less_those_to_come(x, moment, entry, stratum, event)
+        return band.order, band.count(x[band.order])
+    return None, _less_those_to_come(x, moment, entry, stratum, event)
 
 
 def count_few(x: Array, moment: Ints, entry: Ints, event: Mask) -> PairCounts:
@@ -99,10 +100,8 @@ class _Band:
         return int((self.high - self.low) @ np.diff(self.starts))
 
     def count(self, x: Array) -> PairCounts:
-        """Compare the events of each moment with the band of rows beside them."""
-        n = len(x)
-        x = x[self.order]
-        counts = np.zeros((6, n), np.int64)
+        """Compare the events of each moment with the band of rows beside them; x (n,) sorted."""
+        counts = np.zeros((6, len(x)), np.int32)
         lower, equal, higher, over, same, under = counts
         for rows, band, active in self._pieces():
             ours = x[rows][:, None]
@@ -116,11 +115,11 @@ class _Band:
             over[band] += np.add.reduce(below.view(np.uint8), 0, dtype=np.uint8)
             same[band] += np.add.reduce(alike.view(np.uint8), 0, dtype=np.uint8)
         events = np.bincount(self.moment[self.died], minlength=int(self.moment[-1]) + 2)
-        upto = np.concatenate(([0], np.cumsum(events)))
-        under[:] = upto[self.moment] - upto[self.entry + 1] - over - same
-        out = np.empty_like(counts)
-        out[:, self.order] = counts
-        return PairCounts.of(list(out), self._tied(x))
+        upto = np.concatenate(([0], np.cumsum(events))).astype(np.int32)
+        np.subtract(upto[self.moment], upto[self.entry + 1], out=under)
+        under -= over
+        under -= same
+        return PairCounts.of(list(counts), self._tied(x))
 
     def _pieces(self) -> Iterator[tuple[Ints, slice, Mask]]:
         """Positions of events at one moment, the band beside them, and who in it has entered."""

@@ -6,7 +6,8 @@ over rows that share an exit, followed by a cumulative sum over k. Rows fall int
 
     0  at risk from the first event time of the stratum (right-censored data): tail sums
     1  at risk for one event time only (person-days): counted where it stands
-    2  entering late and staying: tail sum at exit minus tail sum at entry; where that
+    2  entering late and staying: tail sum at exit minus tail sum at entry, of rows that share
+       both (weeks of a diary, visits) together; where that
        subtraction would cost digits, the sum over canonical nodes of a binary tree
 
 Source: numbering as in Therneau & Grambsch 2000, ch. 3; the tree is a segment tree.
@@ -80,14 +81,6 @@ class Runs:
             return np.zeros(0)
         return np.add.reduceat(values, self.starts)
 
-    def sum_products(self, X: Array, r: Array) -> Array:
-        """Sum X (p, rows) times r (rows,) by run: (p, C), block by block."""
-        out = np.zeros((len(X), len(self.value)))
-        for b in self.blocks:
-            part = np.add.reduceat(X[:, b.begin : b.end] * r[b.begin : b.end], b.starts, axis=1)
-            out[:, b.group : b.group + len(b.starts)] += part
-        return out
-
     def spread(self, per_run: NDArray[Any]) -> NDArray[Any]:
         """Give every row the value of its run."""
         return np.repeat(per_run, self.counts)
@@ -95,13 +88,12 @@ class Runs:
 
 @dataclass(frozen=True, eq=False)
 class RiskSets:
-    """Risk sets of n rows; `order` lists the rows ever at risk, sorted by exit and class.
+    """Risk sets of n rows; `order` lists the rows ever at risk, sorted by exit, class and entry.
 
     time, stratum (K,): of each event time. spans: first and one-past-last number of each
-    stratum's event times. entry, exit (m,): of the sorted rows. leaving: runs of rows with the
-    same exit, class and end, numbered 6*exit + 2*class + (1 if they end with the event).
-    died (D,): sorted positions of event rows; died_at (D,): their time. late (L,): sorted
-    positions of class 2, by entry; coming: runs of the time before their entry.
+    stratum's event times. cells: runs of rows (C of them) with the same exit, class, end and
+    entry, valued 6*exit + 2*class + (1 if they end with the event); enter (C,): their entry.
+    died (D,): sorted positions of event rows; died_at (D,): their time.
     """
 
     n: int
@@ -109,13 +101,10 @@ class RiskSets:
     stratum: Ints
     spans: tuple[tuple[int, int], ...]
     order: Ints
-    entry: Ints
-    exit: Ints
-    leaving: Runs
+    cells: Runs
+    enter: Ints
     died: Ints
     died_at: Ints
-    late: Ints
-    coming: Runs
 
     @property
     def K(self) -> int:
@@ -133,9 +122,32 @@ class RiskSets:
         return Runs(np.arange(self.K), self.n_events)
 
     @cached_property
+    def entry(self) -> Ints:
+        """First event time of each sorted row (m,)."""
+        return np.asarray(self.cells.spread(self.enter))
+
+    @cached_property
+    def exit(self) -> Ints:
+        """Last event time of each sorted row (m,)."""
+        return np.asarray(self.cells.spread(self._ends[0]))
+
+    @cached_property
+    def late(self) -> Ints:
+        """Cells of class 2, by entry."""
+        late = np.flatnonzero(self.cells.value % 6 // 2 == 2)
+        return late[np.argsort(smallest_unsigned(self.enter[late]), kind="stable")]
+
+    @cached_property
+    def _coming(self) -> tuple[Ints, Ints]:
+        """Among late cells, where those of one entry begin; the event time before each entry."""
+        before = self.enter[self.late] - 1
+        starts = np.flatnonzero(np.diff(before, prepend=-1))
+        return starts, before[starts]
+
+    @cached_property
     def tree(self) -> Tree:
-        """Canonical nodes of the late rows' intervals; built only when digits are at stake."""
-        return Tree.of(self.entry[self.late], self.exit[self.late] + 1, self.K)
+        """Canonical nodes of the late cells' intervals; built only when digits are at stake."""
+        return Tree.of(self.enter[self.late], self._ends[0][self.late] + 1, self.K)
 
     def tail(self, bins: Array) -> Array:
         """Sum `bins` (…, K) from each time to the last of its stratum."""
@@ -153,14 +165,14 @@ class RiskSets:
 
     @cached_property
     def _classes(self) -> tuple[Ints, Ints]:
-        """Where runs of one exit and class begin, and their place among 3 classes of K times."""
-        group = self.leaving.value // 2
+        """Where cells of one exit and class begin, and their place among 3 classes of K times."""
+        group = self.cells.value // 2
         starts = np.flatnonzero(np.diff(group, prepend=-1))
         exits, kind = np.divmod(group[starts], 3)
         return starts, kind * self.K + exits
 
     def by_class(self, sums: Array) -> tuple[Array, Array, Array]:
-        """Split sums by run of `leaving` (…, C) into three arrays by time (…, K)."""
+        """Split sums by cell (…, C) into three arrays by time of exit (…, K)."""
         starts, place = self._classes
         split = np.zeros((*sums.shape[:-1], 3 * self.K))
         split[..., place] = np.add.reduceat(sums, starts, axis=-1)
@@ -169,37 +181,39 @@ class RiskSets:
 
     @cached_property
     def _with_event(self) -> tuple[Ints, Ints]:
-        """The runs of those who end with the event, and where those of one time begin."""
-        here = np.flatnonzero(self.leaving.value % 2)
-        return here, np.flatnonzero(np.diff(self.leaving.value[here] // 6, prepend=-1))
+        """The cells of those who end with the event, and where those of one time begin."""
+        here = np.flatnonzero(self.cells.value % 2)
+        return here, np.flatnonzero(np.diff(self.cells.value[here] // 6, prepend=-1))
 
     def with_event(self, sums: Array) -> Array:
-        """Of sums by run of `leaving` (…, C), those of the events, by time (…, K)."""
+        """Of sums by cell (…, C), those of the events, by time (…, K)."""
         here, starts = self._with_event
         return np.asarray(np.add.reduceat(sums[..., here], starts, axis=-1))
 
-    def not_yet(self, coming: Array) -> Array:
-        """Sums by run of `coming` (…, C) to sums over late rows that enter after each time."""
-        bins = np.zeros((*coming.shape[:-1], self.K))
-        bins[..., self.coming.value] = coming
+    def not_yet(self, sums: Array) -> Array:
+        """Sums by cell (…, C) to sums over late rows that enter after each time (…, K)."""
+        bins = np.zeros((*sums.shape[:-1], self.K))
+        if len(self.late):
+            starts, before = self._coming
+            bins[..., before] = np.add.reduceat(sums[..., self.late], starts, axis=-1)
         return self.tail(bins)
 
-    def at_risk(self, leaving: Array, coming: Array) -> Array:
-        """Sum over risk sets (…, K), from sums by run of `leaving` and of `coming`."""
-        always, once, late = self.by_class(leaving)
+    def at_risk(self, sums: Array) -> Array:
+        """Sum over risk sets (…, K), from sums by cell (…, C)."""
+        always, once, late = self.by_class(sums)
         if not len(self.late):
             return self.tail(always) + once
-        return (self.tail(always + late) - self.not_yet(coming)) + once
+        return (self.tail(always + late) - self.not_yet(sums)) + once
 
-    def at_risk_by_tree(self, leaving: Array, late_values: Array) -> Array:
-        """The same without subtraction: late rows' own values (…, L) go through the tree."""
-        always, once, _ = self.by_class(leaving)
-        return self.tail(always) + once + self.tree.sum_over_rows(late_values)
+    def at_risk_by_tree(self, sums: Array) -> Array:
+        """The same without subtraction: late cells go through the tree."""
+        always, once, _ = self.by_class(sums)
+        return self.tail(always) + once + self.tree.sum_over_rows(sums[..., self.late])
 
     @cached_property
     def _ends(self) -> tuple[Ints, Ints, Ints]:
-        """Exits of the runs of `leaving`; which are at risk once; which end with the event."""
-        value = self.leaving.value
+        """Exits of the cells; which are at risk once; which end with the event."""
+        value = self.cells.value
         return value // 6, np.flatnonzero(value % 6 // 2 == 1), np.flatnonzero(value % 2)
 
     def accumulate(self, h: Array, g: Array | None = None, *, by_tree: bool) -> Array:
@@ -208,19 +222,13 @@ class RiskSets:
         H = self.head(h)
         total = H[at]
         total[once] = h[at[once]]
+        if len(self.late) and by_tree:
+            total[self.late] = self.tree.sum_over_times(h)
+        elif len(self.late):
+            total[self.late] -= H[self.enter[self.late] - 1]
         if g is not None:
             total[ended] -= g[at[ended]]
-        out = self.leaving.spread(total)
-        if len(self.late) and by_tree:
-            late = self.tree.sum_over_times(h)
-            if g is not None:
-                own = np.zeros(len(at))
-                own[ended] = g[at[ended]]
-                late -= self.leaving.spread(own)[self.late]
-            out[self.late] = late
-        elif len(self.late):
-            out[self.late] -= H[self.entry[self.late] - 1]
-        return out
+        return self.cells.spread(total)
 
     def unsort(self, values: Array) -> Array:
         """Sorted rows (m, …) back to the n rows given; rows never at risk get 0."""
@@ -397,13 +405,10 @@ def _sort(
     run += 2 * once
     if not nobody_late:
         run += 4 * ~(once | (entry == (0 if opening is None else opening)))
-    order = np.argsort(smallest_unsigned(run), kind="stable")
-    leaving = Runs.of(run, 6 * K)
-    late = np.flatnonzero(leaving.spread(leaving.value % 6 // 2 == 2))
-    entry = np.zeros(len(order), np.int64) if entry is None else entry[order]
-    late = late[np.argsort(smallest_unsigned(entry[late]), kind="stable")]
-    died = np.flatnonzero(leaving.spread(leaving.value % 2 == 1))
-    exit_ = leaving.spread(leaving.value // 6)
+    order, cells, enter = _sort_cells(run, None if nobody_late else entry, 6 * K)
+    if nobody_late and entry is not None:
+        enter = entry[order[cells.starts]]
+    died = np.flatnonzero(cells.spread(cells.value % 2 == 1))
     begins = np.flatnonzero(np.diff(stratum, prepend=-1))
     return RiskSets(
         n=n,
@@ -411,11 +416,27 @@ def _sort(
         stratum=stratum,
         spans=tuple(pairwise([*begins.tolist(), K])),
         order=order if len(ever) == n else ever[order],
-        entry=entry,
-        exit=exit_,
-        leaving=leaving,
+        cells=cells,
+        enter=enter,
         died=died,
-        died_at=exit_[died],
-        late=late,
-        coming=Runs.of(entry[late] - 1, K),
+        died_at=np.repeat(cells.value // 6, np.where(cells.value % 2 == 1, cells.counts, 0)),
     )
+
+
+def _sort_cells(run: Ints, entry: Ints | None, size: int) -> tuple[Ints, Runs, Ints]:
+    """The order of the rows by run and entry, the cells of one of both, and the cells' entries.
+
+    run (m,): whole numbers below `size`; entry (m,), or None where runs are not divided.
+    """
+    if entry is None:
+        cells = Runs.of(run, size)
+        order = np.argsort(smallest_unsigned(run), kind="stable")
+        return order, cells, np.zeros(len(cells.value), np.int64)
+    order = np.argsort(smallest_unsigned(entry), kind="stable")
+    order = order[np.argsort(smallest_unsigned(run)[order], kind="stable")]
+    run, entry = run[order], entry[order]
+    changes = run[1:] != run[:-1]
+    changes |= entry[1:] != entry[:-1]
+    starts = np.concatenate(([0], np.flatnonzero(changes) + 1))
+    counts = np.diff(starts, append=len(run))
+    return order, Runs(run[starts], counts), entry[starts]
