@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from recovery_stats.models.mixed import lmm
     from recovery_stats.models.policy import lag_cox, marginal_structural, one_more_meeting
     from recovery_stats.models.pool import pool
+    from recovery_stats.models.possible_counts import possible_counts
+    from recovery_stats.models.published import factorial, from_interval, two_by_two
     from recovery_stats.models.reliable_change import reliable_change
     from recovery_stats.models.reshape import landmark, person_days
     from recovery_stats.models.split import within_between
@@ -103,6 +105,10 @@ _HOME = {
     "multistate": "recovery_stats.models.survival",
     "one_more_meeting": "recovery_stats.models.policy",
     "pool": "recovery_stats.models.pool",
+    "possible_counts": "recovery_stats.models.possible_counts",
+    "factorial": "recovery_stats.models.published",
+    "from_interval": "recovery_stats.models.published",
+    "two_by_two": "recovery_stats.models.published",
     "person_days": "recovery_stats.models.reshape",
     "recurrent": "recovery_stats.models.survival",
     "recurrent_rows": "recovery_stats.models.survival",
@@ -137,8 +143,10 @@ __all__ = [
     "discrete_time",
     "endpoint",
     "endpoints",
+    "factorial",
     "fine_gray",
     "flexible_survival",
+    "from_interval",
     "gee",
     "glm",
     "glmm",
@@ -160,6 +168,7 @@ __all__ = [
     "one_more_meeting",
     "person_days",
     "pool",
+    "possible_counts",
     "read_spss",
     "read_study",
     "recurrent",
@@ -171,6 +180,7 @@ __all__ = [
     "timeline",
     "transition_models",
     "turnbull",
+    "two_by_two",
     "visit_patterns",
     "weekly_patterns",
     "within_between",

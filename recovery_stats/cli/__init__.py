@@ -21,6 +21,7 @@ VERBS = {
     "run": "Answer the study's questions and write the reports.",
     "multiverse": "Repeat one analysis over many definitions of its endpoint.",
     "check": "Run again and compare with the reports that stand in a folder.",
+    "verify": "Check what a paper prints: effects from counts, counts behind a percentage.",
     "synth": "Make a synthetic study whose truth is known.",
     "analyze": "Answer one question from data files, without a study file.",
     "explain": "Say what a term, method, analysis or check means and when not to trust it.",

@@ -5,7 +5,7 @@ their averages are the standardised risks (g-computation), and every effect foll
 risk difference, risk ratio, odds ratio, number needed to treat, or a difference of means. The
 error counts both the coefficients and the people whom the sample happens to hold.
 
-Counts alone, as a published table gives them, go through `two_by_two`.
+Counts alone, as a published table gives them, go through `count_effects`.
 """
 
 from __future__ import annotations
@@ -258,7 +258,7 @@ def approximate_risk_ratio(
     return float((1 - 0.5 ** np.sqrt(value)) / (1 - 0.5 ** np.sqrt(1 / value)))
 
 
-def two_by_two(
+def count_effects(
     events: int, n: int, events_usual: int, n_usual: int, *, level: float = 0.95
 ) -> tuple[Estimate, Estimate, Estimate]:
     """Risk difference, risk ratio and odds ratio from the counts of a published table.

@@ -13,11 +13,11 @@ from recovery_stats.core.estimate import Estimate
 from recovery_stats.errors import DataError, NotEstimable
 from recovery_stats.models.risk import (
     approximate_risk_ratio,
+    count_effects,
     e_value,
     e_value_limit,
     number_needed,
     standardise,
-    two_by_two,
 )
 from recovery_stats.models.sample import read_sample
 from tests.tolerance import CLOSED_FORM, CONVERGED, EXACT
@@ -39,7 +39,7 @@ def people(n=60, seed=0, **columns):
 
 def test_oxford_house_trial_from_its_counts():
     """Jason 2006: 21 of 67 against 35 of 54, to the last printed digit."""
-    difference, ratio, odds = two_by_two(21, 67, 35, 54)
+    difference, ratio, odds = count_effects(21, 67, 35, 54)
     assert [round(x, 3) for x in (ratio.value, ratio.low, ratio.high)] == [0.484, 0.322, 0.725]
     assert [round(x, 3) for x in (odds.value, odds.low, odds.high)] == [0.248, 0.116, 0.530]
     points = [round(100 * x, 1) for x in (difference.value, difference.low, difference.high)]
@@ -57,7 +57,7 @@ def test_oxford_house_trial_from_its_counts():
     ids=["Oxford House with 71 controls", "X:BOT"],
 )
 def test_other_published_tables(counts, rr, or_, rd):
-    difference, ratio, odds = two_by_two(*counts)
+    difference, ratio, odds = count_effects(*counts)
     # domain tables print 1.0089 as 1.009 and 1.3132 as 1.313
     assert (ratio.value, ratio.low, ratio.high) == pytest.approx(rr, abs=6e-4)
     assert (odds.value, odds.low, odds.high) == pytest.approx(or_, abs=6e-4)
@@ -67,9 +67,9 @@ def test_other_published_tables(counts, rr, or_, rd):
 
 def test_impossible_and_empty_tables_are_refused():
     with pytest.raises(DataError, match="between 0 and"):
-        two_by_two(5, 4, 1, 9)
+        count_effects(5, 4, 1, 9)
     with pytest.raises(NotEstimable, match="empty"):
-        two_by_two(0, 10, 4, 9)
+        count_effects(0, 10, 4, 9)
 
 
 def test_number_needed_runs_through_infinity():
