@@ -86,7 +86,10 @@ def _document(found: TwoByTwo) -> Document:
           if needed.crosses else [("nnt_high", "to", needed.high)]),
         ("e_value", "E-value", value), ("e_value_limit", "of the limit nearer 1", limit),
     ]  # fmt: skip
-    rows += [Row(key, label, (Quantity(x, "ratio"), "")) for key, label, x in single]
+    rows += [
+        Row(key, label, (Quantity(x, "days" if key.startswith("nnt") else "ratio"), ""))
+        for key, label, x in single
+    ]
     events, n, events_usual, n_usual = found.counts
     title = f"{events}/{n} against {events_usual}/{n_usual}"
     table = Table("effects", title, columns, tuple(rows))
