@@ -174,9 +174,9 @@ class Columns:
 
     def is_factor(self, name: str) -> bool:
         """Text, categories, and nominal or ordinal numbers whose values are all labelled."""
-        series = self.series(name)
-        if _is_plain(series):
+        if self.is_plain(name):
             return self._labelled(name)
+        series = self.series(name)
         if isinstance(series.dtype, pd.CategoricalDtype):
             return True
         if pd.api.types.is_numeric_dtype(series.dtype):
