@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from recovery_stats.models.reliable_change import reliable_change
     from recovery_stats.models.reshape import landmark, person_days
     from recovery_stats.models.split import within_between
+    from recovery_stats.models.staggered import difference_in_differences
     from recovery_stats.models.strategy import Strategy, courses, sustained
     from recovery_stats.models.survival import (
         censoring_weights,
@@ -80,6 +81,7 @@ _HOME = {
     "courses": "recovery_stats.models.strategy",
     "cox": "recovery_stats.models.survival",
     "cumulative_incidence": "recovery_stats.models.survival",
+    "difference_in_differences": "recovery_stats.models.staggered",
     "discrete_time": "recovery_stats.models.discrete",
     "endpoint": "recovery_stats.data.endpoints",
     "endpoints": "recovery_stats.data.endpoints",
@@ -140,6 +142,7 @@ __all__ = [
     "courses",
     "cox",
     "cumulative_incidence",
+    "difference_in_differences",
     "discrete_time",
     "endpoint",
     "endpoints",

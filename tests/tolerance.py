@@ -22,3 +22,4 @@ LATTICE = 1e-4  # chances integrated over 65,536 lattice points, ours and mvtnor
 PRINTED_2 = 6e-3  # a number printed to two decimals
 WHOLE_DF = 1e-3  # mvtnorm rounds degrees of freedom near 30 to whole numbers, and samples
 REFITS = 3e-4  # lme4 refits without a group with its default optimiser: four digits
+DRAWN_QUANTILE = 2e-3  # honestdid draws the normal quantile of an interval one unit wide

@@ -18,7 +18,7 @@ from recovery_stats.engines.staggered import Cell, Ints, Panel
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """Effects at `moment` (k,): value (k,), influence (n, k); cells (k,): how many stand behind each.
+    """Effects at `moment` (k,): value (k,), influence (n, k); cells (k,): how many behind each.
 
     treated (k,): units behind them. reference (k,): zero by construction.
     """

@@ -78,6 +78,8 @@ def difference_in_differences(
     table.require(*named)
     long = _Long.of(table, outcome, unit, time, first, adjust, cluster, weights)
     panel, clusters, lost = _panel(long)
+    if clusters.max() < 1:
+        raise NotEstimable(f"Errors need at least two clusters by {cluster or unit!r}.")
     design = Design(method, controls, base, anticipation)
     cells = group_time_effects(panel, design)
     if not any(np.isfinite(c.value) and c.after for c in cells):
