@@ -35,11 +35,14 @@ if TYPE_CHECKING:
     from recovery_stats.models.likelihood_ratio import compare
     from recovery_stats.models.missingness import missing
     from recovery_stats.models.mixed import lmm
+    from recovery_stats.models.multiplicity import adjust_p
+    from recovery_stats.models.one_way import one_way
     from recovery_stats.models.policy import lag_cox, marginal_structural, one_more_meeting
     from recovery_stats.models.pool import pool
     from recovery_stats.models.possible_counts import possible_counts
     from recovery_stats.models.published import factorial, from_interval, two_by_two
     from recovery_stats.models.reliable_change import reliable_change
+    from recovery_stats.models.repeated import repeated_anova
     from recovery_stats.models.reshape import landmark, person_days
     from recovery_stats.models.split import within_between
     from recovery_stats.models.staggered import difference_in_differences
@@ -107,6 +110,9 @@ _HOME = {
     "multistate": "recovery_stats.models.survival",
     "one_more_meeting": "recovery_stats.models.policy",
     "pool": "recovery_stats.models.pool",
+    "adjust_p": "recovery_stats.models.multiplicity",
+    "one_way": "recovery_stats.models.one_way",
+    "repeated_anova": "recovery_stats.models.repeated",
     "possible_counts": "recovery_stats.models.possible_counts",
     "factorial": "recovery_stats.models.published",
     "from_interval": "recovery_stats.models.published",
@@ -134,6 +140,7 @@ __all__ = [
     "Result",
     "Strategy",
     "Study",
+    "adjust_p",
     "aft",
     "answer",
     "censoring_weights",
@@ -169,6 +176,7 @@ __all__ = [
     "multistate",
     "multiverse",
     "one_more_meeting",
+    "one_way",
     "person_days",
     "pool",
     "possible_counts",
@@ -177,6 +185,7 @@ __all__ = [
     "recurrent",
     "recurrent_rows",
     "reliable_change",
+    "repeated_anova",
     "score",
     "sustained",
     "synthetic_study",

@@ -7,6 +7,8 @@
     tukey        all pairs of means, by the studentised range (Tukey and Kramer)
     dunnett      against one control, by the joint t distribution of the comparisons
     mvt          any comparisons, by their joint t distribution
+    hochberg     step-up, for independent or positively dependent p-values
+    bh, by       false discovery rate (Benjamini & Hochberg; & Yekutieli: any dependence)
 
 Each row keeps its own degrees of freedom. Sources: Holm 1979; Šidák 1967; Kramer 1956; Dunnett
 1955; Hothorn, Bretz & Westfall 2008. Checked: emmeans (tests/models/margins.R).
@@ -23,11 +25,12 @@ from numpy.typing import NDArray
 from scipy.stats import t as t_distribution
 
 from recovery_stats.engines import simultaneous
-from recovery_stats.errors import UsageError, unknown
+from recovery_stats.errors import DataError, UsageError, unknown
 
 Array = NDArray[np.float64]
 
 BY_COUNT = ("none", "holm", "bonferroni", "sidak")
+STEP_UP = ("hochberg", "bh", "by")
 JOINT = ("tukey", "dunnett", "mvt")
 ADJUSTMENTS = (*BY_COUNT, *JOINT)
 
@@ -52,13 +55,47 @@ def check_adjustment(method: str, known: Sequence[str] = ADJUSTMENTS) -> None:
 
 
 def adjusted(p: Array, method: str) -> Array:
-    """P-values (k,) adjusted by their number alone: holm, bonferroni, sidak or none."""
-    check_adjustment(method, BY_COUNT)
+    """P-values (k,) adjusted by their number alone: those of BY_COUNT and STEP_UP."""
+    check_adjustment(method, (*BY_COUNT, *STEP_UP))
     if method == "none":
         return p
+    if method in STEP_UP:
+        return _stepped_up(p, method)
     from statsmodels.stats.multitest import multipletests  # a second to load: on demand
 
     return np.asarray(multipletests(p, method=method)[1])
+
+
+def adjust_p(p: Sequence[float] | Array, method: str = "holm") -> Array:
+    """P-values adjusted for their number; a missing one stays missing and does not count.
+
+    method: "holm", "hochberg", "bonferroni", "sidak", "bh", "by" or "none".
+    Raises DataError for what is no p-value. Checked: R's p.adjust (reference case padjust).
+    """
+    values = np.asarray(p, dtype=float)
+    seen = ~np.isnan(values)
+    if values.ndim != 1 or not np.all((values[seen] >= 0) & (values[seen] <= 1)):
+        raise DataError("P-values are a list of numbers from 0 to 1, or missing.")
+    found = np.full(len(values), np.nan)
+    if seen.any():
+        found[seen] = adjusted(values[seen], method)
+    return found
+
+
+def _stepped_up(p: Array, method: str) -> Array:
+    """From the largest p downward, each no larger than the one before.
+
+    Sources: Hochberg 1988; Benjamini & Hochberg 1995; Benjamini & Yekutieli 2001.
+    """
+    k = len(p)
+    order = np.argsort(p)[::-1]
+    rank = np.arange(k, 0, -1)  # of each p in `order`, from the smallest
+    factor = k - rank + 1.0 if method == "hochberg" else k / rank
+    if method == "by":
+        factor = factor * np.sum(1.0 / np.arange(1, k + 1))
+    found = np.empty(k)
+    found[order] = np.minimum(np.minimum.accumulate(factor * p[order]), 1.0)
+    return found
 
 
 def p_values(statistic: Array, df: Array, method: str, family: Family) -> Array:

@@ -61,6 +61,7 @@ BY_KIND: dict[str, Callable[[Case], Values]] = {
     "effectsize": effect.paired,
     "evalue": effect.e_values,
     "tests": effect.tests,
+    "rm_anova": effect.repeated,
     "mi": imputed.pooled,
     "mice": imputed.pooled,
     "pool": imputed.pooled,

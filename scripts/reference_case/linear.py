@@ -8,6 +8,7 @@ import numpy as np
 
 from recovery_stats.engines.robust import sandwich
 from recovery_stats.models.design import Design, Outcome
+from recovery_stats.models.effect_size import partial_eta_squared
 from recovery_stats.models.linear import OlsFit, ols
 from recovery_stats.models.token import quote
 
@@ -73,7 +74,8 @@ def _shares(fit: OlsFit, names: Names) -> Values:
         term = names.term(str(row.term))
         squares, gain = row.sum_of_squares, row.sum_of_squares - row.num_df * fit.sigma2
         values[f"eta2[{term}]"] = squares / total
-        values[f"eta2p[{term}]"] = squares / (squares + error)
+        share = partial_eta_squared(row.statistic, row.num_df, row.den_df)
+        values |= {f"eta2p[{term}]": share.value, f"eta2p_lo[{term}]": share.low}
         if gain < 0:
             continue  # a negative share: programs differ on whether to print it or 0
         values[f"eps2p[{term}]"] = gain / (squares + error)
