@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from recovery_stats.models.generalised import glmm
     from recovery_stats.models.glm import glm
     from recovery_stats.models.imputation import impute
+    from recovery_stats.models.instrument import complier_effect
     from recovery_stats.models.kernel import kernel_cox
     from recovery_stats.models.likelihood_ratio import compare
     from recovery_stats.models.missingness import missing
@@ -80,6 +81,7 @@ _HOME = {
     "answer": "recovery_stats.study.workflow",
     "compare": "recovery_stats.models.likelihood_ratio",
     "censoring_weights": "recovery_stats.models.survival",
+    "complier_effect": "recovery_stats.models.instrument",
     "concordance": "recovery_stats.models.survival",
     "courses": "recovery_stats.models.strategy",
     "cox": "recovery_stats.models.survival",
@@ -145,6 +147,7 @@ __all__ = [
     "answer",
     "censoring_weights",
     "compare",
+    "complier_effect",
     "concordance",
     "courses",
     "cox",
