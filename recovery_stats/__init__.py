@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from recovery_stats.models.policy import lag_cox, marginal_structural, one_more_meeting
     from recovery_stats.models.pool import pool
     from recovery_stats.models.possible_counts import possible_counts
+    from recovery_stats.models.propensity import propensity_weights
     from recovery_stats.models.published import factorial, from_interval, two_by_two
     from recovery_stats.models.reliable_change import reliable_change
     from recovery_stats.models.repeated import repeated_anova
@@ -120,6 +121,7 @@ _HOME = {
     "from_interval": "recovery_stats.models.published",
     "two_by_two": "recovery_stats.models.published",
     "person_days": "recovery_stats.models.reshape",
+    "propensity_weights": "recovery_stats.models.propensity",
     "recurrent": "recovery_stats.models.survival",
     "recurrent_rows": "recovery_stats.models.survival",
     "reliable_change": "recovery_stats.models.reliable_change",
@@ -183,6 +185,7 @@ __all__ = [
     "person_days",
     "pool",
     "possible_counts",
+    "propensity_weights",
     "read_spss",
     "read_study",
     "recurrent",

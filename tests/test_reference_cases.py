@@ -51,6 +51,7 @@ COVERAGE = {
     "robust": 1.0,
     "effectsize": 0.93,
     "mediation": 1.0,
+    "causal": 1.0,
     "competing": 0.8,
     "logrank": 1.0,
     "frailty": 1.0,

@@ -22,6 +22,7 @@ from . import (
     rate,
     structured,
     survival,
+    weighting,
 )
 from .case import CannotAnswer, Case, Values, read_case
 
@@ -60,6 +61,7 @@ BY_KIND: dict[str, Callable[[Case], Values]] = {
     "mediation": linear.mediation,
     "effectsize": effect.paired,
     "evalue": effect.e_values,
+    "iptw": weighting.weighted,
     "tests": effect.tests,
     "rm_anova": effect.repeated,
     "mi": imputed.pooled,
