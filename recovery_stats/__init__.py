@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from recovery_stats.data.timeline import timeline
     from recovery_stats.models.aft import aft
     from recovery_stats.models.discrete import discrete_time
+    from recovery_stats.models.doubly_robust import doubly_robust
     from recovery_stats.models.flexible import flexible_survival
     from recovery_stats.models.gee import gee
     from recovery_stats.models.generalised import glmm
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from recovery_stats.models.pool import pool
     from recovery_stats.models.possible_counts import possible_counts
     from recovery_stats.models.propensity import propensity_weights
+    from recovery_stats.models.propensity_match import propensity_match
     from recovery_stats.models.published import factorial, from_interval, two_by_two
     from recovery_stats.models.reliable_change import reliable_change
     from recovery_stats.models.repeated import repeated_anova
@@ -122,6 +124,8 @@ _HOME = {
     "two_by_two": "recovery_stats.models.published",
     "person_days": "recovery_stats.models.reshape",
     "propensity_weights": "recovery_stats.models.propensity",
+    "propensity_match": "recovery_stats.models.propensity_match",
+    "doubly_robust": "recovery_stats.models.doubly_robust",
     "recurrent": "recovery_stats.models.survival",
     "recurrent_rows": "recovery_stats.models.survival",
     "reliable_change": "recovery_stats.models.reliable_change",
@@ -156,6 +160,7 @@ __all__ = [
     "cumulative_incidence",
     "difference_in_differences",
     "discrete_time",
+    "doubly_robust",
     "endpoint",
     "endpoints",
     "factorial",
@@ -185,6 +190,7 @@ __all__ = [
     "person_days",
     "pool",
     "possible_counts",
+    "propensity_match",
     "propensity_weights",
     "read_spss",
     "read_study",

@@ -32,10 +32,10 @@ from recovery_stats.engines.propensity import (
     weighted_means,
 )
 from recovery_stats.errors import DataError, NotEstimable, UsageError
+from recovery_stats.models.arm_means import effect_table, effects_of
 from recovery_stats.models.design import Design, Outcome, build_design
 from recovery_stats.models.propensity_balance import balance_frame
 from recovery_stats.models.propensity_check import checks_of
-from recovery_stats.models.risk import estimate
 
 Method = Literal["logistic", "entropy"]
 Errors = Literal["stacked", "known"]
@@ -82,7 +82,7 @@ class PropensityWeights:
         errors: "stacked" counts that the weights were estimated; "known" takes them as given
         (HC0). By cluster with a t of clusters - 1 df where there are clusters.
         """
-        y = self._outcome(outcome)
+        y = self.outcome(outcome)
         found = self.found if errors == "stacked" else _known(self.found)
         means, influence = weighted_means(found, self.arm, y)
         covariance, G = clustered_variance(influence, self.cluster)
@@ -90,32 +90,13 @@ class PropensityWeights:
             covariance = covariance * (G - 1) / G
         df = float("inf") if self.cluster is None else G - 1.0
         method = f"weighted ({self.estimand}, {self.method})"
-        binary = set(np.unique(y)) <= {0.0, 1.0}
-        return tuple(
-            estimate(
-                name, label, value, float(np.sqrt(g @ covariance @ g)), df,
-                scale="difference" if name.endswith("difference") else "ratio",
-                level=level, method=method, n=len(y), events=int(y.sum()) if binary else None,
-            )
-            for name, label, value, g in _effects(means, binary)
-        )  # fmt: skip
+        return effects_of(means, covariance, df, y, level=level, method=method)
 
     def effect(
         self, outcome: str, *, level: float = 0.95, errors: Errors = "stacked"
     ) -> pd.DataFrame:
         """The effects of `estimates` as a table; errors of ratios are on the log scale."""
-        rows = self.estimates(outcome, level=level, errors=errors)
-        return pd.DataFrame(
-            {
-                "term": [e.name for e in rows],
-                "estimate": [e.value for e in rows],
-                "std_error": [e.se for e in rows],
-                "df": [e.df for e in rows],
-                "p_value": [e.p for e in rows],
-                "conf_low": [e.low for e in rows],
-                "conf_high": [e.high for e in rows],
-            }
-        )
+        return effect_table(self.estimates(outcome, level=level, errors=errors))
 
     def tidy(self, level: float = 0.95) -> pd.DataFrame:
         """Coefficients of the propensity model (log odds)."""
@@ -172,7 +153,8 @@ class PropensityWeights:
             f"{effective(w[~treated]):.1f}; largest difference after weighting {worst:.3f} SD>"
         )
 
-    def _outcome(self, column: str) -> Array:
+    def outcome(self, column: str) -> Array:
+        """The outcome (n,) of the rows weighted; DataError where some lack it."""
         self.data.require(column)
         y: Array = self.data.frame[column].to_numpy(float)[self.design.kept]
         lost = int(np.isnan(y).sum())
@@ -285,19 +267,3 @@ def _constants(X: Array) -> list[int]:
 
 def _known(found: Weighting) -> Weighting:
     return Weighting(found.weights, np.zeros_like(found.slope), found.carried)
-
-
-def _effects(means: Array, binary: bool) -> list[tuple[str, str, float, Array]]:
-    """Name, label, value (logs of ratios) and gradient in the two means."""
-    r0, r1 = means
-    if not binary:
-        return [("mean_difference", "Mean difference", float(r1 - r0), np.array([-1.0, 1.0]))]
-    found = [("risk_difference", "Risk difference", float(r1 - r0), np.array([-1.0, 1.0]))]
-    if min(r0, r1) > 0 and max(r0, r1) < 1:
-        v0, v1 = r0 * (1 - r0), r1 * (1 - r1)
-        odds = float(np.log(r1 / (1 - r1)) - np.log(r0 / (1 - r0)))
-        found += [
-            ("risk_ratio", "Risk ratio", float(np.log(r1 / r0)), np.array([-1 / r0, 1 / r1])),
-            ("odds_ratio", "Odds ratio", odds, np.array([-1 / v0, 1 / v1])),
-        ]
-    return found

@@ -26,12 +26,12 @@ def checks_of(
     """Positivity, weights above the truncation (or large), balance, number of clusters."""
     yield _positivity(arm, propensity)
     yield _weights(arm, weights, most)
-    yield _balance(balance)
+    yield balance_check(balance)
     if clusters is not None and clusters < EXPLORATORY:
         yield Check(
             "weighted clusters", "caution",
-            (Count(clusters, "clusters"), f"are fewer than {EXPLORATORY}: errors of weighted "
-             "comparisons lean on many clusters, so these are exploratory"),
+            (Count(clusters, "clusters"), f" clusters are fewer than {EXPLORATORY}: errors of "
+             "weighted comparisons lean on many clusters, so these are exploratory."),
         )  # fmt: skip
 
 
@@ -44,8 +44,8 @@ def _positivity(arm: Array, propensity: Array) -> Check:
     n = len(propensity)
     return Check(
         "positivity", "caution" if outside or near else "ok",
-        (Share(near, n), f"have a propensity under {NEAR} or over {1 - NEAR};", Share(outside, n),
-         "lie beyond the range that both groups share"),
+        (Share(near, n), f" have a propensity under {NEAR} or over {1 - NEAR}; ", Share(outside, n),
+         " lie beyond the range that both groups share."),
     )  # fmt: skip
 
 
@@ -54,8 +54,8 @@ def _weights(arm: Array, weights: Array, most: float) -> Check:
         above = int(np.sum(weights > most))
         return Check(
             "large weights", "caution" if above else "ok",
-            (Share(above, len(weights)), "have a weight above the truncation at",
-             Quantity(most, "ratio"), "and count as that weight"),
+            (Share(above, len(weights)), " have a weight above the truncation at ",
+             Quantity(most, "ratio"), " and count as that weight."),
         )  # fmt: skip
     multiple = np.empty(len(weights))
     for a in (0, 1):
@@ -63,16 +63,17 @@ def _weights(arm: Array, weights: Array, most: float) -> Check:
     above = int(np.sum(multiple > LARGE))
     return Check(
         "large weights", "caution" if above else "ok",
-        (Share(above, len(weights)), f"weigh over {LARGE:g} times the mean of their group; none "
-         "was truncated"),
+        (Share(above, len(weights)), f" weigh over {LARGE:g} times the mean of their group; none "
+         "was truncated."),
     )  # fmt: skip
 
 
-def _balance(balance: pd.DataFrame) -> Check:
+def balance_check(balance: pd.DataFrame) -> Check:
+    """The largest difference left."""
     after = balance["smd_after"].abs()
     worst, over = float(after.max()), int((after > ALIKE).sum())
     return Check(
         "balance after weighting", "caution" if over else "ok",
         (f"{over} of {len(after)} columns differ by more than {ALIKE} standard deviations after "
-         "weighting; the largest difference is", Quantity(worst)),
+         "weighting; the largest difference is ", Quantity(worst), "."),
     )  # fmt: skip
