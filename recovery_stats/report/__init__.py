@@ -16,6 +16,7 @@ _RENDERERS: Mapping[str, tuple[str, str]] = {
     "md": ("markdown", ".md"),
     "json": ("results", ".results.json"),
     "txt": ("text", ".txt"),
+    "docx": ("docx", ".docx"),
 }
 
 FORMATS: Mapping[str, str] = {name: ending for name, (_, ending) in _RENDERERS.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from html import escape
 from itertools import groupby
@@ -28,15 +27,9 @@ from recovery_stats.core.document import (
 )
 from recovery_stats.report import figure_data, figures, words
 from recovery_stats.report.numbers import cell, sentence
-from recovery_stats.report.words import clean
+from recovery_stats.report.words import BADGES, BOXES, NUMBER, clean
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-BADGES = {
-    "SYNTHETIC": "These people were simulated. Nothing here is evidence about real people.",
-    "REAL": "Real people. Small counts were withheld by the privacy rule of the study.",
-}
-BOXES = {"sure": "How sure are we?", "limits": "What this does not show", "warning": "Warning"}
-NUMBER = re.compile(r"−?[\d,]+(?:\.(\d+))?")
 
 
 def render(document: Document) -> bytes:
@@ -160,7 +153,7 @@ def table(value: Table, number: str = "") -> str:
     """One table in APA style: number and title above, horizontal rules only, notes below."""
     label = f'<span class="number">{_text(number)}</span> ' if number else ""
     head = f"<caption>{label}{_text(value.caption)}</caption>\n<thead>\n{_head(value)}\n</thead>"
-    lines = zip(value.rows, _aligned(words.printed(value)), strict=True)
+    lines = zip(value.rows, words.aligned(words.printed(value)), strict=True)
     body = "\n".join(_row(row, cells, len(value.columns)) for row, cells in lines)
     grid = f"<table>\n{head}\n<tbody>\n{body}\n</tbody>\n</table>"
     name = _text(number or value.caption)
@@ -168,22 +161,6 @@ def table(value: Table, number: str = "") -> str:
         f'<div class="table">\n<div class="scroll" tabindex="0" role="region" '
         f'aria-label="{name}">\n{grid}\n</div>\n{_notes(value.notes)}</div>'
     )
-
-
-def _aligned(printed: list[list[str]]) -> list[list[tuple[str, str]]]:
-    """Each cell with what must stand invisibly after it to bring the decimal points in line."""
-    columns = [_padded(column) for column in zip(*printed, strict=True)]
-    return [[column[i] for column in columns] for i in range(len(printed))]
-
-
-def _padded(column: Sequence[str]) -> list[tuple[str, str]]:
-    found = [NUMBER.fullmatch(text) for text in column]
-    decimals = [len(m[1] or "") if m else 0 for m in found]
-    most = max(decimals, default=0)
-    return [
-        (text, ("." if not d else "") + "0" * (most - d) if m and d < most else "")
-        for text, m, d in zip(column, found, decimals, strict=True)
-    ]
 
 
 def _head(value: Table) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from collections.abc import Sequence
 
 from recovery_stats.core.check import Verdict
 from recovery_stats.core.document import (
@@ -16,6 +18,13 @@ from recovery_stats.core.estimate import Estimand
 from recovery_stats.report.numbers import cell, column, interval_columns
 
 VERDICTS: dict[Verdict, str] = {"ok": "Holds", "caution": "Caution", "fail": "Fails"}
+
+BADGES = {
+    "SYNTHETIC": "These people were simulated. Nothing here is evidence about real people.",
+    "REAL": "Real people. Small counts were withheld by the privacy rule of the study.",
+}
+BOXES = {"sure": "How sure are we?", "limits": "What this does not show", "warning": "Warning"}
+NUMBER = re.compile(r"−?[\d,]+(?:\.(\d+))?")
 
 _DIRECTION = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
 
@@ -60,6 +69,22 @@ def printed(table: Table) -> list[list[str]]:
         for j, texts in zip(together, shared, strict=True):
             columns[j] = texts
     return [[columns[j][i] for j in range(width)] for i in range(len(filled))]
+
+
+def aligned(printed: list[list[str]]) -> list[list[tuple[str, str]]]:
+    """Each cell with what must stand invisibly after it to bring the decimal points in line."""
+    columns = [_padded(column) for column in zip(*printed, strict=True)]
+    return [[column[i] for column in columns] for i in range(len(printed))]
+
+
+def _padded(column: Sequence[str]) -> list[tuple[str, str]]:
+    found = [NUMBER.fullmatch(text) for text in column]
+    decimals = [len(m[1] or "") if m else 0 for m in found]
+    most = max(decimals, default=0)
+    return [
+        (text, ("." if not d else "") + "0" * (most - d) if m and d < most else "")
+        for text, m, d in zip(column, found, decimals, strict=True)
+    ]
 
 
 def _interval(table: Table) -> list[int]:

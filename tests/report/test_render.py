@@ -9,8 +9,11 @@ import subprocess
 import sys
 import time
 from html.parser import HTMLParser
+from io import BytesIO
 from pathlib import Path
+from zipfile import ZipFile
 
+import docx
 import pytest
 
 from recovery_stats.core.document import (
@@ -18,6 +21,7 @@ from recovery_stats.core.document import (
     Count,
     Document,
     ForestFigure,
+    Heading,
     Paragraph,
     Row,
     Shown,
@@ -26,7 +30,7 @@ from recovery_stats.core.document import (
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.core.study import PROFILES
 from recovery_stats.errors import UsageError
-from recovery_stats.report import FORMATS, render
+from recovery_stats.report import FORMATS, render, words
 from recovery_stats.report.compose import compose
 from recovery_stats.report.disclose import disclose
 from recovery_stats.report.numbers import cell
@@ -45,6 +49,13 @@ def report() -> Document:
 @pytest.fixture(scope="module")
 def page() -> str:
     return render(report(), "html").decode()
+
+
+def word_text(content: bytes) -> str:
+    """What python-docx reads of a Word file: paragraphs, then the cells of its tables."""
+    page = docx.Document(BytesIO(content))
+    cells = [p.text for t in page.tables for row in t.rows for c in row.cells for p in c.paragraphs]
+    return "\n".join([*(p.text for p in page.paragraphs), *cells])
 
 
 class Reader(HTMLParser):
@@ -120,7 +131,7 @@ def test_the_page_is_accessible_in_structure(page: str) -> None:
     assert "SYNTHETIC DATA" in page
 
 
-@pytest.mark.parametrize("format", ["html", "md", "txt"])
+@pytest.mark.parametrize("format", ["html", "md", "txt", "docx"])
 def test_hostile_labels_stay_text(format: str) -> None:
     hostile = example.HOSTILE + " | ](javascript:alert(1)) `x` $\\frac{1}{0}$ &lt; -->"
     table = Table(
@@ -144,11 +155,11 @@ def test_hostile_labels_stay_text(format: str) -> None:
         (hostile,),
     )
     text = Document("x", hostile, "REAL", (Paragraph((hostile,)), table, love, changed))  # type: ignore[arg-type]
-    out = render(text, format).decode()
+    out = word_text(render(text, format)) if format == "docx" else render(text, format).decode()
     assert "\x00" not in out
     assert "\x1b" not in out
     assert "\u202e" not in out
-    if format != "txt":
+    if format in ("html", "md"):
         assert "<script" not in out.lower()
     if format == "md":
         rows = [line for line in out.splitlines() if line.startswith("|")]
@@ -239,3 +250,40 @@ def test_unknown_formats_name_the_nearest() -> None:
 def test_an_empty_document_renders_in_every_format() -> None:
     empty = Document("x", "Nothing", "REAL", ())
     assert all(render(empty, format) for format in FORMATS)
+
+
+# --- Word --------------------------------------------------------------------------------
+
+
+def test_a_word_file_has_word_s_own_headings_captions_tables_and_alt_texts() -> None:
+    document = report()
+    page = docx.Document(BytesIO(render(document, "docx")))
+    tables = [b for b in document.blocks if isinstance(b, Table)]
+    headings = [b.text for b in document.blocks if isinstance(b, Heading)]
+    styled = [(p.style.name, p.text) for p in page.paragraphs if p.style is not None]
+    assert [t for s, t in styled if s.startswith("Heading")][: len(headings)] == headings
+    assert sum("Table 1" in t for s, t in styled if s == "Caption") == 0  # a field, not typed text
+    body = page.element.xml
+    assert body.count(r" SEQ Table \* ARABIC ") == len(tables)
+    assert body.count(r" SEQ Figure \* ARABIC ") == len(page.inline_shapes) == 5
+    pictures = page.element.xpath(".//wp:docPr")
+    assert all(len(p.get("descr")) > 40 for p in pictures)
+    assert len({p.get("id") for p in pictures}) == len(pictures)
+
+
+def test_the_cells_of_a_word_table_are_those_of_the_document() -> None:
+    document = report()
+    page = docx.Document(BytesIO(render(document, "docx")))
+    table = next(b for b in document.blocks if isinstance(b, Table) and b.name == "table_one")
+    found = next(t for t in page.tables if t.cell(len(t.rows) - 1, 0).text == table.rows[-1].label)
+    body = [[c.text.rstrip("\u2007\u2008") for c in row.cells] for row in found.rows]
+    wanted = [[r.label, *cells] for r, cells in zip(table.rows, words.printed(table), strict=True)]
+    assert body[-len(wanted) :] == wanted
+
+
+def test_a_word_file_tells_no_time_and_no_maker() -> None:
+    with ZipFile(BytesIO(render(report(), "docx"))) as file:
+        assert {m.date_time for m in file.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+        core = file.read("docProps/core.xml").decode()
+    assert "python-docx" not in core
+    assert set(re.findall(r"\d{4}-\d\d-\d\d", core)) == {"1980-01-01"}

@@ -1,0 +1,174 @@
+"""Document to a Word file: headings, captions and tables that Word knows as such.
+
+Figures are pictures with an alternative text, each followed by the table of its numbers in an
+appendix, so that the text reads as a paper does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from io import BytesIO
+from typing import Any
+
+import docx
+from docx.enum.style import WD_STYLE_TYPE
+from docx.oxml.ns import qn
+from docx.shared import Cm, Pt, RGBColor
+
+from recovery_stats.core.check import Check
+from recovery_stats.core.document import (
+    Block,
+    Bullets,
+    Checks,
+    Document,
+    EstimandBox,
+    Figure,
+    Flow,
+    Heading,
+    Paragraph,
+    Provenance,
+    Table,
+)
+from recovery_stats.report import figure_data, figures, words
+from recovery_stats.report.docx_table import add_flow, add_pairs, add_table, caption, notes
+from recovery_stats.report.docx_xml import START, describe_picture, fixed
+from recovery_stats.report.numbers import sentence
+from recovery_stats.report.words import BADGES, BOXES, clean
+
+INK = RGBColor(0x1A, 0x1A, 0x1A)
+TEXT_FONT, HEAD_FONT = "Georgia", "Arial"
+PICTURE_CM = 16.4
+HEADINGS = {"Title": 20, "Heading 1": 15, "Heading 2": 12.5, "Heading 3": 11, "Heading 4": 11}
+
+
+def render(document: Document) -> bytes:
+    """The .docx; the same document gives the same bytes."""
+    page = _page(document)
+    numbers = words.numbering(document)
+    role = ""
+    for i, block in enumerate(document.blocks):
+        now = block.role if isinstance(block, Paragraph | Bullets) else ""
+        if now in BOXES and now != role:
+            page.add_paragraph(BOXES[now], style="Box heading")
+        role = now
+        _add(page, block, numbers.get(i, 0))
+    _appendix(page, document, numbers)
+    return fixed(page)
+
+
+def _page(document: Document) -> Any:
+    """An empty file with our styles, the title and what the data are."""
+    page = docx.Document()
+    _set_styles(page)
+    _set_properties(page, document)
+    section = page.sections[0]
+    section.page_width, section.page_height = Cm(21.0), Cm(29.7)
+    section.left_margin = section.right_margin = Cm(2.2)
+    section.top_margin = section.bottom_margin = Cm(2.0)
+    page.add_paragraph(clean(document.title), style="Title")
+    if document.badge:
+        line = page.add_paragraph(style="Table note")
+        line.add_run(f"{clean(document.badge)} DATA ").bold = True
+        line.add_run(BADGES.get(document.badge, ""))
+    return page
+
+
+def _set_properties(page: Any, document: Document) -> None:
+    core = page.core_properties
+    core.title, core.author, core.comments = clean(document.title), "recovery_stats", ""
+    core.last_modified_by, core.revision, core.language = "recovery_stats", 1, document.language
+    core.created = core.modified = START
+
+
+def _set_styles(page: Any) -> None:
+    _font(page.styles["Normal"], TEXT_FONT, 10.5)
+    page.styles["Normal"].paragraph_format.space_after = Pt(6)
+    for name, size in HEADINGS.items():
+        _font(page.styles[name], HEAD_FONT, size)
+    _font(page.styles["Caption"], HEAD_FONT, 9.5)
+    page.styles["Caption"].font.bold = False
+    page.styles["Caption"].paragraph_format.space_before = Pt(8)
+    for name, size, after in (
+        ("Table text", 9, 0),
+        ("Table note", 8.5, 10),
+        ("Box heading", 10.5, 2),
+    ):
+        style = page.styles.add_style(name, WD_STYLE_TYPE.PARAGRAPH)
+        style.base_style = page.styles["Normal"]
+        _font(style, HEAD_FONT, size)
+        style.paragraph_format.space_after = Pt(after)
+    page.styles["Box heading"].font.bold = True
+    page.styles["Box heading"].paragraph_format.keep_with_next = True
+
+
+def _font(style: Any, name: str, size: float) -> None:
+    """One font for every script; the theme's own would win otherwise."""
+    style.font.name, style.font.size, style.font.color.rgb = name, Pt(size), INK
+    fonts = style.element.get_or_add_rPr().get_or_add_rFonts()
+    for attribute in list(fonts.attrib):
+        if "Theme" in attribute:
+            del fonts.attrib[attribute]
+    for script in ("ascii", "hAnsi", "cs", "eastAsia"):
+        fonts.set(qn(f"w:{script}"), name)
+
+
+def _add(page: Any, block: Block, number: int) -> None:  # noqa: C901 (one case for each block)
+    match block:
+        case Heading(text, depth):
+            page.add_heading(clean(text), min(max(depth - 1, 1), 4))
+        case Paragraph(parts, role):
+            _paragraph(page, sentence(parts), role)
+        case Bullets(items):
+            for item in items:
+                page.add_paragraph(clean(sentence(item)), style="List Bullet")
+        case Table():
+            add_table(page, block, number)
+        case Flow():
+            add_flow(page, block)
+        case Checks(checks):
+            for check in checks:
+                _check(page, check)
+        case EstimandBox(estimand):
+            add_pairs(page, words.estimand(estimand), "What is estimated")
+        case Provenance(pairs):
+            add_pairs(page, pairs, "Provenance")
+        case _:
+            _figure(page, block, number)
+
+
+def _paragraph(page: Any, text: str, role: str) -> None:
+    run = page.add_paragraph().add_run(clean(text))
+    run.italic = role == "question" or None
+    run.bold = role == "answer" or None
+
+
+def _check(page: Any, check: Check) -> None:
+    line = page.add_paragraph(style="List Bullet")
+    line.add_run(f"{words.VERDICTS[check.verdict]}: {clean(check.name)}").bold = True
+    about = f" ({clean(check.about)})" if check.about else ""
+    line.add_run(f"{about}. {clean(sentence(check.parts))}")
+
+
+def _figure(page: Any, figure: Figure, number: int) -> None:
+    caption(page, "Figure", number, figure.caption, before=True)
+    run = page.add_paragraph().add_run()
+    run.add_picture(BytesIO(figures.png(figure)), width=Cm(PICTURE_CM))
+    describe_picture(run, f"Figure {number}", clean(figure_data.alt_text(figure)))
+    notes(page, figure.notes)
+
+
+def _appendix(page: Any, document: Document, numbers: dict[int, int]) -> None:
+    """The numbers of every figure, where they are in nobody's way."""
+    drawn: Sequence[tuple[int, Figure]] = list(_figures(document, numbers))
+    if not drawn:
+        return
+    page.add_heading("Numbers of the figures", 1)
+    for number, figure in drawn:
+        page.add_heading(f"Figure {number}", 2)
+        add_table(page, figure_data.table(figure))
+
+
+def _figures(document: Document, numbers: dict[int, int]) -> Iterator[tuple[int, Figure]]:
+    for i, block in enumerate(document.blocks):
+        if isinstance(block, Figure):
+            yield numbers[i], block
