@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from recovery_stats.data.synthetic import synthetic_study
     from recovery_stats.data.timeline import timeline
     from recovery_stats.models.aft import aft
+    from recovery_stats.models.arms import compare_arms
     from recovery_stats.models.discrete import discrete_time
     from recovery_stats.models.doubly_robust import doubly_robust
+    from recovery_stats.models.evidence import bayes_factor, equivalence
     from recovery_stats.models.flexible import flexible_survival
     from recovery_stats.models.gee import gee
     from recovery_stats.models.generalised import glmm
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from recovery_stats.models.missingness import missing
     from recovery_stats.models.mixed import lmm
     from recovery_stats.models.multiplicity import adjust_p
+    from recovery_stats.models.net_benefit import net_benefit
     from recovery_stats.models.one_way import one_way
     from recovery_stats.models.policy import lag_cox, marginal_structural, one_more_meeting
     from recovery_stats.models.pool import pool
@@ -51,6 +54,7 @@ if TYPE_CHECKING:
     from recovery_stats.models.split import within_between
     from recovery_stats.models.staggered import difference_in_differences
     from recovery_stats.models.strategy import Strategy, courses, sustained
+    from recovery_stats.models.subgroup import subgroups
     from recovery_stats.models.survival import (
         censoring_weights,
         concordance,
@@ -80,10 +84,13 @@ _HOME = {
     "Strategy": "recovery_stats.models.strategy",
     "Study": "recovery_stats.core.study",
     "VISITS": "recovery_stats.data.endpoint.piece",
+    "adjust_p": "recovery_stats.models.multiplicity",
     "aft": "recovery_stats.models.aft",
     "answer": "recovery_stats.study.workflow",
-    "compare": "recovery_stats.models.likelihood_ratio",
+    "bayes_factor": "recovery_stats.models.evidence",
     "censoring_weights": "recovery_stats.models.survival",
+    "compare": "recovery_stats.models.likelihood_ratio",
+    "compare_arms": "recovery_stats.models.arms",
     "complier_effect": "recovery_stats.models.instrument",
     "concordance": "recovery_stats.models.survival",
     "courses": "recovery_stats.models.strategy",
@@ -91,10 +98,14 @@ _HOME = {
     "cumulative_incidence": "recovery_stats.models.survival",
     "difference_in_differences": "recovery_stats.models.staggered",
     "discrete_time": "recovery_stats.models.discrete",
+    "doubly_robust": "recovery_stats.models.doubly_robust",
     "endpoint": "recovery_stats.data.endpoints",
     "endpoints": "recovery_stats.data.endpoints",
+    "equivalence": "recovery_stats.models.evidence",
+    "factorial": "recovery_stats.models.published",
     "fine_gray": "recovery_stats.models.survival",
     "flexible_survival": "recovery_stats.models.flexible",
+    "from_interval": "recovery_stats.models.published",
     "gee": "recovery_stats.models.gee",
     "glm": "recovery_stats.models.glm",
     "glmm": "recovery_stats.models.generalised",
@@ -111,32 +122,30 @@ _HOME = {
     "marginal_structural": "recovery_stats.models.policy",
     "mean_cumulative": "recovery_stats.models.survival",
     "missing": "recovery_stats.models.missingness",
-    "multiverse": "recovery_stats.study.multiverse",
     "multistate": "recovery_stats.models.survival",
+    "multiverse": "recovery_stats.study.multiverse",
+    "net_benefit": "recovery_stats.models.net_benefit",
     "one_more_meeting": "recovery_stats.models.policy",
-    "pool": "recovery_stats.models.pool",
-    "adjust_p": "recovery_stats.models.multiplicity",
     "one_way": "recovery_stats.models.one_way",
-    "repeated_anova": "recovery_stats.models.repeated",
-    "possible_counts": "recovery_stats.models.possible_counts",
-    "factorial": "recovery_stats.models.published",
-    "from_interval": "recovery_stats.models.published",
-    "two_by_two": "recovery_stats.models.published",
     "person_days": "recovery_stats.models.reshape",
-    "propensity_weights": "recovery_stats.models.propensity",
+    "pool": "recovery_stats.models.pool",
+    "possible_counts": "recovery_stats.models.possible_counts",
     "propensity_match": "recovery_stats.models.propensity_match",
-    "doubly_robust": "recovery_stats.models.doubly_robust",
+    "propensity_weights": "recovery_stats.models.propensity",
+    "read_spss": "recovery_stats.data.sav",
+    "read_study": "recovery_stats.study.table",
     "recurrent": "recovery_stats.models.survival",
     "recurrent_rows": "recovery_stats.models.survival",
     "reliable_change": "recovery_stats.models.reliable_change",
+    "repeated_anova": "recovery_stats.models.repeated",
     "score": "recovery_stats.study.scoring",
+    "subgroups": "recovery_stats.models.subgroup",
     "sustained": "recovery_stats.models.strategy",
+    "synthetic_study": "recovery_stats.data.synthetic",
     "timeline": "recovery_stats.data.timeline",
     "transition_models": "recovery_stats.models.survival",
-    "read_spss": "recovery_stats.data.sav",
-    "read_study": "recovery_stats.study.table",
-    "synthetic_study": "recovery_stats.data.synthetic",
     "turnbull": "recovery_stats.models.turnbull",
+    "two_by_two": "recovery_stats.models.published",
     "visit_patterns": "recovery_stats.data.endpoint.visit",
     "weekly_patterns": "recovery_stats.data.endpoint.visit",
     "within_between": "recovery_stats.models.split",
@@ -151,8 +160,10 @@ __all__ = [
     "adjust_p",
     "aft",
     "answer",
+    "bayes_factor",
     "censoring_weights",
     "compare",
+    "compare_arms",
     "complier_effect",
     "concordance",
     "courses",
@@ -163,6 +174,7 @@ __all__ = [
     "doubly_robust",
     "endpoint",
     "endpoints",
+    "equivalence",
     "factorial",
     "fine_gray",
     "flexible_survival",
@@ -185,6 +197,7 @@ __all__ = [
     "missing",
     "multistate",
     "multiverse",
+    "net_benefit",
     "one_more_meeting",
     "one_way",
     "person_days",
@@ -199,6 +212,7 @@ __all__ = [
     "reliable_change",
     "repeated_anova",
     "score",
+    "subgroups",
     "sustained",
     "synthetic_study",
     "timeline",

@@ -21,17 +21,21 @@ from scipy.special import expit
 from recovery_stats.core.estimate import Estimate, Level, Scale
 from recovery_stats.engines.cluster import two_sided
 from recovery_stats.engines.glm import (
+    Fit,
     Separation,
     least_squares,
     logistic,
     separating_direction,
 )
+from recovery_stats.engines.log_linear import log_linear
 from recovery_stats.engines.robust import Sandwich, sandwich
 from recovery_stats.errors import DataError, NotEstimable
 from recovery_stats.models.sample import ARM, INTERCEPT, Sample
 
 Array = NDArray[np.floating[Any]]
-Family = Literal["binomial", "gaussian"]
+Family = Literal["binomial", "gaussian", "poisson", "gamma", "fraction"]
+SHARES = ("binomial", "fraction")  # means between 0 and 1, logistic
+POWER = {"poisson": 1.0, "gamma": 2.0}  # of the mean, as the variance goes; log link
 Effect = Literal["difference", "ratio", "odds_ratio"]
 
 
@@ -94,11 +98,14 @@ class Standardised:
         se, df = self.error(np.eye(2)[arm])
         value = float(self.means[arm])
         low, high, _ = two_sided(value, se, df, level)
-        if self.family == "binomial":
+        if self.family in SHARES:
             spread = se / (value * (1 - value))
             centre = np.log(value / (1 - value))
             low, high = (float(expit(x)) for x in two_sided(centre, spread, df, level)[:2])
-        scale: Scale = "probability" if self.family == "binomial" else "difference"
+        if self.family in POWER:
+            ends = two_sided(np.log(value), se / value, df, level)[:2]
+            low, high = (float(np.exp(x)) for x in ends)
+        scale: Scale = "probability" if self.family in SHARES else "difference"
         return Estimate(
             name, label, value, low, high, se, df=df, scale=scale, level="descriptive",
             method=method, confidence=level, n=self.n, events=self.events,
@@ -108,14 +115,14 @@ class Standardised:
 def standardise(sample: Sample, family: Family) -> Standardised:
     """Fit the outcome model and average its predictions with everyone in one arm, then the other.
 
-    Logistic for "binomial", linear for "gaussian"; CR2 by cluster, or HC2 without clusters.
+    Logistic for "binomial" and for shares of days ("fraction", 0 to 1), linear for "gaussian",
+    log-linear for counts ("poisson") and money ("gamma"): of these only the mean has to be right.
+    CR2 by cluster, or HC2 without clusters.
     Raises NotEstimable naming the column that separates the outcome.
     Checked: with no covariate the risks are the proportions and the error that of cluster
     means; R (script in tests).
     """
-    fit = _logistic(sample) if family == "binomial" else least_squares(
-        sample.X, sample.y, weights=sample.weights
-    )  # fmt: skip
+    fit = _fit(sample, family)
     robust = sandwich(
         fit.X_white, fit.residual_white, sample.cluster, weights=sample.weights, kind="CR2"
     )
@@ -125,8 +132,7 @@ def standardise(sample: Sample, family: Family) -> Standardised:
     for arm in (0.0, 1.0):
         X = sample.X.copy()
         X[:, ARM] = arm
-        mu = expit(X @ fit.beta) if family == "binomial" else X @ fit.beta
-        slope = mu * (1 - mu) if family == "binomial" else np.ones(len(mu))
+        mu, slope = _mean(X @ fit.beta, family)
         predictions.append(mu)
         gradients.append((w * slope) @ X)
     P = np.column_stack(predictions)
@@ -142,7 +148,25 @@ def standardise(sample: Sample, family: Family) -> Standardised:
     )
 
 
-def _logistic(sample: Sample) -> Any:
+def _fit(sample: Sample, family: Family) -> Fit:
+    if family in SHARES:
+        return _logistic(sample)
+    if family in POWER:
+        return log_linear(sample.X, sample.y, POWER[family], weights=sample.weights)
+    return least_squares(sample.X, sample.y, weights=sample.weights)
+
+
+def _mean(eta: Array, family: Family) -> tuple[Array, Array]:
+    """The mean and its slope in the linear predictor."""
+    if family in SHARES:
+        mu = expit(eta)
+        return mu, mu * (1 - mu)
+    if family in POWER:
+        return np.exp(eta), np.exp(eta)
+    return eta, np.ones(len(eta))
+
+
+def _logistic(sample: Sample) -> Fit:
     try:
         return logistic(sample.X, sample.y, weights=sample.weights)
     except Separation as separated:
