@@ -18,8 +18,8 @@ Array = NDArray[np.floating[Any]]
 
 
 def log_linear(
-    X: Array, y: Array, power: float, *, weights: Array | None = None, tol: float = 1e-12,
-    most: int = 100,
+    X: Array, y: Array, power: float, *, weights: Array | None = None, tol: float = 1e-22,
+    most: int = 200,
 ) -> Fit:  # fmt: skip
     """Solve sum w x (y - mu) mu^(1 - power) = 0 for mu = exp(Xb); variance as mu^power.
 

@@ -120,8 +120,8 @@ def subgroups(
     yes-no outcome, so that differences are differences in risk. Errors CR2 by cluster (HC2
     without) with Satterthwaite df; with q contrasts F = Q (df - q + 1) / (df q), df the smallest
     of them. Raises NotEstimable where a level lacks an arm, UsageError without columns.
-    Sources: Pustejovsky & Tipton 2018; Brookes et al. 2004. Checked: R with clubSandwich's form
-    by brute force; two levels: t of the difference of differences.
+    Sources: Pustejovsky & Tipton 2018; Brookes et al. 2004. Checked: without
+    clusters the differences are Welch's and their difference has the sum of the variances.
     """
     if not by:
         raise UsageError("Name the columns of the subgroups in `by`.")
@@ -144,7 +144,7 @@ def is_number(data: Dataset, column: str) -> bool:
     if not pd.api.types.is_numeric_dtype(values) or variable.measure in ("nominal", "ordinal"):
         return False
     named = [v for v in levels_of(data, column) if v in variable.values]
-    return values.nunique() > 2 and len(named) < values.nunique()
+    return bool(values.nunique() > 2 and len(named) < values.nunique())
 
 
 def _moderation(
