@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from recovery_stats.data.timeline import timeline
     from recovery_stats.models.aft import aft
     from recovery_stats.models.arms import compare_arms
+    from recovery_stats.models.clustered_trial import clustered_trial
     from recovery_stats.models.discrete import discrete_time
     from recovery_stats.models.doubly_robust import doubly_robust
     from recovery_stats.models.evidence import bayes_factor, equivalence
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from recovery_stats.models.gee import gee
     from recovery_stats.models.generalised import glmm
     from recovery_stats.models.glm import glm
+    from recovery_stats.models.icc import icc
     from recovery_stats.models.imputation import impute
     from recovery_stats.models.instrument import complier_effect
     from recovery_stats.models.kernel import kernel_cox
@@ -88,6 +90,8 @@ _HOME = {
     "aft": "recovery_stats.models.aft",
     "answer": "recovery_stats.study.workflow",
     "bayes_factor": "recovery_stats.models.evidence",
+    "clustered_trial": "recovery_stats.models.clustered_trial",
+    "compare": "recovery_stats.models.likelihood_ratio",
     "censoring_weights": "recovery_stats.models.survival",
     "compare": "recovery_stats.models.likelihood_ratio",
     "compare_arms": "recovery_stats.models.arms",
@@ -110,6 +114,7 @@ _HOME = {
     "glm": "recovery_stats.models.glm",
     "glmm": "recovery_stats.models.generalised",
     "gray_test": "recovery_stats.models.survival",
+    "icc": "recovery_stats.models.icc",
     "impute": "recovery_stats.models.imputation",
     "instruments": "recovery_stats.study.scoring",
     "interval_logrank": "recovery_stats.models.turnbull",
@@ -162,6 +167,7 @@ __all__ = [
     "answer",
     "bayes_factor",
     "censoring_weights",
+    "clustered_trial",
     "compare",
     "compare_arms",
     "complier_effect",
@@ -183,6 +189,7 @@ __all__ = [
     "glm",
     "glmm",
     "gray_test",
+    "icc",
     "impute",
     "instruments",
     "interval_logrank",

@@ -20,11 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.floating[Any]]
-Kind = Literal["CR0", "CR1", "CR2", "CR3"]
+Kind = Literal["CR0", "CR1", "CR2", "CR3", "FG"]
 
 # An eigenvalue of I - H below this is a direction in which the cluster has no residual left
 # (a coefficient of its own, as a fixed effect has): it carries nothing, and is dropped.
 NO_RESIDUAL = 1e-10
+MOST_LEVERAGE = 0.75  # b of Fay & Graubard: a cluster's share of a coefficient, beyond it cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,9 @@ def sandwich(
     cluster (n,) any labels; None: every row is its own. weights (n,) > 0: sampling weights.
     Source: Liang & Zeger 1986 (CR0); Bell & McCaffrey 2002 (CR2, CR3), for weights as in
     Pustejovsky & Tipton 2018, eq. 6 with an identity working covariance. CR1 is
-    G/(G-1) (n-1)/(n-p) CR0. Checked: brute force; R sandwich (HC0-HC3, CR0, CR1).
+    G/(G-1) (n-1)/(n-p) CR0. FG divides score j of a cluster by the root of one less its share in
+    the information, min(b, (X_g'WX_g bread)_jj) (Fay & Graubard 2001).
+    Checked: brute force; R sandwich (HC0-HC3, CR0, CR1).
     """
     n, p = X.shape
     labels = np.arange(n) if cluster is None else np.unique(cluster, return_inverse=True)[1]
@@ -136,7 +139,11 @@ def sandwich(
     starts = np.flatnonzero(np.r_[True, labels[1:] != labels[:-1]])
     WX = X * w[:, None]
     bread = np.linalg.inv(X.T @ WX)
-    Y = WX if kind in ("CR0", "CR1") else _adjusted(X, w, bread, starts, kind)
+    Y: Array
+    if kind == "FG":
+        Y = WX * _fay_graubard(X, WX, bread, starts)
+    else:
+        Y = WX if kind in ("CR0", "CR1") else _adjusted(X, w, bread, starts, kind)
     G = len(starts)
     inflation = np.sqrt(G / (G - 1) * (n - 1) / (n - p)) if kind == "CR1" else 1.0
     influence = inflation * np.add.reduceat(Y * e[:, None], starts) @ bread
@@ -167,6 +174,13 @@ def _adjusted(X: Array, w: Array, bread: Array, starts: NDArray[np.intp], kind: 
         change = np.where(kept, np.where(kept, values, 1.0) ** power, 0.0) - 1.0
         Y[rows] += Q @ (V * change[:, None, :]) @ (np.swapaxes(V, 1, 2) @ QWX)
     return Y
+
+
+def _fay_graubard(X: Array, WX: Array, bread: Array, starts: NDArray[np.intp]) -> Array:
+    """Factors (n, p) of the scores, those of its cluster for every row."""
+    shares = np.add.reduceat(WX * (X @ bread), starts)
+    factors = 1.0 / np.sqrt(1.0 - np.minimum(shares, MOST_LEVERAGE))
+    return np.asarray(np.repeat(factors, np.diff(np.r_[starts, len(X)]), axis=0))
 
 
 def _by_size(starts: NDArray[np.intp], n: int) -> Iterator[NDArray[np.intp]]:
