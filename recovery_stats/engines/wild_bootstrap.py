@@ -89,8 +89,7 @@ def wild_bootstrap(
 ) -> WildBootstrap:
     """Prepare the bootstrap of one coefficient of least squares.
 
-    X (n, p) full rank, y (n,), cluster (n,) labels. Checked: refits of every pattern, one by one;
-    R fwildclusterboot's formula (tests).
+    X (n, p) full rank, y (n,), cluster (n,) labels. Checked: refits of every pattern, one by one.
     """
     ids = np.unique(cluster, return_inverse=True)[1].reshape(-1)
     G = int(ids.max()) + 1
