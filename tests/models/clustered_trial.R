@@ -12,7 +12,7 @@ g <- glmer(used ~ arm + (1 | house), data = b, family = binomial, nAGQ = 25,
            control = glmerControl(optimizer = "bobyqa", tolPwrss = 1e-10))
 p <- confint(profile(g, which = "theta_", devtol = 1e-6))
 write_json(list(
-  beta_arm = fixed["arm", 1], beta_x = fixed["x", 1], se_arm = fixed["arm", 2],
+  beta_arm = fixed["arm", 1], beta_x = fixed["x", 1],
   house = VarCorr(m)$cond$house[1, 1],
   residual_usual = exp(disp[[1]]), residual_compared = exp(disp[[1]] + disp[[2]]),
   sigma = sqrt(VarCorr(g)$house[1, 1]), sigma_low = p[1, 1], sigma_high = p[1, 2]
