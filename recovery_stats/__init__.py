@@ -91,7 +91,6 @@ _HOME = {
     "answer": "recovery_stats.study.workflow",
     "bayes_factor": "recovery_stats.models.evidence",
     "clustered_trial": "recovery_stats.models.clustered_trial",
-    "compare": "recovery_stats.models.likelihood_ratio",
     "censoring_weights": "recovery_stats.models.survival",
     "compare": "recovery_stats.models.likelihood_ratio",
     "compare_arms": "recovery_stats.models.arms",
