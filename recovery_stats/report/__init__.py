@@ -17,6 +17,8 @@ _RENDERERS: Mapping[str, tuple[str, str]] = {
     "json": ("results", ".results.json"),
     "txt": ("text", ".txt"),
     "docx": ("docx", ".docx"),
+    "tex": ("latex", ".tex"),
+    "csv": ("csv_zip", ".csv.zip"),
 }
 
 FORMATS: Mapping[str, str] = {name: ending for name, (_, ending) in _RENDERERS.items()}

@@ -124,13 +124,28 @@ def write_document(document: Document, path: str | Path) -> Path:
     from recovery_stats.study.folder import refused_by_system, write_whole
 
     path = Path(path)
-    word = path.suffix.removeprefix(".").lower()
-    if word not in renderers.FORMATS:
-        raise UsageError(unknown("report format", word, renderers.FORMATS))
+    word = _format_of(path)
     content = renderers.render(document, word)
     with refused_by_system(path.parent):
         write_whole(path.parent, {path.name: content})
     return path
+
+
+def _format_of(path: Path) -> str:
+    """The format that the ending of a file's name asks for."""
+    from recovery_stats import report as renderers
+
+    word = path.suffix.removeprefix(".").lower()
+    if path.name.lower().endswith(renderers.FORMATS["csv"]):
+        return "csv"
+    if word == "csv":
+        raise UsageError(
+            f"{path.name!r} would be one table, and a report has several: they are written as one "
+            f"zip of CSV files. Give {path.stem + renderers.FORMATS['csv']!r}."
+        )
+    if word not in renderers.FORMATS:
+        raise UsageError(unknown("report format", word, renderers.FORMATS))
+    return word
 
 
 def _framed(result: Result) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import time
 from html.parser import HTMLParser
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -23,6 +24,7 @@ from recovery_stats.core.document import (
     ForestFigure,
     Heading,
     Paragraph,
+    Quantity,
     Row,
     Shown,
     Table,
@@ -32,9 +34,11 @@ from recovery_stats.core.study import PROFILES
 from recovery_stats.errors import UsageError
 from recovery_stats.report import FORMATS, render, words
 from recovery_stats.report.compose import compose
+from recovery_stats.report.csv_zip import csv_of
 from recovery_stats.report.disclose import disclose
 from recovery_stats.report.numbers import cell
 from recovery_stats.report.privacy.visit import cells
+from recovery_stats.report.words import NUMBER
 from tests.report import example
 
 ROOT = Path(__file__).parents[2]
@@ -131,7 +135,7 @@ def test_the_page_is_accessible_in_structure(page: str) -> None:
     assert "SYNTHETIC DATA" in page
 
 
-@pytest.mark.parametrize("format", ["html", "md", "txt", "docx"])
+@pytest.mark.parametrize("format", ["html", "md", "txt", "docx", "tex"])
 def test_hostile_labels_stay_text(format: str) -> None:
     hostile = example.HOSTILE + " | ](javascript:alert(1)) `x` $\\frac{1}{0}$ &lt; -->"
     table = Table(
@@ -165,6 +169,8 @@ def test_hostile_labels_stay_text(format: str) -> None:
         rows = [line for line in out.splitlines() if line.startswith("|")]
         bars = {len(re.findall(r"(?<!\\)\|", row)) for row in rows[:2]}
         assert len(bars) == 1
+    if format == "tex":
+        assert r"\frac" not in out.replace(r"\textbackslash{}frac", "")
     if format == "html":
         assert read(out).open == []
         assert "👩‍⚕️" in out
@@ -287,3 +293,42 @@ def test_a_word_file_tells_no_time_and_no_maker() -> None:
         core = file.read("docProps/core.xml").decode()
     assert "python-docx" not in core
     assert set(re.findall(r"\d{4}-\d\d-\d\d", core)) == {"1980-01-01"}
+
+
+# --- tables to take away -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t=", " =", "＝", "\u202e="])
+def test_a_cell_of_a_csv_file_never_runs(start: str) -> None:
+    evil = f'{start}cmd|"/c calc"!A1'
+    table = Table("t", evil, (Column("a", evil, evil),), (Row("r", evil, (evil,)),), stub=evil)
+    for line in csv.reader(StringIO(csv_of(table).decode("utf-8-sig"))):
+        assert not [c for c in line if c[:1] in tuple("=+-@＝\t\r")]
+
+
+def test_a_csv_file_reads_back_as_the_printed_table() -> None:
+    document = report()
+    tables = [b for b in document.blocks if isinstance(b, Table)]
+    with ZipFile(BytesIO(render(document, "csv"))) as file:
+        names = [n for n in file.namelist() if n.startswith("table_")]
+        assert len(file.namelist()) == len(tables) + 5
+        for name, table in zip(names, tables, strict=True):
+            lines = list(csv.reader(StringIO(file.read(name).decode("utf-8-sig"))))
+            body = [[c.replace("-", "−") if NUMBER.fullmatch(c.replace("-", "−")) else c
+                     for c in line[1:]] for line in lines[1:]]  # fmt: skip
+            assert body == [list(map(words.clean, row)) for row in words.printed(table)]
+
+
+def test_negative_numbers_stay_numbers_in_csv() -> None:
+    table = Table("t", "T", (Column("a", "A"),), (Row("r", "R", (Quantity(-1.25),)),))
+    assert csv_of(table).decode("utf-8-sig").splitlines()[1] == "R,-1.25"
+
+
+def test_a_latex_table_is_balanced_and_as_wide_as_its_columns() -> None:
+    text = render(report(), "tex").decode()
+    assert text.count(r"\begin{") == text.count(r"\end{")
+    for block in text.split(r"\begin{tabular}")[1:]:
+        sides = re.match(r"\{([lr]+)\}", block)
+        assert sides
+        body = block.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
+        assert {len(re.findall(r"(?<!\\)&", line)) + 1 for line in body} == {len(sides[1])}

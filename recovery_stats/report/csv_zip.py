@@ -1,0 +1,64 @@
+"""Document to a zip with one CSV file for each table and each figure's numbers."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator
+from io import BytesIO, StringIO
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+
+from recovery_stats.core.document import Document, Figure, Table
+from recovery_stats.report import figure_data, words
+from recovery_stats.report.words import NUMBER, clean
+
+MEMBER_DATE = (1980, 1, 1, 0, 0, 0)
+RUNS = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")  # what a spreadsheet may execute
+
+
+def render(document: Document) -> bytes:
+    """The zip; the same document gives the same bytes."""
+    out = BytesIO()
+    with ZipFile(out, "w") as target:
+        for name, table in _tables(document):
+            member = ZipInfo(name, MEMBER_DATE)
+            member.compress_type = ZIP_DEFLATED
+            member.create_system = 3
+            member.external_attr = 0o600 << 16
+            target.writestr(member, csv_of(table))
+    return out.getvalue()
+
+
+def csv_of(table: Table) -> bytes:
+    """One table as printed: UTF-8 with a mark that spreadsheets know, RFC 4180, no formula."""
+    text = StringIO()
+    writer = csv.writer(text)
+    titles = [f"{c.group}: {c.label}" if c.group else c.label for c in table.columns]
+    writer.writerow([safe(title) for title in (table.stub, *titles)])
+    for row, cells in zip(table.rows, words.printed(table), strict=True):
+        writer.writerow([safe(row.label), *map(safe, cells)])
+    return text.getvalue().encode("utf-8-sig")
+
+
+def safe(text: str) -> str:
+    """Text that no spreadsheet takes for a formula; a negative number stays a number."""
+    line = clean(text)
+    if NUMBER.fullmatch(line):
+        return line.replace("−", "-")
+    return f"'{line}" if line.startswith(RUNS) else line
+
+
+def _tables(document: Document) -> Iterator[tuple[str, Table]]:
+    """The name of each file and its table, in the order of the report."""
+    numbers = words.numbering(document)
+    for i, block in enumerate(document.blocks):
+        if isinstance(block, Table):
+            yield _name("table", numbers[i], block.name), block
+        elif isinstance(block, Figure):
+            yield _name("figure", numbers[i], block.name), figure_data.table(block)
+
+
+def _name(kind: str, number: int, name: str) -> str:
+    """`table_02_model.csv`: from the key of the table, and nothing a file system could mistake."""
+    key = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")[:40]
+    return f"{kind}_{number:02d}{'_' + key if key else ''}.csv"
