@@ -261,7 +261,7 @@ def _checks(fit: ArmsFit) -> Iterator[Check]:
         )  # fmt: skip
     if fit.kind == "money" and fit.boot is None:
         yield Check(
-            "bootstrap",
+            "error of the bootstrap",
             "caution",
             ("Money is skewed: ask for bootstrap draws (replicates) beside the model.",),
         )
@@ -269,7 +269,7 @@ def _checks(fit: ArmsFit) -> Iterator[Check]:
         main = fit.estimates()[0]
         ratio = fit.boot.se / main.se
         yield Check(
-            "bootstrap",
+            "error of the bootstrap",
             "ok" if 0.67 < ratio < 1.5 else "caution",
             ("The bootstrap's error over the model's: ", Quantity(ratio, "ratio"), "."),
         )
