@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from recovery_stats.engines.linalg import Array, IntArray
-from recovery_stats.engines.strategy import Course, ridge_logistic, standardised
+from recovery_stats.engines.strategy_course import Course
+from recovery_stats.engines.strategy_weight import ridge_logistic, standardised
 
 
 def stabilised(course: Course, cuts: Sequence[float], fixed: NDArray[np.bool_]) -> Array:

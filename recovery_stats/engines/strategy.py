@@ -8,8 +8,9 @@ it in every strategy still followed. The clones left at the start of block b wei
     W_b = product over earlier blocks of  1 / P(in range again | history, in arrears)
                                         x 1 / P(not lost in the block | history)
 
-with both chances from pooled logistic models, the first apart for each strategy. Weighted
-Aalen–Johansen curves give the risk of each cause, so that death competes and is never censoring.
+with both chances from pooled logistic models, the first apart for each strategy and each of its
+phases. Weighted Aalen–Johansen curves give the risk of each cause, so that death competes and is
+never censoring.
 On days away (in custody) a clone is in no risk set, and a block that holds one is judged by nobody.
 The bootstrap draws people (or whole clusters) with all their clones and refits the weights.
 
@@ -20,157 +21,35 @@ cohort (tests/engines/test_strategy.py, scripts/meeting_recovery.md).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import expit
 
 from recovery_stats.engines.linalg import Array, IntArray, single_thread
-from recovery_stats.errors import NotEstimable
+from recovery_stats.engines.strategy_course import Course, Mask, Plan
+from recovery_stats.engines.strategy_weight import Weighting
 
-Mask = NDArray[np.bool_]
-PRIOR = 1.0 / 2.5**2  # ridge on coefficients of standardised columns: bootstraps may separate
-NEWTON_STEPS = 25
-CONSTANT = 1e-9  # spread of a column, over its mean, below which it is rounding
 ROUNDING = 1e-9  # a weight at risk below this is nobody's
 LEAST_CHANCE = 1e-6  # a fitted chance below this is a positivity violation, not a weight
 
 
-@dataclass(frozen=True, slots=True)
-class Strategy:
-    """Keep to `low` … `high` meetings in every completed block."""
-
-    name: str
-    low: float
-    high: float
-
-    def out_of_range(self, count: Array) -> Mask:
-        return (count < self.low) | (count > self.high)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Course:
-    """What happened to n people over B blocks of `width` days.
-
-    time (n,): days from time zero to the end of observation, above 0. cause (n,): 0 censored, 1
-    the event, 2 … competing. lost (n,): censored by loss, not by the end of the study. count
-    (n, B): meetings in each block that was completed free of events, nan elsewhere. history
-    (n, B, h): what was known at the start of each block, 0 where not at risk.
-    cluster (n,): whose members are drawn together by the bootstrap. base (n,): sampling weight.
-    away (n, days): not at risk on day 1, 2, … though followed; no columns where nobody ever is.
-    """
-
-    time: Array
-    cause: IntArray
-    lost: Mask
-    count: Array
-    history: Array
-    cluster: IntArray
-    width: int
-    base: Array
-    away: Mask = field(default_factory=lambda: np.zeros((0, 0), dtype=bool))
-
-    @property
-    def completed(self) -> Mask:
-        return ~np.isnan(self.count)
-
-    @property
-    def at_risk(self) -> Mask:
-        """Under observation at the start of each block (n, B)."""
-        starts = self.width * np.arange(self.count.shape[1])
-        return self.time[:, None] > starts
-
-    @property
-    def interrupted(self) -> Mask:
-        """Blocks that hold a day away (n, B)."""
-        n, B = self.count.shape
-        days = np.zeros((n, B * self.width), dtype=bool)
-        days[: len(self.away), : self.away.shape[1]] = self.away[:, : B * self.width]
-        return np.asarray(days.reshape(n, B, self.width).any(2))
-
-    @property
-    def judged(self) -> Mask:
-        """Completed blocks without a day away (n, B): attendance in them keeps a range or not."""
-        return self.completed & ~self.interrupted
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Weighting:
-    """A pooled logistic model: rows (person, block) with design X (m, p) and outcome y (m,)."""
-
-    person: IntArray
-    block: IntArray
-    X: Array
-    y: Array
-
-    @classmethod
-    def of(cls, course: Course, rows: Mask, outcome: Mask) -> Weighting:
-        person, block = np.nonzero(rows)
-        late = block / max(course.count.shape[1] - 1, 1)
-        X = np.column_stack([late, late**2, course.history[person, block]])
-        return cls(person, block, standardised(X), outcome[person, block].astype(float))
-
-    def chance(self, weight: Array) -> Array:
-        """P(y = 1) of each row, fitted with `weight` (n,) by person."""
-        return np.asarray(expit(self.X @ ridge_logistic(self.X, self.y, weight[self.person])))
-
-    def shares(self, weight: Array, blocks: int) -> Array:
-        """P(y = 1) by block alone (blocks,), the numerator of stabilised weights."""
-        w = weight[self.person]
-        total = np.bincount(self.block, w, blocks)
-        with np.errstate(invalid="ignore"):
-            share = np.bincount(self.block, w * self.y, blocks) / total
-        return np.where(total > 0, share, 0.0)
-
-
-def standardised(X: Array) -> Array:
-    """1 and the columns of X (m, p) that vary, with mean 0 and standard deviation 1."""
-    if not len(X):
-        return np.ones((0, 1))
-    mean, spread = X.mean(0), X.std(0)
-    varies = spread > CONSTANT * (1.0 + np.abs(mean))
-    return np.column_stack([np.ones(len(X)), (X - mean)[:, varies] / spread[varies]])
-
-
-def ridge_logistic(X: Array, y: Array, weight: Array) -> Array:
-    """Coefficients (p,) of a logistic model with a weak normal prior on all but the first.
-
-    X (m, p): 1, then standardised columns. weight (m,) >= 0.
-    """
-    beta = np.zeros(X.shape[1])
-    penalty = np.full(X.shape[1], PRIOR)
-    penalty[0] = 1e-6
-    for _ in range(NEWTON_STEPS):
-        p = expit(X @ beta)
-        score = X.T @ (weight * (y - p)) - penalty * beta
-        information = (X.T * (weight * p * (1.0 - p))) @ X + np.diag(penalty)
-        step = np.linalg.solve(information, score)
-        beta = beta + step
-        if float(step @ score) < 1e-10:
-            break
-    return beta
-
-
-# --- clones ------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Clones:
-    """The clones of one strategy: ends (n,), blocks followed; deviating: model of who deviates.
+    """The clones of one strategy: ends (n,), blocks followed; deviating: models of who
+    deviates, one a phase of the strategy.
 
     late (n, B): the `grace` blocks before were all out of range, so that this one, if judged,
     decides.
     """
 
-    strategy: Strategy
+    strategy: Plan
     ends: IntArray
     late: Mask
-    deviating: Weighting
+    deviating: tuple[Weighting, ...]
 
 
-def clone(course: Course, strategy: Strategy, grace: int) -> Clones:
+def clone(course: Course, strategy: Plan, grace: int) -> Clones:
     """Follow every person's clone until it deviates; `ends` counts the blocks it took part in."""
     n, B = course.count.shape
     judged = course.judged
@@ -183,7 +62,9 @@ def clone(course: Course, strategy: Strategy, grace: int) -> Clones:
     first = np.where(deviates.any(1), deviates.argmax(1), B)
     following = np.arange(B) <= first[:, None]
     rows = late & judged & following
-    return Clones(strategy, first + 1, rows, Weighting.of(course, rows, deviates))
+    phase = strategy.phases(B)
+    models = tuple(Weighting.of(course, rows & (phase == k), deviates) for k in np.unique(phase))
+    return Clones(strategy, first + 1, rows, models)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -231,10 +112,10 @@ class Emulation:
     def _arm(self, clones: Clones, weight: Array, kept: Array, kept_share: Array) -> Arm:
         course, B = self.course, self.course.count.shape[1]
         stay, stay_share = np.ones(kept.shape), np.ones(B)
-        model = clones.deviating
-        if model.y.any():
-            stay[model.person, model.block] = 1.0 - model.chance(weight)
-            stay_share = 1.0 - model.shares(weight, B)
+        for model in clones.deviating:
+            if model.y.any():
+                stay[model.person, model.block] = 1.0 - model.chance(weight)
+                stay_share = stay_share - model.shares(weight, B)
         following = course.at_risk & (np.arange(B) < clones.ends[:, None])
         chance = np.maximum(stay * kept, LEAST_CHANCE)
         inverse = np.where(following, _before(1.0 / chance), 0.0)
@@ -290,7 +171,7 @@ def aalen_johansen(at_risk: Array, events: Array) -> Array:
 
 def emulate(
     course: Course,
-    strategies: Sequence[Strategy],
+    strategies: Sequence[Plan],
     *,
     days: int,
     grace: int = 1,
@@ -325,75 +206,3 @@ def _truncate(weight: Array, share: float) -> tuple[Array, int]:
         return weight, 0
     limit = float(np.quantile(weight[weight > 0], 1.0 - share))
     return np.minimum(weight, limit), int((weight > limit).sum())
-
-
-# --- what is told --------------------------------------------------------------------------------
-
-
-def summarise(arms: Sequence[Arm], width: int) -> Array:
-    """Risk of the event by the end of each block, and mean days lost to it by the horizon.
-
-    (strategies, marks + 1): the days of `marks`, and last the days lost.
-    """
-    event = np.stack([arm.incidence[0] for arm in arms])
-    lost = 0.5 * (event[:, 1:] + event[:, :-1]).sum(1)
-    return np.column_stack([event[:, marks(event.shape[1] - 1, width)], lost])
-
-
-def marks(days: int, width: int) -> IntArray:
-    """The ends of blocks up to the horizon, which is the last."""
-    return np.append(np.arange(width, days, width), days)
-
-
-class TooFewFollow(NotEstimable):
-    """A strategy that too few keep to: its name, and the first block in which they are too few."""
-
-    def __init__(self, strategy: str, block: int, blocks: int, least: float) -> None:
-        self.strategy, self.block, self.blocks, self.least = strategy, block, blocks, least
-        super().__init__(
-            f"The strategy {strategy!r} is followed by too few: from block {block} of {blocks} on, "
-            f"those who kept to it weigh less than {least:g} people would. {CURE}"
-        )
-
-
-CURE = "Widen its range, allow more blocks of grace, or shorten the horizon."
-
-
-def refuse_thin(arms: Sequence[Arm], strategies: Sequence[Strategy], least: float) -> None:
-    """Raise TooFewFollow where fewer than `least` effective clones reach the last block."""
-    for arm, strategy in zip(arms, strategies, strict=True):
-        thin = np.flatnonzero(arm.effective < least)
-        if thin.size:
-            raise TooFewFollow(strategy.name, int(thin[0]) + 1, len(arm.effective), least)
-
-
-def redraw(emulation: Emulation, replicates: int, seed: int) -> Iterator[tuple[Arm, ...]]:
-    """Redraw people or clusters with all their clones, refit the weights.
-
-    Each replicate has a stream of its own, so that the answer depends on nothing but the seed.
-    """
-    clusters = int(emulation.course.cluster.max()) + 1
-    for r in range(replicates):
-        rng = np.random.default_rng([seed, r])
-        drawn = np.bincount(rng.integers(clusters, size=clusters), minlength=clusters)
-        with single_thread():
-            arms = emulation.weigh(drawn[emulation.course.cluster] * emulation.course.base)
-        yield arms
-
-
-def bootstrap(
-    emulation: Emulation,
-    replicates: int,
-    seed: int,
-    report: Callable[[int], None] | None = None,
-) -> Array:
-    """What `summarise` tells of each replicate, (replicates, strategies, marks + 1).
-
-    report: called with the number of each replicate done.
-    """
-    found = []
-    for r, arms in enumerate(redraw(emulation, replicates, seed), start=1):
-        found.append(summarise(arms, emulation.course.width))
-        if report is not None:
-            report(r)
-    return np.stack(found)

@@ -22,7 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from recovery_stats.engines.linalg import Array
-from recovery_stats.engines.strategy import ROUNDING, Arm, Course, at_risk_and_events
+from recovery_stats.engines.strategy import ROUNDING, Arm, at_risk_and_events
+from recovery_stats.engines.strategy_course import Course
 
 LEAST_KEPT = 1e-300
 

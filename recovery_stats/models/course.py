@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from recovery_stats.core.dataset import Dataset, as_dataset
-from recovery_stats.engines.strategy import Course
+from recovery_stats.engines.strategy_course import Course
 from recovery_stats.errors import DataError
 from recovery_stats.models.columns import Array, IntArray, Mask
 from recovery_stats.models.custody import Spells

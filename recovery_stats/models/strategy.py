@@ -21,8 +21,10 @@ from scipy.stats import norm
 from recovery_stats.core.check import Check
 from recovery_stats.core.document import Count, Quantity
 from recovery_stats.engines import strategy as engine
-from recovery_stats.engines.strategy import CURE, Strategy, TooFewFollow
+from recovery_stats.engines import strategy_told as told
+from recovery_stats.engines.strategy_course import Leaving, Plan, Strategy
 from recovery_stats.engines.strategy_lost import risk_after_loss
+from recovery_stats.engines.strategy_told import CURE, TooFewFollow
 from recovery_stats.errors import UsageError
 from recovery_stats.models.columns import Array
 from recovery_stats.models.course import Courses, courses
@@ -31,12 +33,21 @@ from recovery_stats.models.percentile import percentile_limits
 LEAST_EFFECTIVE = 20.0
 LARGE_WEIGHT = 20.0  # a stabilised weight above this lets single people speak for the arm
 
-__all__ = ["CURE", "Courses", "Strategy", "StrategyFit", "TooFewFollow", "courses", "sustained"]
+__all__ = [
+    "CURE",
+    "Courses",
+    "Leaving",
+    "Strategy",
+    "StrategyFit",
+    "TooFewFollow",
+    "courses",
+    "sustained",
+]
 
 
 def sustained(
     people: Courses,
-    strategies: Sequence[Strategy],
+    strategies: Sequence[Plan],
     *,
     grace: int = 1,
     truncate: float = 0.01,
@@ -53,7 +64,9 @@ def sustained(
     draws of people (clusters where `courses` had them) with weights refitted.
     Raises NotEstimable where fewer than `least` effective people reach the horizon in a strategy.
     """
-    if len(strategies) < 2 or any(not 0 <= s.low <= s.high for s in strategies):
+    if len(strategies) < 2 or any(
+        isinstance(s, Strategy) and not 0 <= s.low <= s.high for s in strategies
+    ):
         raise UsageError("Two strategies or more are needed, each with 0 <= low <= high.")
     if grace < 0 or not 0 <= truncate < 0.5:
         raise UsageError("grace is 0 or more blocks, and truncate a share below 0.5.")
@@ -61,8 +74,8 @@ def sustained(
         people.course, strategies, days=people.horizon, grace=grace, truncate=truncate
     )
     arms = emulation.weigh(people.course.base)
-    engine.refuse_thin(arms, strategies, least)
-    draws = engine.bootstrap(emulation, replicates, seed, report)
+    told.refuse_thin(arms, strategies, least)
+    draws = told.bootstrap(emulation, replicates, seed, report)
     return StrategyFit(people, emulation, arms, draws, level, replicates)
 
 
@@ -78,7 +91,7 @@ class StrategyFit:
     replicates: int
 
     @property
-    def strategies(self) -> tuple[Strategy, ...]:
+    def strategies(self) -> tuple[Plan, ...]:
         return tuple(c.strategy for c in self.emulation.arms)
 
     @property
@@ -87,7 +100,7 @@ class StrategyFit:
 
     @cached_property
     def _value(self) -> Array:
-        return engine.summarise(self.arms, self.people.course.width)
+        return told.summarise(self.arms, self.people.course.width)
 
     def tidy(self) -> pd.DataFrame:
         """Risks, risk differences and ratios (first against the others), differences in days.
@@ -133,7 +146,7 @@ class StrategyFit:
 
     def marks(self) -> pd.DataFrame:
         """Risk of the event by the end of each block under each strategy, with its interval."""
-        at = engine.marks(self.people.horizon, self.people.course.width)
+        at = told.marks(self.people.horizon, self.people.course.width)
         low, high = percentile_limits(self.draws[..., :LOST], self.level)
         parts = [
             pd.DataFrame(
@@ -217,16 +230,16 @@ class StrategyFit:
             return np.stack([risk_after_loss(course, arm, deltas) for arm in arms])
 
         value = risks(self.arms)
-        drawn = np.stack([risks(a) for a in engine.redraw(self.emulation, replicates, seed)])
+        drawn = np.stack([risks(a) for a in told.redraw(self.emulation, replicates, seed)])
         first, tail = self.strategies[0].name, 50.0 * (1.0 - self.level)
         rows = []
         for j, s in enumerate(self.strategies):
-            told = [("risk", s.name, value[j], drawn[:, j])]
+            rows_of = [("risk", s.name, value[j], drawn[:, j])]
             if j:
                 name = f"{first} minus {s.name}"
                 difference = drawn[:, 0] - drawn[:, j]
-                told.append(("risk_difference", name, value[0] - value[j], difference))
-            for measure, name, at, draws in told:
+                rows_of.append(("risk_difference", name, value[0] - value[j], difference))
+            for measure, name, at, draws in rows_of:
                 low, high = np.percentile(draws, [tail, 100.0 - tail], axis=0)
                 rows += [
                     {"measure": measure, "strategy": name, "delta": delta, "estimate": at[k],

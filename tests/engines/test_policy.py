@@ -9,7 +9,8 @@ from scipy.special import expit
 from recovery_stats.engines import kernel_cox, marginal_weight, policy
 from recovery_stats.engines.kernel_cox import Days
 from recovery_stats.engines.policy import Followed
-from recovery_stats.engines.strategy import Course, ridge_logistic
+from recovery_stats.engines.strategy_course import Course
+from recovery_stats.engines.strategy_weight import ridge_logistic
 
 
 def rows(seed: int = 2, people: int = 80, days: int = 40, beta: float = -0.4):

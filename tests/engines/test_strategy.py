@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from recovery_stats.engines import glm, strategy
-from recovery_stats.engines.strategy import Course, Strategy
+from recovery_stats.engines import glm, strategy, strategy_told, strategy_weight
+from recovery_stats.engines.strategy_course import Course, Strategy
 from recovery_stats.errors import NotEstimable
 from tests.tolerance import CLOSED_FORM
 
@@ -107,7 +107,7 @@ def chances(c: Course, outcome: dict[tuple[int, int], bool]) -> dict[tuple[int, 
     design = np.array([[b / 4, (b / 4) ** 2, *c.history[i, b]] for i, b in outcome])
     design = np.column_stack([np.ones(len(design)), (design - design.mean(0)) / design.std(0)])
     y = np.array(list(outcome.values()), dtype=float)
-    fitted = expit(design @ strategy.ridge_logistic(design, y, np.ones(len(y))))
+    fitted = expit(design @ strategy_weight.ridge_logistic(design, y, np.ones(len(y))))
     return dict(zip(outcome, fitted, strict=True))
 
 
@@ -155,7 +155,7 @@ def test_drawing_a_person_twice_is_that_person_twice():
     weighted = strategy.emulate(c, (MANY, FEW), days=20).weigh(np.full(150, 2.0))
     repeated = strategy.emulate(double, (MANY, FEW), days=20).weigh(np.ones(300))
     np.testing.assert_allclose(
-        strategy.summarise(weighted, 4), strategy.summarise(repeated, 4), rtol=1e-9
+        strategy_told.summarise(weighted, 4), strategy_told.summarise(repeated, 4), rtol=1e-9
     )
 
 
@@ -164,21 +164,21 @@ def test_the_ridge_is_weak():
     rng = np.random.default_rng(8)
     X = np.column_stack([np.ones(2000), rng.standard_normal((2000, 3))])
     y = (rng.random(2000) < expit(X @ [0.2, 0.8, -0.5, 0.0])).astype(float)
-    ours = strategy.ridge_logistic(X, y, np.ones(2000))
+    ours = strategy_weight.ridge_logistic(X, y, np.ones(2000))
     np.testing.assert_allclose(ours, glm.logistic(X, y).beta, atol=0.002)
 
 
 def test_separated_outcomes_leave_finite_chances():
     X = np.column_stack([np.ones(20), np.repeat([-1.0, 1.0], 10)])
     y = np.repeat([0.0, 1.0], 10)
-    assert np.abs(strategy.ridge_logistic(X, y, np.ones(20))).max() < 20
+    assert np.abs(strategy_weight.ridge_logistic(X, y, np.ones(20))).max() < 20
 
 
 def test_the_bootstrap_depends_on_nothing_but_the_seed():
     emulation = strategy.emulate(course(people=150), (MANY, FEW), days=20)
-    some, more = (strategy.bootstrap(emulation, r, 9) for r in (3, 5))
+    some, more = (strategy_told.bootstrap(emulation, r, 9) for r in (3, 5))
     np.testing.assert_array_equal(some, more[:3])
-    assert not np.array_equal(some, strategy.bootstrap(emulation, 3, 10))
+    assert not np.array_equal(some, strategy_told.bootstrap(emulation, 3, 10))
 
 
 def test_whole_clusters_are_drawn():
@@ -189,7 +189,7 @@ def test_whole_clusters_are_drawn():
     weigh = type(emulation).weigh
     try:
         type(emulation).weigh = lambda self, w: drawn.append(w) or weigh(self, w)
-        strategy.bootstrap(emulation, 2, 1)
+        strategy_told.bootstrap(emulation, 2, 1)
     finally:
         type(emulation).weigh = weigh
     for w in drawn:
@@ -200,7 +200,7 @@ def test_whole_clusters_are_drawn():
 def test_too_few_to_the_end_is_refused():
     arms = strategy.emulate(course(people=150), (MANY, FEW), days=20).weigh(np.ones(150))
     with pytest.raises(NotEstimable, match="'many' is followed by too few: from block"):
-        strategy.refuse_thin(arms, (MANY, FEW), 1e6)
+        strategy_told.refuse_thin(arms, (MANY, FEW), 1e6)
 
 
 def test_the_largest_weights_are_cut():

@@ -7,7 +7,7 @@ import pytest
 from scipy.special import expit
 
 from recovery_stats.engines import strategy
-from recovery_stats.engines.strategy import Course, Strategy
+from recovery_stats.engines.strategy_course import Course, Strategy
 from recovery_stats.engines.strategy_lost import risk_after_loss
 from tests.engines.test_strategy import BLOCKS, FEW, MANY, WIDTH, course
 from tests.tolerance import CLOSED_FORM, MONTE_CARLO_SES
