@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from recovery_stats.models.imputation import impute
     from recovery_stats.models.instrument import complier_effect
     from recovery_stats.models.kernel import kernel_cox
+    from recovery_stats.models.leaving import leave_at, stay_courses
     from recovery_stats.models.likelihood_ratio import compare
     from recovery_stats.models.missingness import missing
     from recovery_stats.models.mixed import lmm
@@ -55,7 +56,8 @@ if TYPE_CHECKING:
     from recovery_stats.models.reshape import landmark, person_days
     from recovery_stats.models.split import within_between
     from recovery_stats.models.staggered import difference_in_differences
-    from recovery_stats.models.strategy import Strategy, courses, sustained
+    from recovery_stats.models.stay import residence_hazards
+    from recovery_stats.models.strategy import Leaving, Strategy, courses, sustained
     from recovery_stats.models.subgroup import subgroups
     from recovery_stats.models.survival import (
         censoring_weights,
@@ -82,7 +84,11 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Dataset": "recovery_stats.core.dataset",
+    "leave_at": "recovery_stats.models.leaving",
+    "Leaving": "recovery_stats.models.strategy",
+    "residence_hazards": "recovery_stats.models.stay",
     "Result": "recovery_stats.study.workflow",
+    "stay_courses": "recovery_stats.models.leaving",
     "Strategy": "recovery_stats.models.strategy",
     "Study": "recovery_stats.core.study",
     "VISITS": "recovery_stats.data.endpoint.piece",
@@ -158,6 +164,7 @@ _HOME = {
 __all__ = [
     "VISITS",
     "Dataset",
+    "Leaving",
     "Result",
     "Strategy",
     "Study",
@@ -196,6 +203,7 @@ __all__ = [
     "kernel_cox",
     "lag_cox",
     "landmark",
+    "leave_at",
     "lmm",
     "logrank",
     "marginal_structural",
@@ -217,7 +225,9 @@ __all__ = [
     "recurrent_rows",
     "reliable_change",
     "repeated_anova",
+    "residence_hazards",
     "score",
+    "stay_courses",
     "subgroups",
     "sustained",
     "synthetic_study",

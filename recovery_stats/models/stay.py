@@ -78,7 +78,10 @@ def residence_hazards(
     columns = StayColumns(person, stop, event, stay_start, stay_stop, start, tuple(adjust), cluster)
     people, homes = as_dataset(persons), as_dataset(stays)
     rows = [stay_rows(people, homes, columns, lag) for lag in lags]
-    parts = [_fit(data, columns, STATES, "state", lag, level) for data, lag in zip(rows, lags)]
+    parts = [
+        _fit(data, columns, STATES, "state", lag, level)
+        for data, lag in zip(rows, lags, strict=True)
+    ]
     longer = _fit(rows[0], columns, (*STATES, MONTHS), "state and months", lags[0], level)
     naive = _naive(people, homes, columns, level)
     table = pd.concat([*parts, longer, *naive], ignore_index=True)
@@ -99,7 +102,9 @@ class ResidenceFit:
     overlapping: int
 
     def tidy(self) -> pd.DataFrame:
-        """Hazard ratios against never having lived in a house, by model, lag and term.
+        """Hazard ratios by model, lag and term, each against `reference`.
+
+        reference: "never" having lived in a house; "in_house" where everybody has.
 
         model: "state", "state and months" (each 30 days so far), "naive" (stayed six months in
         all, against less: known only later and never to be used).
@@ -136,7 +141,7 @@ def stay_rows(persons: Dataset, stays: Dataset, columns: StayColumns, lag: int =
         keep=tuple(c for c in (*columns.adjust, columns.cluster) if c),
     )  # fmt: skip
     frame = days.frame
-    since = _days_since_resident(frame, columns.person)
+    since = _days_since_resident(frame, _left_before(known, ends, columns))
     left = ~np.isnan(since)
     found = {
         "left_recently": (left & (since <= RECENT_DAYS)).astype(float),
@@ -146,12 +151,25 @@ def stay_rows(persons: Dataset, stays: Dataset, columns: StayColumns, lag: int =
     return days.with_frame(frame.assign(**found))
 
 
-def _days_since_resident(frame: pd.DataFrame, person: str) -> Array:
-    """Days since the last day resident, nan while resident and for those never resident yet."""
+def _left_before(
+    stays: pd.DataFrame, ends: dict[str, pd.Series[float]], columns: StayColumns
+) -> pd.DataFrame:
+    """The days on which stays ended, by person."""
+    return pd.DataFrame({"who": stays[columns.person], "out": ends[columns.stay_stop]}).dropna()
+
+
+def _days_since_resident(frame: pd.DataFrame, ended: pd.DataFrame) -> Array:
+    """Days since the last day resident, nan while resident and for those never resident yet.
+
+    ended: who, out; the last stay that ended before a person's first row counts as well.
+    """
     resident = frame["in_house"].to_numpy() > 0
-    day = np.floor(frame["start"].to_numpy(float))
-    last = pd.Series(np.where(resident, day, np.nan)).groupby(frame[person].to_numpy()).ffill()
-    return np.where(resident, np.nan, day - last.to_numpy())
+    day, who = np.floor(frame["start"].to_numpy(float)), frame["person"]
+    last = pd.Series(np.where(resident, day, np.nan)).groupby(who.to_numpy()).ffill()
+    entry = frame.groupby("person")["start"].min()
+    before = ended[ended["out"] <= ended["who"].map(entry)].groupby("who")["out"].max() - 1
+    last = last.fillna(pd.Series(who.map(before).to_numpy(float)))
+    return np.where(resident, np.nan, day - last.to_numpy(float))
 
 
 def _person_time(rows: Dataset) -> pd.DataFrame:
@@ -170,21 +188,25 @@ def _fit(
     rows: Dataset, columns: StayColumns, terms: Sequence[str], model: str, lag: int, level: float
 ) -> pd.DataFrame:
     """Hazard ratios of the terms that vary, adjusted."""
-    seen = [t for t in terms if rows.frame.groupby("event")[t].max().min() > 0]
+    never = rows.frame[list(STATES)].sum(axis=1) == 0
+    known = terms if never.any() else [t for t in terms if t != "in_house"]
+    seen = [t for t in known if rows.frame.loc[rows.frame["event"] == 1, t].max() > 0]
     if not seen:
-        raise NotEstimable("Nobody relapsed while or after living in a house: no ratio is defined.")
+        raise NotEstimable("Nobody had the event in or after a house: residence has no ratio.")
     right = " + ".join(quote(c) for c in (*seen, *columns.adjust))
-    fit = cox(
-        f"Surv(start, stop, event) ~ {right}", rows, cluster=columns.cluster, person=columns.person
-    )
-    return _told(fit.tidy(level, exponentiate=True), seen, model, lag)
+    fit = cox(f"Surv(start, stop, event) ~ {right}", rows, cluster=columns.cluster, person="person")
+    reference = "never" if never.any() else "in_house"
+    return _told(fit.tidy(level, exponentiate=True), seen, model, lag, reference)
 
 
-def _told(table: pd.DataFrame, terms: Sequence[str], model: str, lag: int) -> pd.DataFrame:
+def _told(
+    table: pd.DataFrame, terms: Sequence[str], model: str, lag: int, reference: str
+) -> pd.DataFrame:
     wanted = ["term", "estimate", "std_error", "conf_low", "conf_high", "p_value"]
     found = table[table["term"].isin(list(terms))][wanted].reset_index(drop=True)
     found.insert(0, "model", model)
     found.insert(1, "lag", lag)
+    found.insert(2, "reference", reference)
     return found
 
 
@@ -202,7 +224,7 @@ def _naive(
         fit = cox(f"Surv({times}) ~ {right}", coded, cluster=columns.cluster)
     except NotEstimable:
         return []
-    return [_told(fit.tidy(level, exponentiate=True), (NAIVE,), "naive", 0)]
+    return [_told(fit.tidy(level, exponentiate=True), (NAIVE,), "naive", 0, "stayed less")]
 
 
 def _overlaps(stays: Dataset, columns: StayColumns) -> tuple[int, int]:
