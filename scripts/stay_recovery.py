@@ -117,18 +117,25 @@ class Line:
     def text(self) -> str:
         value, low, high = self.answers.T
         many = len(value)
-        covered = np.mean((low <= self.truth) & (self.truth <= high))
         error = np.std(value, ddof=1)
-        return (f"| {self.name} | {self.truth:.4f} | {value.mean():.4f} "
-                f"({error / np.sqrt(many):.4f}) | {error:.4f} | {100 * covered:.0f} "
-                f"({100 * np.sqrt(covered * (1 - covered) / many):.1f}) |")  # fmt: skip
+        told = f"{value.mean():.4f} ({error / np.sqrt(many):.4f}) | {error:.4f}"
+        if np.isnan(self.truth):
+            return f"| {self.name} | none | {told} | |"
+        covered = np.mean((low <= self.truth) & (self.truth <= high))
+        off = np.sqrt(covered * (1 - covered) / many)
+        return (
+            f"| {self.name} | {self.truth:.4f} | {told} | {100 * covered:.0f} ({100 * off:.1f}) |"
+        )
 
 
 def lines(scenario: str, answers: list[dict[str, tuple[float, float, float]]]) -> Iterator[str]:
     """The table of one scenario."""
     effect = SCENARIOS[scenario]
     true = {s.name: truth(s, effect, np.random.default_rng(1)) for s in rs.leave_at()}
-    true |= {"left_recently": float(np.exp(-effect)), "stayed_six_months": 1.0}
+    true |= {
+        "left_recently": float(np.exp(-effect)),
+        "stayed_six_months": np.nan if effect else 1.0,
+    }
     yield f"\n## {scenario[0].upper()}{scenario[1:]}: {len(answers)} studies\n"
     yield "| quantity | truth | mean estimate | SD | covered, % |"
     yield "|---|---|---|---|---|"
