@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from recovery_stats.engines.strategy import ridge_logistic
+from recovery_stats.engines.strategy_weight import ridge_logistic
 from recovery_stats.errors import NotEstimable
 
 Array = NDArray[Any]
