@@ -1,0 +1,186 @@
+"""One difference between two arms whose outcome is missing for some: complete cases, single values.
+
+Every method of the missing-data panel answers the same question, standardised over covariates
+with the inference that the clusters allow (`comparison.primary`); only what stands for a missing
+outcome differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from recovery_stats.core.codebook import Variable
+from recovery_stats.core.dataset import Dataset
+from recovery_stats.core.estimate import Estimate
+from recovery_stats.errors import NotEstimable
+from recovery_stats.models.comparison import clusters_of, primary
+from recovery_stats.models.risk import Family, Standardised
+from recovery_stats.models.sample import Sample, read_sample
+
+Array = NDArray[np.floating[Any]]
+ARM, OUTCOME = "arm|", "outcome|"
+
+
+@dataclass(frozen=True, slots=True)
+class Assumed:
+    """The difference under one way of dealing with what is missing, and what that takes for true.
+
+    group: which family of assumptions it belongs to. people: how many it rests on.
+    """
+
+    estimate: Estimate
+    assumption: str
+    group: str
+
+    @property
+    def name(self) -> str:
+        return self.estimate.name
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """The difference asked for.
+
+    data: the people to whom the outcome applies, with ARM as 0/1 and OUTCOME as 0/1 or a number,
+    nan where missing. earlier: columns with the outcome at earlier visits, first to last.
+    helping: columns that only predict what is missing. strata: what people were randomised within.
+    limits: lowest and highest value the outcome can take. counted: what an outcome of 1 is called.
+    """
+
+    data: Dataset
+    binary: bool
+    adjust: tuple[str, ...] = ()
+    earlier: tuple[str, ...] = ()
+    helping: tuple[str, ...] = ()
+    cluster: str | None = None
+    strata: str | None = None
+    weights: str | None = None
+    limits: tuple[float, float] | None = None
+    counted: str = ""
+    level: float = 0.95
+
+    @property
+    def family(self) -> Family:
+        return "binomial" if self.binary else "gaussian"
+
+    @property
+    def outcome(self) -> Array:
+        return self.data.frame[OUTCOME].to_numpy(float)
+
+    @property
+    def arm(self) -> Array:
+        return self.data.frame[ARM].to_numpy(float)
+
+    @property
+    def missing(self) -> NDArray[np.bool_]:
+        return np.isnan(self.outcome)
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The values between which a missing one lies: as given, 0 and 1, or those seen."""
+        if self.limits is not None:
+            return self.limits
+        return (0.0, 1.0) if self.binary else (
+            float(np.nanmin(self.outcome)), float(np.nanmax(self.outcome))
+        )  # fmt: skip
+
+    def with_outcome(self, values: Array) -> Contrast:
+        """The same people with other outcomes."""
+        return self.over(self.data.with_column(Variable(OUTCOME), values))
+
+    def over(self, data: Dataset) -> Contrast:
+        return replace(self, data=data)
+
+    def known(self, *, outcome: bool = True) -> Contrast:
+        """People with every covariate and weight, and the outcome where it is asked for."""
+        wanted = [c for c in (*self.adjust, self.weights) if c]
+        rows = self.data.frame[wanted + ([OUTCOME] if outcome else [])].notna().all(axis=1)
+        return self.over(self.data.with_frame(self.data.frame[rows]))
+
+    def sample(self) -> tuple[Sample, NDArray[Any] | None]:
+        """Arrays of people with covariates, and the codes of their strata."""
+        clusters = clusters_of(self.data, self.cluster, self.arm)
+        codes = None if clusters.structure == "none" else clusters.codes
+        sample = read_sample(
+            self.data, OUTCOME, ARM, self.adjust, cluster=codes, weights=self.weights
+        )
+        if self.strata is None:
+            return sample, None
+        return sample, pd.factorize(self.data.frame[self.strata], use_na_sentinel=False)[0]
+
+    def fit(self) -> Standardised:
+        """The difference as if these outcomes were all there is."""
+        complete = self.known()
+        if np.unique(complete.arm).size < 2:
+            raise NotEstimable("One of the two arms has nobody with outcome and covariates.")
+        sample, strata = complete.sample()
+        return primary(sample, self.family, strata=strata, level=self.level).fit
+
+    def difference(self, name: str, label: str, method: str) -> Estimate:
+        return self.fit().effect(
+            "difference", name, label, level=self.level, rank="sensitivity", method=method
+        )
+
+
+# --- without a model of what is missing ------------------------------------------------------
+
+
+def complete_cases(contrast: Contrast) -> Iterator[Assumed]:
+    told = "Within arm and covariates, people without an outcome are like those with one."
+    yield Assumed(
+        contrast.difference("complete", "Complete cases", "complete cases"), told, "At random"
+    )
+
+
+def single_values(contrast: Contrast) -> Iterator[Assumed]:
+    """The last value carried forward, and missing counted as relapse or as none."""
+    if contrast.earlier:
+        yield from _carried(contrast)
+    if not contrast.binary:
+        return
+    named = f"“{contrast.counted}”" if contrast.counted else "the outcome"
+    for value, name, label, told in (
+        (1.0, "as_had", f"Missing = {named}", f"Everybody without an outcome had {named}."),
+        (0.0, "as_not", f"Missing = not {named}", f"Nobody without an outcome had {named}."),
+    ):
+        yield from _filled(contrast, np.full(len(contrast.data), value), name, label, told)
+
+
+def bounds(contrast: Contrast) -> Iterator[Assumed]:
+    """The largest and the smallest difference that what is missing could make."""
+    low, high = contrast.range
+    for name, label, (usual, compared) in (
+        ("highest", "Bound: highest difference", (low, high)),
+        ("lowest", "Bound: lowest difference", (high, low)),
+    ):
+        extreme = "highest" if compared == high else "lowest"
+        other = "lowest" if extreme == "highest" else "highest"
+        told = f"Compared arm: all missing at the {extreme} value; other arm: at the {other}."
+        values = np.where(contrast.arm == 1, compared, usual)
+        yield from _filled(contrast, values, name, label, told, "Bounds")
+
+
+def _carried(contrast: Contrast) -> Iterator[Assumed]:
+    last = contrast.data.frame[list(contrast.earlier)].ffill(axis=1).iloc[:, -1]
+    told = "Nothing changes after the last visit seen; people never seen are left out."
+    yield from _filled(
+        contrast, last.to_numpy(float), "carried", "Last observation carried forward", told
+    )
+
+
+def _filled(
+    contrast: Contrast, values: Array, name: str, label: str, told: str,
+    group: str = "One value for each",
+) -> Iterator[Assumed]:  # fmt: skip
+    """The difference with `values` where the outcome is missing, if it can be estimated."""
+    filled = contrast.with_outcome(np.where(contrast.missing, values, contrast.outcome))
+    try:
+        yield Assumed(filled.difference(name, label, "single values"), told, group)
+    except NotEstimable:
+        return
