@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from recovery_stats.models.kernel import kernel_cox
     from recovery_stats.models.leaving import leave_at, stay_courses
     from recovery_stats.models.likelihood_ratio import compare
+    from recovery_stats.models.missing_panel import missing_panel
     from recovery_stats.models.missingness import missing
     from recovery_stats.models.mixed import lmm
     from recovery_stats.models.multiplicity import adjust_p
@@ -132,6 +133,7 @@ _HOME = {
     "marginal_structural": "recovery_stats.models.policy",
     "mean_cumulative": "recovery_stats.models.survival",
     "missing": "recovery_stats.models.missingness",
+    "missing_panel": "recovery_stats.models.missing_panel",
     "multistate": "recovery_stats.models.survival",
     "multiverse": "recovery_stats.study.multiverse",
     "net_benefit": "recovery_stats.models.net_benefit",
@@ -209,6 +211,7 @@ __all__ = [
     "marginal_structural",
     "mean_cumulative",
     "missing",
+    "missing_panel",
     "multistate",
     "multiverse",
     "net_benefit",

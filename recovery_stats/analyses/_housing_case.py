@@ -14,7 +14,8 @@ from recovery_stats.core.study import Study
 from recovery_stats.errors import UsageError
 from recovery_stats.models.balance import Balance
 from recovery_stats.models.comparison import Clusters, Likeness, Primary
-from recovery_stats.models.level import Joined
+from recovery_stats.models.level import Joined, join
+from recovery_stats.models.missing_contrast import Contrast
 from recovery_stats.models.mixed import MixedFit
 from recovery_stats.models.outcome import Reading
 from recovery_stats.models.residence import TimeColumns, Times
@@ -214,3 +215,19 @@ def had(label: str, reading: Reading) -> str:
     said = ("", "yes", "1", "true", "y", short(label).casefold())
     name = short(label)
     return name if reading.counted.casefold() in said else f"{name}: {reading.counted}"
+
+
+def missing_contrast(case: Case) -> Contrast | None:
+    """The difference whose missing outcomes the panel deals with; None without one."""
+    asked, outcome = case.asked, case.outcome
+    if outcome is None or not asked.sensitivity:
+        return None
+    strata = None
+    if asked.design == "randomised":
+        site = asked.site if asked.site != asked.cluster else None
+        strata = site or (asked.cluster if outcome.clusters.structure == "crossed" else None)
+    return Contrast(
+        join(outcome.eligible, outcome.joined), outcome.reading.binary, asked.adjust,
+        cluster=asked.cluster, strata=strata, weights=asked.weights,
+        counted=outcome.reading.counted if outcome.reading.binary else "", level=asked.level,
+    )  # fmt: skip

@@ -25,9 +25,11 @@ from recovery_stats.analyses._housing_case import (
     Asked,
     Case,
     OutcomeAnswer,
+    missing_contrast,
     rank_of_times,
 )
 from recovery_stats.analyses._housing_mixed import fit_mixed, mixed_estimate
+from recovery_stats.analyses._missing_panel import with_missing_panel
 from recovery_stats.analyses._question import Common, column, option
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset, Step
@@ -94,7 +96,7 @@ def answer(question: Question, study: Study) -> Result:
     asked_about = outcome.eligible if outcome else everyone
     rows = balance(asked_about, asked.adjust, ARM, weights=asked.weights)
     case = Case(asked, everyone, arms, rows, outcome, times, clusters)
-    return Result(
+    result = Result(
         analysis="collaborative_housing",
         estimand=words.estimand(case, study.protocol.population),
         estimates=case.estimates,
@@ -107,6 +109,7 @@ def answer(question: Question, study: Study) -> Result:
         sources=tuple(study[name].source for name in asked.tables),
         synthetic=study.protocol.synthetic,
     )
+    return with_missing_panel(result, missing_contrast(case), question.seed)
 
 
 # --- people and arms -----------------------------------------------------------------------

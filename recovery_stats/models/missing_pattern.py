@@ -87,9 +87,7 @@ class Pattern:
         for shift in shifts.tolist():
             e = self.estimate(*_by_arm(where, shift), "", "")
             rows.append((shift, e.value, e.low, e.high, e.p))
-        return pd.DataFrame(
-            rows, columns=["shift", "estimate", "conf_low", "conf_high", "p_value"]
-        )
+        return pd.DataFrame(rows, columns=["shift", "estimate", "conf_low", "conf_high", "p_value"])
 
     def tipping(self, where: str) -> tuple[float, ...]:
         """The shifts nearest to 0, on either side, at which the interval begins or ceases to hold 0.
@@ -130,7 +128,7 @@ def shifted(pattern: Pattern, shifts: tuple[float, ...]) -> Iterator[Assumed]:
                 f"{_by(pattern, shift)}, {words}."
             )
             label = f"Pattern mixture, {_named(pattern, shift)} {words}"
-            name = f"shift_{where}[{shift / pattern.unit:+.2f}]"
+            name = f"shift_{where}{shift / pattern.unit:+.2f}"
             usual, compared = _by_arm(where, shift)
             yield Assumed(pattern.estimate(usual, compared, name, label), told, "Not at random")
 

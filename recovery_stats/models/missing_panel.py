@@ -1,0 +1,190 @@
+"""One difference under every usual way of dealing with what is missing: `missing_panel`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from recovery_stats.core.check import Check
+from recovery_stats.core.codebook import Variable
+from recovery_stats.core.dataset import Dataset, as_dataset
+from recovery_stats.errors import DataError, NotEstimable, UsageError, unknown
+from recovery_stats.models.imputed import Imputed
+from recovery_stats.models.missing_contrast import (
+    ARM,
+    OUTCOME,
+    Assumed,
+    Contrast,
+    bounds,
+    complete_cases,
+    single_values,
+)
+from recovery_stats.models.missing_imputed import Draws, imputations, imputed, shifted_imputations
+from recovery_stats.models.missing_pattern import Pattern, shifted
+from recovery_stats.models.missing_waves import repeated_measures
+from recovery_stats.models.outcome import read_arms, read_outcome
+
+SHIFTS = (-1.0, 1.0)  # of the grid: in log 2 of the odds, or in half a standard deviation
+ODDS, SDS = float(np.log(2.0)), 0.5
+GROUPS = ("At random", "One value for each", "Not at random", "Bounds")
+
+
+@dataclass(frozen=True)
+class MissingPanel:
+    """The rows by assumption; `declared` is the one that was chosen before the run.
+
+    tables: the completed tables of the imputation at random. pattern: the difference as a
+    function of how far missing outcomes lie from those seen.
+    """
+
+    contrast: Contrast = field(repr=False)
+    rows: tuple[Assumed, ...]
+    declared: str
+    tables: Imputed | None = field(repr=False)
+    pattern: Pattern = field(repr=False)
+
+    def __getitem__(self, name: str) -> Assumed:
+        for row in self.rows:
+            if row.name == name:
+                return row
+        raise KeyError(name)
+
+    def tidy(self) -> pd.DataFrame:
+        """One row per assumption: `method, label, group, estimate … conf_high, assumption`."""
+        return pd.DataFrame(
+            {
+                "method": r.name, "label": r.estimate.label, "group": r.group,
+                "estimate": r.estimate.value, "std_error": r.estimate.se, "df": r.estimate.df,
+                "p_value": r.estimate.p, "conf_low": r.estimate.low,
+                "conf_high": r.estimate.high, "n": r.estimate.n,
+                "declared": r.name == self.declared, "assumption": r.assumption,
+            }
+            for r in self.rows
+        )  # fmt: skip
+
+    def tipping(self) -> pd.DataFrame:
+        """Where the interval begins or ceases to hold 0: `where, shift, odds_ratio`."""
+        return self.pattern.points
+
+    def traces(self) -> pd.DataFrame:
+        """Mean and sd of the imputed values by imputation and sweep."""
+        return pd.DataFrame() if self.tables is None else self.tables.traces()
+
+    def checks(self) -> tuple[Check, ...]:
+        """Whether the imputation settled."""
+        return () if self.tables is None else self.tables.checks()
+
+
+def missing_panel(
+    data: pd.DataFrame | Dataset,
+    outcome: str,
+    arm: str,
+    *,
+    adjust: Sequence[str] = (),
+    earlier: Sequence[str] = (),
+    helping: Sequence[str] = (),
+    cluster: str | None = None,
+    strata: str | None = None,
+    weights: str | None = None,
+    counted: str | None = None,
+    reference: str | None = None,
+    limits: tuple[float, float] | None = None,
+    declared: str = "complete",
+    shifts: Sequence[float] = SHIFTS,
+    m: int = 20,
+    seed: int,
+    level: float = 0.95,
+    jobs: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> MissingPanel:
+    """The difference between two arms under each assumption on the outcomes that are missing.
+
+    Complete cases; last observation carried forward; missing counted as the outcome and as none;
+    mixed model of all visits; multiple imputation, at random and shifted; pattern mixture in both
+    arms and in one; bounds. Each row says what it takes for true, none is right by itself.
+
+    outcome: a yes/no (risk difference; `counted` names the level) or a number. arm: two groups,
+    `reference` the one subtracted. adjust: baseline covariates; differences are standardised over
+    them. earlier: columns with the outcome at earlier visits, first to last. helping: columns
+    that only predict what is missing. cluster: people of one are alike. strata: people were
+    randomised within. limits: lowest and highest value of a number, for the bounds; else those
+    seen. declared: the row chosen beforehand. shifts: steps of the grid, each of them a doubling
+    of the odds of a yes/no (its log odds ratio, IMOR, in units of log 2) or half a standard
+    deviation of a number.
+    Raises UsageError, DataError where nothing is missing, NotEstimable. Checked: closed forms and
+    what each method must agree with (tests/models/test_missing_panel.py).
+    """
+    contrast = _read(
+        data, outcome, arm, counted, reference, adjust=tuple(adjust), earlier=tuple(earlier),
+        helping=tuple(helping), cluster=cluster, strata=strata, weights=weights, limits=limits,
+        level=level,
+    )  # fmt: skip
+    draws = Draws(m, seed, jobs, progress)
+    return panel(contrast, draws, declared=declared, shifts=tuple(shifts))
+
+
+def panel(
+    contrast: Contrast, draws: Draws, *, declared: str = "complete",
+    shifts: tuple[float, ...] = SHIFTS,
+) -> MissingPanel:  # fmt: skip
+    """The panel of a contrast that was read before."""
+    if not contrast.missing.any():
+        raise DataError("The outcome is not missing for anybody: every method gives one answer.")
+    pattern = Pattern.of(contrast)
+    steps = tuple(s * (ODDS if contrast.binary else SDS * pattern.unit) for s in shifts)
+    tables = _tables(contrast, draws)
+    rows = tuple(_rows(contrast, pattern, tables, draws, steps))
+    names = [r.name for r in rows]
+    if declared not in names:
+        raise UsageError(unknown("method", declared, names))
+    return MissingPanel(contrast, rows, declared, tables, pattern)
+
+
+def _rows(
+    contrast: Contrast, pattern: Pattern, tables: Imputed | None, draws: Draws,
+    steps: tuple[float, ...],
+) -> Iterator[Assumed]:  # fmt: skip
+    """In the order in which they are read: at random, single values, not at random, bounds."""
+    yield from complete_cases(contrast)
+    yield from repeated_measures(contrast)
+    if tables is not None:
+        yield imputed(contrast, tables, 0.0, pattern.unit)
+    yield from single_values(contrast)
+    if tables is not None:
+        yield from shifted_imputations(contrast, draws, steps, pattern.unit)
+    yield from shifted(pattern, steps)
+    yield from bounds(contrast)
+
+
+def _tables(contrast: Contrast, draws: Draws) -> Imputed | None:
+    """None where too little was seen for a model of what is missing."""
+    try:
+        return imputations(contrast, draws)
+    except NotEstimable:
+        return None
+
+
+def _read(
+    data: pd.DataFrame | Dataset, outcome: str, arm: str, counted: str | None,
+    reference: str | None, *, adjust: tuple[str, ...], earlier: tuple[str, ...],
+    helping: tuple[str, ...], cluster: str | None, strata: str | None, weights: str | None,
+    limits: tuple[float, float] | None, level: float,
+) -> Contrast:  # fmt: skip
+    """People with an arm, outcome and arm as numbers."""
+    held = as_dataset(data)
+    single = [c for c in (cluster, strata, weights) if c]
+    held.require(outcome, arm, *adjust, *earlier, *helping, *single, table="data")
+    arms, read = read_arms(held, arm, reference), read_outcome(held, outcome, counted)
+    held = held.with_column(
+        Variable(ARM, held.label(arm), {0.0: arms.other, 1.0: arms.counted}), arms.values
+    ).with_column(Variable(OUTCOME, held.label(outcome)), read.values)
+    held = held.with_frame(held.frame[held.frame[ARM].notna()])
+    if limits is not None and not limits[0] < limits[1]:
+        raise UsageError("limits= are the lowest and the highest value, in this order.")
+    return Contrast(
+        held, read.binary, adjust, earlier, helping, cluster, strata, weights, limits,
+        read.counted, level,
+    )  # fmt: skip
