@@ -71,11 +71,13 @@ class Contrast:
 
     @property
     def outcome(self) -> Array:
-        return self.data.frame[OUTCOME].to_numpy(float)
+        values: Array = self.data.frame[OUTCOME].to_numpy(float)
+        return values
 
     @property
     def arm(self) -> Array:
-        return self.data.frame[ARM].to_numpy(float)
+        values: Array = self.data.frame[ARM].to_numpy(float)
+        return values
 
     @property
     def missing(self) -> NDArray[np.bool_]:
@@ -96,6 +98,14 @@ class Contrast:
 
     def over(self, data: Dataset) -> Contrast:
         return replace(self, data=data)
+
+    def ordered(self) -> Contrast:
+        """The same people by what is known of them, so that draws do not depend on their order."""
+        single = [c for c in (self.cluster, self.strata, self.weights) if c]
+        frame = self.data.frame
+        used = [ARM, OUTCOME, *self.adjust, *self.earlier, *self.helping, *single]
+        codes = [pd.factorize(frame[c], sort=True)[0] for c in dict.fromkeys(used)]
+        return self.over(self.data.with_frame(frame.iloc[np.lexsort(codes)]))
 
     def known(self, *, outcome: bool = True) -> Contrast:
         """People with every covariate and weight, and the outcome where it is asked for."""

@@ -133,6 +133,7 @@ def panel(
     """The panel of a contrast that was read before."""
     if not contrast.missing.any():
         raise DataError("The outcome is not missing for anybody: every method gives one answer.")
+    contrast = contrast.ordered()
     pattern = Pattern.of(contrast)
     steps = tuple(s * (ODDS if contrast.binary else SDS * pattern.unit) for s in shifts)
     tables = _tables(contrast, draws)

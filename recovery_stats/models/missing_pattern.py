@@ -90,7 +90,7 @@ class Pattern:
         return pd.DataFrame(rows, columns=["shift", "estimate", "conf_low", "conf_high", "p_value"])
 
     def tipping(self, where: str) -> tuple[float, ...]:
-        """The shifts nearest to 0, on either side, at which the interval begins or ceases to hold 0.
+        """The nearest shifts on either side at which the interval begins or ceases to hold 0.
 
         None within `largest`: no tuple member. Found by bisection between steps of a grid.
         """

@@ -1,0 +1,129 @@
+"""The panel: what each row must agree with, and CTN-0051's published swing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit
+
+import recovery_stats as rs
+from recovery_stats.errors import DataError, UsageError
+
+
+def trial(seed=1, n=400, lost_worse=0.0):
+    """Three visits of two arms; who is lost depends on the visit before (and on the last)."""
+    rng = np.random.default_rng(seed)
+    arm, z = rng.integers(0, 2, n), rng.normal(size=n)
+    first = z + rng.normal(size=n)
+    second = first + 0.4 * arm + rng.normal(size=n)
+    last = second + 0.5 * arm + rng.normal(size=n)
+    lost = rng.random(n) < expit(-1.2 + 0.5 * second + lost_worse * last)
+    return pd.DataFrame(
+        {
+            "arm": np.where(arm == 1, "new", "old"), "z": z, "first": first, "second": second,
+            "last": np.where(lost, np.nan, last),
+            "high": np.where(lost, np.nan, (last > 0).astype(float)),
+        }
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def number():
+    return rs.missing_panel(
+        trial(), "last", "arm", adjust=["z"], earlier=["first", "second"], reference="old", m=40,
+        seed=1,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def binary():
+    return rs.missing_panel(trial(), "high", "arm", adjust=["z"], reference="old", seed=1)
+
+
+def value(panel, name):
+    return panel[name].estimate.value
+
+
+def test_rows_and_declared(number, binary):
+    assert number.tidy().query("declared")["method"].tolist() == ["complete"]
+    assert {"complete", "repeated", "imputed", "carried", "highest"} <= set(number.tidy()["method"])
+    assert {"complete", "imputed", "as_had", "as_not", "lowest"} <= set(binary.tidy()["method"])
+    assert number.tidy()["assumption"].str.len().min() > 20
+
+
+def test_complete_cases_are_least_squares(number):
+    seen = trial().dropna(subset="last")
+    X = np.column_stack([np.ones(len(seen)), seen["arm"] == "new", seen["z"]]).astype(float)
+    beta = np.linalg.lstsq(X, seen["last"].to_numpy())[0]
+    assert value(number, "complete") == pytest.approx(beta[1], abs=1e-10)
+
+
+def test_carried_forward_by_hand(number):
+    data = trial()
+    y = data["last"].fillna(data["second"])
+    X = np.column_stack([np.ones(len(data)), data["arm"] == "new", data["z"]]).astype(float)
+    assert value(number, "carried") == pytest.approx(np.linalg.lstsq(X, y)[0][1], abs=1e-10)
+
+
+def test_imputation_and_mixed_model_agree_at_random(number):
+    """Both are right at random given the visits; they differ by the error of the draws."""
+    gap = value(number, "imputed") - value(number, "repeated")
+    assert abs(gap) < 0.2 * number["repeated"].estimate.se
+
+
+def test_bounds_hold_every_row(number, binary):
+    for panel in (number, binary):
+        values = panel.tidy()["estimate"]
+        assert values.max() <= value(panel, "highest") + 1e-12
+        assert values.min() >= value(panel, "lowest") - 1e-12
+
+
+def test_shift_of_a_number_moves_one_arm_by_the_share_missing():
+    data = trial()
+    panel = rs.missing_panel(data, "last", "arm", reference="old", m=2, seed=1)
+    lost = data.loc[data["arm"] == "new", "last"].isna().mean()
+    step = 0.5 * data["last"].std()
+    moved = value(panel, "shift_compared+0.50") - value(panel, "complete")
+    assert moved == pytest.approx(lost * step, abs=1e-10)
+
+
+def test_at_the_tipping_point_the_interval_ends_at_no_difference(binary):
+    points = binary.tipping()
+    own = points.loc[points["where"] == "compared", "shift"]
+    assert len(own)
+    for shift in own:
+        curve = binary.pattern.curve("compared", np.array([shift])).iloc[0]
+        assert min(abs(curve["conf_low"]), abs(curve["conf_high"])) < 1e-6
+
+
+def test_where_nothing_tips_every_shift_gives_the_same_answer(binary):
+    assert "usual" not in set(binary.tipping()["where"])
+    wide = binary.pattern.largest * np.linspace(-1, 1, 41)
+    assert (binary.pattern.curve("usual", wide)["conf_low"] > 0).all()
+
+
+def test_the_order_of_rows_does_not_matter(binary):
+    again = rs.missing_panel(
+        trial().sample(frac=1, random_state=3), "high", "arm", adjust=["z"], reference="old",
+        seed=1,
+    )  # fmt: skip
+    assert again.tidy()["estimate"].tolist() == pytest.approx(binary.tidy()["estimate"].tolist())
+
+
+def test_progress_is_told():
+    heard = []
+    rs.missing_panel(
+        trial(n=100), "high", "arm", m=3, seed=1, progress=lambda *at: heard.append(at)
+    )
+    assert heard[:3] == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_nothing_missing_and_unknown_rows_are_refused():
+    data = trial()
+    with pytest.raises(DataError, match="not missing for anybody"):
+        rs.missing_panel(data, "second", "arm", seed=1)
+    with pytest.raises(UsageError, match="imputed"):
+        rs.missing_panel(data, "high", "arm", declared="imputd", m=2, seed=1)
+    with pytest.raises(UsageError, match="lowest and the highest"):
+        rs.missing_panel(data, "last", "arm", limits=(3.0, 1.0), m=2, seed=1)
