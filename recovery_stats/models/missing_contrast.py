@@ -84,6 +84,11 @@ class Contrast:
         return np.isnan(self.outcome)
 
     @property
+    def given(self) -> str:
+        """What people are alike in, in words."""
+        return "arm and covariates" if self.adjust else "arm"
+
+    @property
     def range(self) -> tuple[float, float]:
         """The values between which a missing one lies: as given, 0 and 1, or those seen."""
         if self.limits is not None:
@@ -142,7 +147,7 @@ class Contrast:
 
 
 def complete_cases(contrast: Contrast) -> Iterator[Assumed]:
-    told = "Within arm and covariates, people without an outcome are like those with one."
+    told = f"Of people alike in {contrast.given}, those without an outcome are like those with one."
     yield Assumed(
         contrast.difference("complete", "Complete cases", "complete cases"), told, "At random"
     )

@@ -105,7 +105,7 @@ def _methods(contrast: Contrast, clustered: bool) -> dict[str, str]:
 
 
 def _words(contrast: Contrast, shift: float, unit: float) -> tuple[str, str, str]:
-    given = "arm, covariates" + (" and earlier visits" if contrast.earlier else "")
+    given = contrast.given + (" and earlier visits" if contrast.earlier else "")
     if not shift:
         told = f"Given {given}, being without an outcome does not depend on it."
         return "imputed", "Multiple imputation", told

@@ -31,6 +31,7 @@ WHERE = {
     "both": "in both arms",
     "compared": "in the compared arm only",
     "usual": "in the other arm only",
+    "opposite": "in the compared arm, as far the other way in the other arm",
 }
 
 
@@ -124,7 +125,7 @@ def shifted(pattern: Pattern, shifts: tuple[float, ...]) -> Iterator[Assumed]:
     for where, words in WHERE.items():
         for shift in shifts:
             told = (
-                "Of people alike in arm and covariates, those without an outcome had "
+                f"Of people alike in {pattern.contrast.given}, those without an outcome had "
                 f"{_by(pattern, shift)}, {words}."
             )
             label = f"Pattern mixture, {_named(pattern, shift)} {words}"
@@ -134,7 +135,9 @@ def shifted(pattern: Pattern, shifts: tuple[float, ...]) -> Iterator[Assumed]:
 
 
 def _by_arm(where: str, shift: float) -> tuple[float, float]:
-    return (0.0 if where == "compared" else shift, 0.0 if where == "usual" else shift)
+    """The shifts in the other and in the compared arm."""
+    usual = {"compared": 0.0, "opposite": -shift}.get(where, shift)
+    return usual, 0.0 if where == "usual" else shift
 
 
 def ratio_words(shift: float) -> str:
