@@ -104,7 +104,8 @@ def missing_panel(
 
     Complete cases; last observation carried forward; missing counted as the outcome and as none;
     mixed model of all visits; multiple imputation, at random and shifted; pattern mixture in both
-    arms, in one and in opposite directions; bounds. Each row says what it takes for true, none is right by itself.
+    arms, in one and in opposite directions; bounds. Each row says what it takes for true; none is
+    right by itself.
 
     outcome: a yes/no (risk difference; `counted` names the level) or a number. arm: two groups,
     `reference` the one subtracted. adjust: baseline covariates; differences are standardised over
