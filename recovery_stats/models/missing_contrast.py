@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.estimate import Estimate
+from recovery_stats.engines.mean_score import Family
 from recovery_stats.errors import NotEstimable
 from recovery_stats.models.comparison import clusters_of, primary
-from recovery_stats.models.risk import Family, Standardised
+from recovery_stats.models.risk import Standardised
 from recovery_stats.models.sample import Sample, read_sample
 
 Array = NDArray[np.floating[Any]]
