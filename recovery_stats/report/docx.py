@@ -97,6 +97,7 @@ def _set_styles(page: Any) -> None:
         style.base_style = page.styles["Normal"]
         _font(style, HEAD_FONT, size)
         style.paragraph_format.space_after = Pt(after)
+    page.styles["Table text"].paragraph_format.space_before = Pt(1.5)
     page.styles["Box heading"].font.bold = True
     page.styles["Box heading"].paragraph_format.keep_with_next = True
 

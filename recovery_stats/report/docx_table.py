@@ -25,7 +25,7 @@ FIGURE_SPACE, POINT_SPACE = "\u2007", "\u2008"  # as wide as a digit, as wide as
 WIDE, WIDEST = 6, 9  # columns from which the type is smaller
 INDENT_CM = 0.4
 TEXT_CM = 16.6  # the width of the page between its margins
-NARROW, BROAD = 5, 30  # characters a column counts for, at least and at most
+NARROW, BROAD = 8, 30  # characters a column counts for, at least and at most
 CELL_STYLE = "Tabletext"
 
 

@@ -7,13 +7,19 @@ subtraction, shares by percentages, curves by reading their steps.
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import random
+import re
+from io import BytesIO, StringIO
 from itertools import pairwise
+from zipfile import ZipFile
 
+import docx
 import numpy as np
 import pytest
+from docx.oxml.ns import qn
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 from recovery_stats.core.dataset import Step
@@ -24,6 +30,7 @@ from recovery_stats.core.document import (
     Count,
     CurveFigure,
     Document,
+    Figure,
     Flow,
     Hidden,
     LineFigure,
@@ -39,10 +46,11 @@ from recovery_stats.core.document import (
 )
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.core.study import PROFILES, Privacy
-from recovery_stats.report import render
+from recovery_stats.report import figure_data, render, words
 from recovery_stats.report.compose import compose
 from recovery_stats.report.disclose import disclose
 from recovery_stats.report.privacy.visit import cells
+from recovery_stats.report.words import clean
 from tests.report import example
 
 CMS = PROFILES["cms"]
@@ -554,6 +562,46 @@ def test_no_small_count_is_printed_in_any_format(profile: str) -> None:
     assert not [n for n in (*counts, *sizes) if n in small and n not in public]
     if privacy.round_to > 1:
         assert not [n for n in counts if n % privacy.round_to and n not in public]
+
+
+@pytest.mark.parametrize("profile", ["cms", "acro", "opensafely", "ohdsi"])
+def test_formats_to_take_away_print_no_cell_that_the_page_does_not(profile: str) -> None:
+    """Every cell of the Word, LaTeX and CSV tables is one of the disclosed document's own."""
+    safe = disclose(compose(example.result(), "T", example.TEMPLATE), PROFILES[profile])
+    tables = [b if isinstance(b, Table) else figure_data.table(b)
+              for b in safe.blocks if isinstance(b, Table | Figure)]  # fmt: skip
+    allowed = {clean(text) for t in tables for row in words.printed(t) for text in row}
+    with ZipFile(BytesIO(render(safe, "csv"))) as file:
+        files = [file.read(n).decode("utf-8-sig") for n in file.namelist()]
+    found = {c for f in files for line in list(csv.reader(StringIO(f)))[1:] for c in line[1:]}
+    assert {c.replace("-", "−") for c in found} <= {c.replace("-", "−") for c in allowed}
+    page = docx.Document(BytesIO(render(safe, "docx")))
+    titles = [t for t in page.tables if len(t.columns) > 2 and t.cell(0, 0).text != "Step"]
+    assert len(titles) == len([t for t in tables if len(t.columns) > 1])
+    for table in titles:
+        body = [r for r in table.rows if r._tr.find(".//" + qn("w:tblHeader")) is None]
+        cells = {c.text.rstrip("\u2007\u2008") for row in body for c in row.cells[1:]}
+        assert cells <= allowed
+
+
+@pytest.mark.parametrize("format", ["docx", "csv", "tex"])
+def test_a_hidden_count_is_in_no_member_of_a_file(format: str) -> None:
+    """7 people behind one cell of a table of three: neither it nor what remains is in the bytes."""
+    columns = (Column("a", "A"),)
+    rows = (Row("x", "X", (Count(40009),)), Row("y", "Y", (Count(7),)), Row("z", "Z", (Count(31),)))
+    total = Row("all", "All", (Count(40047),))
+    table = Table("t", "T", columns, (*rows, total), totals=(Total("all", ("x", "y", "z")),))
+    safe = disclose(Document("x", "T", "REAL", (table,)), CMS)
+    content = render(safe, format)
+    if format == "tex":
+        text = content.decode()
+    else:
+        with ZipFile(BytesIO(content)) as file:
+            wanted = [n for n in file.namelist() if "document.xml" in n or n.endswith(".csv")]
+            text = " ".join(file.read(n).decode() for n in wanted)
+    printed = set(re.findall(r"(?<![\w,.])\d[\d,]*(?![\w.])", re.sub(r"<[^>]*>", " ", text)))
+    assert "7" not in printed
+    assert not {"40,009", "31"} <= printed
 
 
 def test_ages_above_89_are_one_category() -> None:
