@@ -57,6 +57,8 @@ def _head(path: Path) -> bytes:
         raise DataError(f"{path.name!r} is a folder, not a data file. Name a file inside it.")
     if not path.exists():
         raise DataError(_absent(path))
+    if not path.is_file():
+        raise DataError(f"{path.name!r} is a pipe or a device, not a regular file. Save it as one.")
     try:
         with path.open("rb") as file:
             return file.read(LOOKED_AT)

@@ -59,26 +59,25 @@ class _Grid:
     titles: list[str]
     cells: list[list[str]]  # by column
     words: list[bool]  # whether a column holds words rather than numbers
+    stub: int  # the columns of the terminal that the labels take
 
     @classmethod
     def of(cls, value: Table) -> _Grid:
         titles = [clean(f"{c.group}: {c.label}" if c.group else c.label) for c in value.columns]
         body = [[clean(text) for text in row] for row in words.printed(value)]
+        head = clean(value.stub)
         labels = ["  " * row.depth + clean(row.label) for row in value.rows]
         cells = [[row[j] for row in body] for j in range(len(titles))]
         wordy = [_is_words(value, j) for j in range(len(titles))]
         kept = [j for j, w in enumerate(wordy) if not w or any(cells[j])]
         return cls(
-            clean(value.stub),
+            head,
             labels,
             [titles[j] for j in kept],
             [cells[j] for j in kept],
             [wordy[j] for j in kept],
+            min(max(map(_width, [head, *labels])), LABEL_WIDTH),
         )
-
-    @property
-    def stub(self) -> int:
-        return min(max(map(_width, [self.head, *self.labels]), default=0), LABEL_WIDTH)
 
     def wide(self, j: int) -> int:
         """The columns of the terminal that column `j` takes when nothing is wrapped."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 
 from recovery_stats.core.document import Cell, Count, Flow, Share, Spread, Table, Total
@@ -17,7 +17,8 @@ def flow_sums(flow: Flow, b: int) -> list[Sum]:
 
 def table_sums(table: Table, b: int) -> list[Sum]:
     """Sums of the declared totals, and of columns that add up in every row without saying so."""
-    found = [s for total in table.totals for s in _declared(table, total, b)]
+    rows = {row.key: i for i, row in enumerate(table.rows)}
+    found = [s for total in table.totals for s in _declared(table, total, b, rows)]
     whole = whole_column(table)
     if whole is not None:
         parts = tuple(column for column in _count_columns(table) if column != whole)
@@ -61,9 +62,8 @@ def whole_column(table: Table) -> int | None:
     return columns[adds_up[0]] if len(adds_up) == 1 else None
 
 
-def _declared(table: Table, total: Total, b: int) -> list[Sum]:
+def _declared(table: Table, total: Total, b: int, rows: Mapping[str, int]) -> list[Sum]:
     if total.axis == "rows":
-        rows = {row.key: i for i, row in enumerate(table.rows)}
         parts = [rows[key] for key in total.parts if key in rows]
         whole = rows.get(total.whole)
         return [_column_sum(table, b, j, whole, parts) for j in range(len(table.columns))]
