@@ -77,7 +77,7 @@ def test_study_files_of_any_bytes(tmp_path: Path, raw: bytes) -> None:
 
 @SHORT
 @given(st.text(alphabet="yxz012+-*/:^()|~,='\"` CISurvstrata", max_size=50))
-def test_formulas_say_what_they_were_read_as(tmp_path: Path, text: str) -> None:
+def test_formulas_near_the_grammar(tmp_path: Path, text: str) -> None:
     fuzz.tried(fuzz.formula, text.encode(), tmp_path)
 
 
