@@ -115,6 +115,12 @@ class Planner(Layout):
                     f"delta= shifts imputed values, and column {name!r} {why}. "
                     f"Imputed columns: {known}."
                 )
+            if self.clusters and self.variables[name].kind == "ordered":
+                raise UsageError(
+                    f"delta= cannot shift {name!r} within clusters, where codes of ordered columns "
+                    "are matched and a shifted code is no level. Impute it as a number "
+                    f'(methods={{{name!r}: "normal"}}), or without cluster=.'
+                )
             if self.variables[name].kind == "nominal":
                 raise UsageError(
                     f"delta= shifts numbers and log odds; column {name!r} has "

@@ -92,6 +92,18 @@ class OlsFit:
         }
         return pd.DataFrame(columns)
 
+    def glance(self) -> pd.DataFrame:
+        """The fit in one row. log_likelihood, aic and bic are of maximum likelihood, as R's."""
+        n, p = self.design.X.shape
+        log_likelihood = -n / 2 * (np.log(2 * np.pi * self.sigma2 * (n - p) / n) + 1)
+        row = {
+            "n_obs": n, "df_residual": n - p, "sigma": float(np.sqrt(self.sigma2)),
+            "log_likelihood": float(log_likelihood),
+            "aic": float(2 * (p + 1) - 2 * log_likelihood),
+            "bic": float(np.log(n) * (p + 1) - 2 * log_likelihood), "converged": True,
+        }  # fmt: skip
+        return pd.DataFrame([row])
+
     def anova(self, type: int = 3) -> pd.DataFrame:
         """F tests of the terms with their sums of squares; the last row holds the residual's.
 

@@ -510,3 +510,16 @@ def test_diaries_are_completed_before_exposures_are_made() -> None:
         return rs.cox(f"Surv(start, stop, relapse) ~ {exposure}", rows)
 
     assert imputed.fit(model).m == 2
+
+
+def test_a_shift_of_ordered_codes_within_clusters_is_refused_and_a_number_is_not():
+    rng = np.random.default_rng(1)
+    answers = pd.Series(pd.Categorical(rng.integers(1, 5, 120), ordered=True))
+    answers[:20] = np.nan
+    data = pd.DataFrame({"site": rng.integers(0, 8, 120), "answer": answers})
+    with pytest.raises(UsageError, match="a shifted code is no level"):
+        rs.impute(data, m=2, seed=1, cluster="site", delta={"answer": -1.0})
+    data["answer"] = data["answer"].astype(float)
+    rs.impute(
+        data, m=2, seed=1, cluster="site", methods={"answer": "normal"}, delta={"answer": -1.0}
+    )

@@ -93,3 +93,16 @@ def test_one_coefficient_has_the_same_test_in_both_tables():
     assert row["conf_low"] < row["estimate"] < row["conf_high"]
     assert len(fit.residuals) == 39
     assert fit.residuals.sum() == pytest.approx(0, abs=CLOSED_FORM)
+
+
+def test_glance_is_the_normal_likelihood_of_the_residuals():
+    """Summed density by density; AIC and BIC count the residual variance as R does."""
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=30)
+    fit = ols("y ~ x", pd.DataFrame({"x": x, "y": 1 + x + rng.normal(size=30)}))
+    row = fit.glance().iloc[0]
+    left = fit.residuals.to_numpy()
+    expected = stats.norm.logpdf(left, scale=np.sqrt((left**2).mean())).sum()
+    assert row["log_likelihood"] == pytest.approx(expected, rel=1e-12)
+    assert row["aic"] == pytest.approx(2 * 3 - 2 * expected, rel=1e-12)
+    assert row["bic"] == pytest.approx(np.log(30) * 3 - 2 * expected, rel=1e-12)
