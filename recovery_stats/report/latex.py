@@ -21,6 +21,7 @@ SPECIAL = {
     "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
     '"': r"\textquotedbl{}", "[": "{[}", "]": "{]}", "`": r"\textasciigrave{}",
     "−": r"$-$", "×": r"$\times$", "÷": r"$\div$", "≥": r"$\geq$", "≤": r"$\leq$",
+    "∞": r"$\infty$", "≈": r"$\approx$", "→": r"$\rightarrow$", "χ": r"$\chi$", "β": r"$\beta$",
     "–": "--", "—": "---", "…": r"\dots{}",
 }  # fmt: skip
 
