@@ -29,8 +29,9 @@ from recovery_stats.analyses._housing_case import (
     rank_of_times,
 )
 from recovery_stats.analyses._housing_mixed import fit_mixed, mixed_estimate
+from recovery_stats.analyses._housing_outcomes import declared
 from recovery_stats.analyses._missing_panel import with_missing_panel
-from recovery_stats.analyses._question import Common, column, option
+from recovery_stats.analyses._question import Common, column, columns, option
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset, Step
 from recovery_stats.core.estimate import Estimate
@@ -83,6 +84,17 @@ class Question(Common):
                                     default="in_day")  # fmt: skip
     stay_stop: str | None = column("Day a stay ended.", table="stays", role="stop",
                                    default="out_day")  # fmt: skip
+    subgroup: tuple[str, ...] = columns(
+        "Declared subgroup or moderator of the effect, as sex or ACE (repeatable).",
+        table="persons", role="subgroup",
+    )  # fmt: skip
+    margin: float = option("Margin of equivalence, on the scale of the difference.", default=0.0)
+    margin_reason: str = option("Why a smaller difference would not matter.", default="")
+    margin_aim: str = option("What the margin is for.", default="equivalence",
+                             choices=("equivalence", "non-inferiority"))  # fmt: skip
+    better: str = option("Which way the outcome is good.", default="lower",
+                         choices=("lower", "higher"))  # fmt: skip
+    expected: float = option("Difference expected beforehand, for Bayes factors.", default=0.0)
 
 
 def answer(question: Question, study: Study) -> Result:
@@ -96,16 +108,17 @@ def answer(question: Question, study: Study) -> Result:
     asked_about = outcome.eligible if outcome else everyone
     rows = balance(asked_about, asked.adjust, ARM, weights=asked.weights)
     case = Case(asked, everyone, arms, rows, outcome, times, clusters)
+    more = declared(question, outcome, asked.cluster)
     result = Result(
         analysis="collaborative_housing",
         estimand=words.estimand(case, study.protocol.population),
-        estimates=case.estimates,
-        checks=tuple(words.checks(case)),
+        estimates=(*case.estimates, *more.estimates),
+        checks=(*words.checks(case), *more.checks),
         flow=case.flow,
         facts=words.facts(case),
-        said=frozenset(words.said(case)),
-        tables={t.name: t for t in pages.tables(case)},
-        figures={f.name: f for f in pages.figures(case)},
+        said=frozenset(words.said(case)) | more.said,
+        tables={t.name: t for t in (*pages.tables(case), *more.tables)},
+        figures={f.name: f for f in (*pages.figures(case), *more.figures)},
         sources=tuple(study[name].source for name in asked.tables),
         synthetic=study.protocol.synthetic,
     )

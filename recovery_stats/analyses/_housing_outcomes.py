@@ -1,0 +1,177 @@
+"""What a study declares beyond its primary difference: subgroups, a margin, an expected effect.
+
+Nothing here appears unless the study file asked for it before the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from recovery_stats.analyses._housing_case import ARM, OUTCOME, OutcomeAnswer
+from recovery_stats.core.check import Check
+from recovery_stats.core.document import (
+    Cell,
+    Column,
+    Figure,
+    ForestFigure,
+    Quantity,
+    Ref,
+    Row,
+    Table,
+)
+from recovery_stats.core.estimate import Estimate
+from recovery_stats.errors import UsageError
+from recovery_stats.models.evidence import bayes_factor, equivalence
+from recovery_stats.models.subgroup import Subgroups, subgroups
+
+if TYPE_CHECKING:
+    from recovery_stats.analyses.collaborative_housing import Question
+
+Better = Literal["higher", "lower"]
+VERDICTS = {
+    "shown": "Shown: the interval lies within the margin.",
+    "not shown": "Not shown: the interval reaches beyond the margin.",
+    "refuted": "Refuted: the interval lies beyond the margin.",
+}
+SAYS = {"effect": "for an effect", "none": "for none", "undecided": "undecided"}
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """The section's own estimates, tables, figures and checks."""
+
+    estimates: tuple[Estimate, ...] = ()
+    tables: tuple[Table, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    checks: tuple[Check, ...] = ()
+
+    @property
+    def said(self) -> frozenset[str]:
+        return frozenset(["declared", *(t.name for t in self.tables)] if self.tables else ())
+
+
+def declared(question: Question, outcome: OutcomeAnswer | None, cluster: str | None) -> Declared:
+    """Everything declared about a yes-no outcome or a number; nothing without an outcome.
+
+    Raises UsageError for a margin without its reason, or without an outcome to have one of.
+    """
+    asked = bool(question.subgroup or question.margin or question.expected)
+    if outcome is None:
+        if asked:
+            raise UsageError("subgroup, margin and expected go with an outcome; name one.")
+        return Declared()
+    main = next(e for e in outcome.estimates if e.level == "primary")
+    found = _subgroups(question, outcome, cluster) if question.subgroup else None
+    tables = [
+        *([_subgroup_table(found), _interaction_table(found)] if found else []),
+        *_equivalence_table(question, main),
+        *([_bayes_table(main, question.expected)] if question.expected else []),
+    ]
+    return Declared(
+        tuple(_effects(found)) if found else (), tuple(tables),
+        (_forest(found),) if found else (), found.checks() if found else (),
+    )  # fmt: skip
+
+
+def _subgroups(question: Question, outcome: OutcomeAnswer, cluster: str | None) -> Subgroups:
+    real = cluster if outcome.clusters.structure != "none" else None
+    return subgroups(
+        outcome.data, OUTCOME, ARM, question.subgroup, adjust=question.adjust, cluster=real,
+        weights=question.weights, level=question.level,
+    )  # fmt: skip
+
+
+def _effects(found: Subgroups) -> Iterator[Estimate]:
+    for m in found.found:
+        for i, e in enumerate(m.effects):
+            yield replace(
+                e, name=f"subgroup[{m.by},{i}]", label=f"{m.label}: {e.label}", level="secondary"
+            )
+
+
+def _subgroup_table(found: Subgroups) -> Table:
+    rows = []
+    for m in found.found:
+        rows.append(Row(f"head[{m.by}]", m.label))
+        for i, e in enumerate(m.effects):
+            cells: tuple[Cell, ...] = (Ref(f"subgroup[{m.by},{i}]", "interval"),)
+            rows.append(Row(f"level[{m.by},{i}]", e.label, cells, 1))
+    return Table(
+        "subgroups", "The difference in declared subgroups",
+        (Column("interval", "Difference [CI]"),), tuple(rows),
+        ("Linear model, one interaction at a time. A number is shown at its mean and one standard "
+         "deviation to either side.",),
+    )  # fmt: skip
+
+
+def _interaction_table(found: Subgroups) -> Table:
+    rows = [
+        Row(f"interaction[{m.by}]", m.label,
+            (Quantity(m.statistic), Quantity(m.num_df, "df"), Quantity(m.den_df, "df"),
+             Quantity(m.p, "p"), Quantity(holm, "p")))
+        for m, holm in zip(found.found, found.holm, strict=True)
+    ]  # fmt: skip
+    columns = (("f", "F"), ("num_df", "df"), ("den_df", "df within"), ("p", "p"),
+               ("holm", "Holm's p"))  # fmt: skip
+    return Table(
+        "interactions", "Does the difference differ?",
+        tuple(Column(k, label) for k, label in columns), tuple(rows),
+        ("Whether effects differ is told by these tests alone. Holm's p holds for all of them "
+         "together.",),
+    )  # fmt: skip
+
+
+def _forest(found: Subgroups) -> ForestFigure:
+    names = [f"subgroup[{m.by},{i}]" for m in found.found for i in range(len(m.effects))]
+    return ForestFigure(
+        "subgroup_forest", "The difference in declared subgroups", "Difference",
+        tuple(Ref(n) for n in names),
+    )  # fmt: skip
+
+
+def _equivalence_table(question: Question, main: Estimate) -> Sequence[Table]:
+    if not question.margin:
+        return ()
+    better: Better = "higher" if question.better == "higher" else "lower"
+    aim: Literal["equivalence", "non-inferiority"] = (
+        "non-inferiority" if question.margin_aim == "non-inferiority" else "equivalence"
+    )
+    found = equivalence(
+        main, question.margin, reason=question.margin_reason, aim=aim, better=better,
+        alpha=1 - question.level,
+    )  # fmt: skip
+    rows: list[tuple[str, str, Cell]] = [
+        ("margin", "Margin, on the scale of the difference", Quantity(found.margin)),
+        ("reason", "Reason declared", found.reason),
+        ("low", "Interval that decides, from", Quantity(found.low)),
+        ("high", "to", Quantity(found.high)),
+        ("p", "p of the larger one-sided test", Quantity(found.p, "p")),
+        ("verdict", aim.capitalize(), VERDICTS[found.verdict]),
+    ]
+    return (Table(
+        "equivalence", f"{aim.capitalize()} within the margin declared",
+        (Column("value", ""),), tuple(Row(k, label, (cell,)) for k, label, cell in rows),
+    ),)  # fmt: skip
+
+
+def _bayes_table(main: Estimate, expected: float) -> Table:
+    rows = tuple(
+        Row(f"bf[{row.times_expected:g}]", label,
+            (Quantity(row.prior_scale), Quantity(row.bf10, "ratio"), SAYS[row.says]))
+        for row, label in zip(
+            bayes_factor(main, expected).itertuples(),
+            ("Half the expected effect", "The expected effect", "Twice the expected effect"),
+            strict=True,
+        )
+    )  # fmt: skip
+    return Table(
+        "bayes", "Evidence for the declared effect against none",
+        (Column("scale", "Scale of the prior"), Column("bf10", "Bayes factor"),
+         Column("says", "Evidence")),
+        rows,
+        ("The prior under an effect is half a normal in the declared direction with the scale "
+         "shown as its standard deviation. Above 3 is evidence for an effect, below a third for "
+         "none; between, the data do not tell.",),
+    )  # fmt: skip
