@@ -57,7 +57,7 @@ def declared(question: Question, outcome: OutcomeAnswer | None, cluster: str | N
 
     Raises UsageError for a margin without its reason, or without an outcome to have one of.
     """
-    asked = bool(question.subgroup or question.margin or question.expected)
+    asked = bool(question.subgroup) or (question.margin, question.expected) != (None, None)
     if outcome is None:
         if asked:
             raise UsageError("subgroup, margin and expected go with an outcome; name one.")
@@ -67,7 +67,7 @@ def declared(question: Question, outcome: OutcomeAnswer | None, cluster: str | N
     tables = [
         *([_subgroup_table(found), _interaction_table(found)] if found else []),
         *_equivalence_table(question, main),
-        *([_bayes_table(main, question.expected)] if question.expected else []),
+        *([] if question.expected is None else [_bayes_table(main, question.expected)]),
     ]
     return Declared(
         tuple(_effects(found)) if found else (), tuple(tables),
@@ -132,7 +132,7 @@ def _forest(found: Subgroups) -> ForestFigure:
 
 
 def _equivalence_table(question: Question, main: Estimate) -> Sequence[Table]:
-    if not question.margin:
+    if question.margin is None:
         return ()
     better: Better = "higher" if question.better == "higher" else "lower"
     aim: Literal["equivalence", "non-inferiority"] = (

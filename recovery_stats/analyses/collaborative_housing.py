@@ -88,13 +88,21 @@ class Question(Common):
         "Declared subgroup or moderator of the effect, as sex or ACE (repeatable).",
         table="persons", role="subgroup",
     )  # fmt: skip
-    margin: float = option("Margin of equivalence, on the scale of the difference.", default=0.0)
+    margin: float | None = option(
+        "Margin of equivalence, on the scale of the difference.", default=None
+    )
     margin_reason: str = option("Why a smaller difference would not matter.", default="")
-    margin_aim: str = option("What the margin is for.", default="equivalence",
-                             choices=("equivalence", "non-inferiority"))  # fmt: skip
-    better: str = option("Which way the outcome is good.", default="lower",
-                         choices=("lower", "higher"))  # fmt: skip
-    expected: float = option("Difference expected beforehand, for Bayes factors.", default=0.0)
+    margin_aim: str | None = option(
+        "What the margin is for (default: equivalence).", default=None,
+        choices=("equivalence", "non-inferiority"),
+    )  # fmt: skip
+    better: str | None = option(
+        "Which way the outcome is good, for non-inferiority (default: lower).", default=None,
+        choices=("lower", "higher"),
+    )  # fmt: skip
+    expected: float | None = option(
+        "Difference expected beforehand, for Bayes factors.", default=None
+    )
 
 
 def answer(question: Question, study: Study) -> Result:
