@@ -30,6 +30,7 @@ from recovery_stats.analyses._housing_case import (
 )
 from recovery_stats.analyses._housing_mixed import fit_mixed, mixed_estimate
 from recovery_stats.analyses._housing_outcomes import declared
+from recovery_stats.analyses._housing_openings import answer_openings, is_about_openings
 from recovery_stats.analyses._missing_panel import with_missing_panel
 from recovery_stats.analyses._question import Common, column, columns, option
 from recovery_stats.core.codebook import Variable
@@ -37,7 +38,7 @@ from recovery_stats.core.dataset import Dataset, Step
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.core.result import Result
 from recovery_stats.core.study import Study
-from recovery_stats.errors import DataError, NotEstimable
+from recovery_stats.errors import DataError, NotEstimable, UsageError
 from recovery_stats.models.balance import balance
 from recovery_stats.models.comparison import Clusters, Rivals, clusters_of, likeness, primary
 from recovery_stats.models.effect_size import hedges_g
@@ -49,6 +50,7 @@ from recovery_stats.models.sample import Sample, read_sample
 
 TABLES = {
     "persons": "One row a person: arm, outcome or time to relapse, house or site, covariates.",
+    "waves": "One row a person and wave, where houses open during the study (optional).",
     "stays": "One row a stay in a house: person, day in, day out (optional).",
 }
 
@@ -60,7 +62,7 @@ class Question(Common):
     person: str | None = column("Person identifier.", table="persons", role="person", default="pid")
     arm: str | None = column(
         "The two groups: collaborative house, usual after-care.", table="persons", role="arm",
-        default="arm_house", required=True,
+        default="arm_house", required=True, late=True,
     )  # fmt: skip
     outcome: str | None = column("Outcome, yes/no or a number.", table="persons", role="outcome")
     outcome_level: str | None = option(
@@ -78,8 +80,16 @@ class Question(Common):
     )
     design: str = option(
         "How people came into the arms.", default="chosen",
-        choices=("chosen", "randomised", "houses-randomised"),
+        choices=("chosen", "randomised", "houses-randomised", "openings"),
     )  # fmt: skip
+    opened: str | None = column(
+        "Time, on the scale of the waves, at which a house opened where the person lives; empty: "
+        "none did.", table="persons", role="opened",
+    )  # fmt: skip
+    repeated: str | None = column(
+        "Outcome at each wave, where houses open during the study.", table="waves", role="outcome"
+    )
+    wave: str | None = column("Time or number of the wave.", table="waves", role="wave")
     stay_start: str | None = column("Day a stay began.", table="stays", role="start",
                                     default="in_day")  # fmt: skip
     stay_stop: str | None = column("Day a stay ended.", table="stays", role="stop",
@@ -107,6 +117,13 @@ class Question(Common):
 
 def answer(question: Question, study: Study) -> Result:
     """Effects of the compared arm against the usual one, with balance before and rivals after."""
+    if is_about_openings(question):
+        return answer_openings(question, study)
+    if question.design == "openings":
+        raise UsageError(
+            "design 'openings' needs --opened COLUMN: the time at which a house opened where the "
+            "person lives; in the study file: opened under [roles.persons]."
+        )
     asked = Asked.of(question, study)
     everyone, arms = _read(asked, study)
     outcome = _answer_outcome(asked, everyone, arms, study) if asked.outcome else None

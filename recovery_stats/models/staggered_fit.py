@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -13,7 +13,7 @@ from scipy.stats import t as t_distribution
 from recovery_stats.core.check import Check
 from recovery_stats.core.estimate import Estimate, Level
 from recovery_stats.engines import staggered_sum as sums
-from recovery_stats.engines.change_effect import Array
+from recovery_stats.engines.change_effect import Array, Method
 from recovery_stats.engines.multiplier import critical_value
 from recovery_stats.engines.parallel_trends import (
     Bound,
@@ -21,7 +21,14 @@ from recovery_stats.engines.parallel_trends import (
     relative_bound,
     smooth_bound,
 )
-from recovery_stats.engines.staggered import Cell, Design, Panel, covariance, moments
+from recovery_stats.engines.staggered import (
+    Cell,
+    Design,
+    Panel,
+    covariance,
+    group_time_effects,
+    moments,
+)
 from recovery_stats.engines.staggered_sum import Sums
 from recovery_stats.engines.two_way import TwoWay, two_way
 from recovery_stats.errors import NotEstimable, UsageError
@@ -158,6 +165,11 @@ class Staggered:
     def checks(self) -> tuple[Check, ...]:
         """What to know before the effects are believed."""
         return staggered_checks(self)
+
+    def again(self, method: Method) -> Staggered:
+        """The same question by another of the methods."""
+        design = replace(self.design, method=method)
+        return replace(self, design=design, cells=group_time_effects(self.panel, design))
 
     # --- the comparator -----------------------------------------------------------------------
 
