@@ -121,7 +121,8 @@ def _join(question: Question, study: Study) -> tuple[Dataset, Dataset, str | Non
     if question.repeated is None or question.wave is None or "waves" not in study:
         raise UsageError(
             "Houses that open during the study need a table 'waves' with --repeated COLUMN, the "
-            "outcome at each wave, and --wave COLUMN, its time on the scale of the opening."
+            "outcome at each wave, and --wave COLUMN, its time on the scale of the opening; in the "
+            "study file: repeated and repeated_at under [roles.waves]."
         )
     if question.person is None:
         raise UsageError("Houses that open during the study need --person COLUMN.")
@@ -176,7 +177,7 @@ def _estimates(fit: Staggered, plain: TwoWay | None, question: Question) -> Iter
     for row in fit.event_study().itertuples():
         if np.isfinite(row.std_error) and row.std_error > 0:
             yield replace(
-                _row(effect, row, f"since_{_key(row.since)}", f"{row.since:+g} since the opening"),
+                _row(effect, row, f"since_{_key(row.since)}", _since(row.since)),
                 level="secondary" if row.since >= 0 else "descriptive",
             )
     for row in fit.by_group().itertuples():
@@ -218,6 +219,13 @@ def _around(value: float, se: float, effect: Estimate) -> tuple[float, float]:
     """An interval of the same degrees of freedom and level as the effect's."""
     half = se * (effect.high - effect.value) / effect.se
     return value - half, value + half
+
+
+def _since(time: float) -> str:
+    """A time since the opening, in words."""
+    if time == 0:
+        return "At the opening"
+    return f"{time:g} after it" if time > 0 else f"{-time:g} before it"
 
 
 def _key(time: float) -> str:
@@ -305,7 +313,7 @@ def _estimand(found: _Openings, population: str) -> Estimand:
     adjusted = "given the covariates" if found.question.adjust else "without covariates"
     kind = "share of people" if found.reading.binary else "mean"
     return Estimand(
-        population=f"{population} People who live where a house opened during the study.".strip(),
+        population=f"{population}: those who live where a house opened during the study",
         treatment="a house having opened, against none yet, whether or not the person moved in",
         endpoint=found.outcome,
         intercurrent="Moving in or out, and leaving the area, are part of what is compared "

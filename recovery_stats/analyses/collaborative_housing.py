@@ -87,9 +87,11 @@ class Question(Common):
         "none did.", table="persons", role="opened",
     )  # fmt: skip
     repeated: str | None = column(
-        "Outcome at each wave, where houses open during the study.", table="waves", role="outcome"
+        "Outcome at each wave, where houses open during the study.", table="waves", role="repeated"
     )
-    wave: str | None = column("Time or number of the wave.", table="waves", role="wave")
+    wave: str | None = column(
+        "Time or number of the wave of --repeated.", table="waves", role="repeated_at"
+    )
     stay_start: str | None = column("Day a stay began.", table="stays", role="start",
                                     default="in_day")  # fmt: skip
     stay_stop: str | None = column("Day a stay ended.", table="stays", role="stop",

@@ -50,7 +50,7 @@ def _cells(fit: Staggered) -> Iterator[Check]:
         "comparison left",
         "caution",
         (
-            Count(len(without), "cells"), " of ", Count(total, "cells"),
+            Count(len(without), "groups"), " of ", Count(total, "groups"),
             f" of a group and a time after its start have no effect that can be told ({reasons}). "
             "They take no part in any sum.",
         ),
@@ -70,7 +70,7 @@ def _before(fit: Staggered) -> Iterator[Check]:
         return
     outside = (before["band_low"] > 0) | (before["band_high"] < 0)
     parts: tuple[str | Count | Quantity, ...] = (
-        Count(int(outside.sum()), "periods"), " of ", Count(len(before), "periods"),
+        Count(int(outside.sum()), "waves"), " of ", Count(len(before), "waves"),
         " before the start differ from the reference period by more than their simultaneous band. "
         "That none does is no proof of parallel trends.",
     )  # fmt: skip
@@ -97,7 +97,7 @@ def _two_way(fit: Staggered) -> Iterator[Check]:
             "caution",
             (
                 "A regression with effects of unit and time would weigh ",
-                Count(plain.negative_cells, "cells"), " of ", Count(len(plain.weight), "cells"),
+                Count(plain.negative_cells, "groups"), " of ", Count(len(plain.weight), "groups"),
                 " negatively (", Quantity(plain.negative), " together), because it takes units "
                 "already treated as comparison; it is shown beside, not as an answer.",
             ),

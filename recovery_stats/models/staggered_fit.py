@@ -128,10 +128,10 @@ class Staggered:
         found = sums.overall(self.panel, self.cells)
         if not len(found.value):
             raise NotEstimable("No group has an effect after its start.")
-        row = self._intervals(found.value, found.influence, bands=False).iloc[0]
+        table = self._intervals(found.value, found.influence, bands=False)
+        value, se, low, high, p = map(float, table.iloc[0])
         return Estimate(
-            name, label, float(found.value[0]), row["conf_low"], row["conf_high"],
-            row["std_error"], row["p_value"], float(self.df), "difference", rank, self.method,
+            name, label, value, low, high, se, p, float(self.df), "difference", rank, self.method,
             self.level, int(found.treated[0]),
         )  # fmt: skip
 

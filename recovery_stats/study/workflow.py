@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recovery_stats import analyses
+from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.document import Document
 from recovery_stats.core.result import Result
 from recovery_stats.core.study import Protocol, Study
@@ -36,7 +37,8 @@ def answer_question(analysis: analyses.Analysis, question: Any, study: Study) ->
 
     with threadpool_limits(limits=1):
         result = analysis.answer(question, study)
-    noticed = tuple(c for c in study.checks if c.about.partition(".")[0] in analysis.tables)
+    tables = [t for t in analysis.tables if t in study and _read(study[t], result)]
+    noticed = tuple(c for c in study.checks if c.about.partition(".")[0] in tables)
     found = replace(
         result,
         checks=(*result.checks, *noticed),
@@ -45,6 +47,11 @@ def answer_question(analysis: analyses.Analysis, question: Any, study: Study) ->
         facts={**result.facts, "title": question.title} if question.title else result.facts,
     )
     return completed(found, study, question.level, question.seed, described(question))
+
+
+def _read(table: Dataset, result: Result) -> bool:
+    """Whether the result rests on this table; one that does not say so rests on every one."""
+    return not result.sources or table.source in result.sources
 
 
 def completed(result: Result, study: Study, level: float, seed: int, options: str) -> Result:

@@ -10,12 +10,12 @@ from recovery_stats import analyses
 from recovery_stats.analyses.collaborative_housing import Question, answer
 from recovery_stats.core.codebook import Codebook, Variable
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Paragraph
 from recovery_stats.core.result import Result
 from recovery_stats.core.study import Protocol, Study, TableSpec
 from recovery_stats.errors import DataError, NotEstimable, UsageError
 from recovery_stats.models.staggered import difference_in_differences
 from recovery_stats.report.compose import compose
+from recovery_stats.report.markdown import render
 from tests.tolerance import MONTE_CARLO_SES
 
 
@@ -57,7 +57,7 @@ def study(
                              measure="nominal" if binary else "scale")}  # fmt: skip
     roles = {
         "persons": {"person": "pid", "site": "site", "opened": "opened"},
-        "waves": {"person": "pid", "wave": "wave", "outcome": "used"},
+        "waves": {"person": "pid", "repeated_at": "wave", "repeated": "used"},
     }
     tables = {name: TableSpec(name, roles=found) for name, found in roles.items()}
     return Study(
@@ -76,7 +76,7 @@ def ask(data: Study, **options: object) -> Result:
 def text(result: Result) -> str:
     analysis = analyses.get("collaborative_housing")
     document = compose(result, analysis.title, analysis.template)
-    return " ".join(str(p) for p in document.blocks if isinstance(p, Paragraph))
+    return render(document).decode()
 
 
 def truth(result: Result) -> float:
