@@ -31,11 +31,10 @@ from recovery_stats.core.document import (
 from recovery_stats.core.estimate import Estimand, Estimate
 from recovery_stats.core.result import Result
 from recovery_stats.core.study import Study
-from recovery_stats.engines.two_way import TwoWay
 from recovery_stats.errors import DataError, NotEstimable, UsageError
 from recovery_stats.models.outcome import Reading, read_outcome
 from recovery_stats.models.staggered import difference_in_differences
-from recovery_stats.models.staggered_fit import Staggered
+from recovery_stats.models.staggered_fit import Staggered, TwoWay
 from recovery_stats.models.summary import missing_table, table_one
 
 if TYPE_CHECKING:

@@ -35,6 +35,8 @@ from recovery_stats.errors import NotEstimable, UsageError
 from recovery_stats.models.columns import IntArray
 from recovery_stats.models.staggered_check import staggered_checks
 
+__all__ = ["Lost", "Staggered", "TwoWay"]
+
 MULTIPLES = (0.0, 0.5, 1.0, 1.5, 2.0)
 
 
