@@ -29,8 +29,8 @@ from recovery_stats.analyses._housing_case import (
     rank_of_times,
 )
 from recovery_stats.analyses._housing_mixed import fit_mixed, mixed_estimate
-from recovery_stats.analyses._housing_outcomes import declared
 from recovery_stats.analyses._housing_openings import answer_openings, is_about_openings
+from recovery_stats.analyses._housing_outcomes import declared
 from recovery_stats.analyses._missing_panel import with_missing_panel
 from recovery_stats.analyses._question import Common, column, columns, option
 from recovery_stats.core.codebook import Variable
