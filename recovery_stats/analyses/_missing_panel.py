@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -32,6 +32,18 @@ from recovery_stats.models.missing_pattern import WHERE, Pattern
 DRAWN, CHAINS, POINTS = 20, 5, 25
 WIDEST = 3.0  # of the figure: doublings of the odds, or standard deviations
 STEP = "imputations"
+NOT_TOLD = "does not apply"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A row of the panel: an estimate's name, or a label with what stands instead of a number."""
+
+    name: str
+    group: str
+    assumption: str
+    label: str = ""
+    instead: str = ""
 
 
 def with_missing_panel(result: Result, contrast: Contrast | None, seed: int) -> Result:
@@ -83,20 +95,36 @@ def _tables(found: MissingPanel) -> Iterator[Table]:
 
 
 def _panel_table(found: MissingPanel) -> Table:
-    rows: list[Row] = []
-    for group in GROUPS:
-        own = [r for r in found.rows if r.group == group]
-        if own:
-            rows.append(Row(group, group))
-        for r in own:
-            label = r.estimate.label + (" (declared)" if r.name == found.declared else "")
-            ref = _key(r.name)
-            rows.append(Row(ref, label, (Ref(ref, "interval"), Ref(ref, "p"), r.assumption), 1))
-    return Table(
-        "missing_panel", "The same difference under each assumption on what is missing",
-        (Column("difference", "Difference"), Column("p", "p"), Column("assumption", "It assumes")),
-        tuple(rows), (_scale(found.contrast),),
+    told = tuple(Told(_key(r.name), r.group, r.assumption) for r in found.rows)
+    return assumed_table(
+        "The same difference under each assumption on what is missing", "Difference", told,
+        {_key(r.name): r.estimate for r in found.rows}, _key(found.declared),
+        (_scale(found.contrast),),
     )  # fmt: skip
+
+
+def assumed_table(
+    caption: str, heading: str, told: Sequence[Told], named: Mapping[str, Estimate], declared: str,
+    notes: tuple[str, ...],
+) -> Table:  # fmt: skip
+    """The panel of any report: one row an assumption, in groups, the declared one marked."""
+    rows: list[Row] = []
+    for group in dict.fromkeys(t.group for t in told):
+        rows.append(Row(group, group))
+        rows += [_told_row(t, named, declared) for t in told if t.group == group]
+    return Table(
+        "missing_panel", caption,
+        (Column("difference", heading), Column("p", "p"), Column("assumption", "It assumes")),
+        tuple(rows), notes,
+    )  # fmt: skip
+
+
+def _told_row(told: Told, named: Mapping[str, Estimate], declared: str) -> Row:
+    if told.instead:
+        return Row(f"none[{told.label}]", told.label, (told.instead, None, told.assumption), 1)
+    label = (told.label or named[told.name].label) + (" (declared)" * (told.name == declared))
+    cells = (Ref(told.name, "interval"), Ref(told.name, "p"), told.assumption)
+    return Row(told.name, label, cells, 1)
 
 
 def _scale(contrast: Contrast) -> str:

@@ -16,6 +16,8 @@ from recovery_stats.analyses._satisfaction_checks import bounded, checks, reject
 from recovery_stats.analyses._satisfaction_family import FAMILIES
 from recovery_stats.analyses._satisfaction_figures import figures
 from recovery_stats.analyses._satisfaction_level import MeanLevel, Population, adjusted_means
+from recovery_stats.analyses._satisfaction_missing import Gaps, missing_estimates
+from recovery_stats.analyses._satisfaction_missing_table import missing_panel_table
 from recovery_stats.analyses._satisfaction_model import (
     Fit,
     Model,
@@ -104,8 +106,10 @@ def answer(question: Question, study: Study) -> Result:
     model = Model.of(asked, waves.used)
     require_change(model)
     fit = model.fit()
-    estimates = _estimates(question, model, fit, waves)
+    gaps = Gaps(model, waves, question.seed, question.occasion)
+    estimates = _estimates(question, model, fit, gaps)
     named = {e.name: e for e in estimates}
+    panel = missing_panel_table(gaps, named)
     return Result(
         analysis="relationship_satisfaction",
         estimand=_estimand(question, model, fit, waves, study),
@@ -113,21 +117,28 @@ def answer(question: Question, study: Study) -> Result:
         checks=tuple(checks(model, fit, waves, named)),
         flow=waves.used.flow,
         facts=_facts(question, model, fit, waves),
-        said=_said(question, model, waves, named),
-        tables={t.name: t for t in tables(model, fit, waves, named, question.occasion)},
+        said=_said(question, model, waves, named) | ({"missing_panel"} if panel else set()),
+        tables={
+            t.name: t
+            for t in (
+                *tables(model, fit, waves, named, question.occasion),
+                *((panel,) if panel else ()),
+            )
+        },
         figures={f.name: f for f in figures(model, fit, named, question.unit)},
         sources=tuple(study[t].source for t in TABLES if t in study),
         synthetic=study.protocol.synthetic,
     )
 
 
-def _estimates(question: Question, model: Model, fit: Fit, waves: Waves) -> tuple[Estimate, ...]:
+def _estimates(question: Question, model: Model, fit: Fit, gaps: Gaps) -> tuple[Estimate, ...]:
     means = () if MeanLevel.of(model, fit).far else tuple(adjusted_means(model, fit))
     steps = tuple(Population.of(model, fit).steps()) if isinstance(fit, GlmmFit) else ()
     found = (*main_estimates(model, fit), *steps, *coefficients(model, fit), *means)
     if not question.sensitivity:
         return found
-    return (*found, *simple_slopes(model), *rivals(model, waves, question.occasion))
+    others = rivals(model, gaps.waves, question.occasion)
+    return (*found, *simple_slopes(model), *others, *missing_estimates(gaps))
 
 
 def _estimand(question: Question, model: Model, fit: Fit, waves: Waves, study: Study) -> Estimand:

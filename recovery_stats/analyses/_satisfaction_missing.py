@@ -1,0 +1,202 @@
+"""The slope within people under each assumption on the waves that lack a value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from recovery_stats.analyses._missing_panel import DRAWN
+from recovery_stats.analyses._satisfaction_model import Model
+from recovery_stats.analyses._satisfaction_rows import TIME, Waves
+from recovery_stats.core import progress
+from recovery_stats.core.codebook import Variable
+from recovery_stats.core.dataset import Dataset
+from recovery_stats.core.estimate import Estimate
+from recovery_stats.errors import DataError, NotEstimable
+from recovery_stats.models.formula import quote
+from recovery_stats.models.imputation import impute
+from recovery_stats.models.imputed import Imputed
+from recovery_stats.models.pool import pool
+from recovery_stats.models.risk import estimate
+from recovery_stats.models.split import split
+
+HALF = 0.5  # standard deviations by which imputed values are shifted
+LACKING = "lacks a value"
+MOST_ROWS = 10_000  # imputed; beyond, chained equations within people would outlast the report
+STEP = "imputations"
+COUNTED = {1.0: ("missing[yes]", "Missing = yes"), 0.0: ("missing[no]", "Missing = no")}
+
+
+@dataclass(frozen=True, slots=True)
+class Gaps:
+    """The declared model, and every wave to which the question applies."""
+
+    model: Model
+    waves: Waves
+    seed: int
+    occasion: str
+
+    @property
+    def there(self) -> bool:
+        """Whether outcome or satisfaction is missing at a wave to which the question applies."""
+        asked = self.model.asked
+        return bool(
+            self.waves.applies.frame[[asked.outcome, asked.satisfaction]].isna().any(axis=None)
+        )
+
+    @property
+    def binary(self) -> bool:
+        law = self.model.law
+        return law.family == "binomial" and not law.counted
+
+    @property
+    def imputable(self) -> bool:
+        return self.model.law.linear and len(self.waves.applies) <= MOST_ROWS
+
+    def told(self, data: Dataset, name: str, label: str) -> Estimate:
+        """The slope of the declared model over rows filled in."""
+        complete = data.complete(*self._needed)
+        rival = Model.of(self.model.asked, self._split(complete))
+        return rival.told(rival.fit(), {self.model.asked.within: 1.0}, name, label, "sensitivity")
+
+    @property
+    def _needed(self) -> tuple[str, ...]:
+        asked = self.model.asked
+        return asked.satisfaction, asked.outcome, *asked.needed
+
+    def _split(self, data: Dataset) -> Dataset:
+        return split(data, self.model.asked.satisfaction, self.model.asked.person)
+
+
+def missing_estimates(gaps: Gaps) -> Iterator[Estimate]:
+    """The rows of the panel but for the declared one; what cannot be fitted is left out."""
+    if not gaps.there:
+        return
+    parts: tuple[Callable[[Gaps], Iterator[Estimate]], ...] = (
+        _complete_people, _imputed, _carried, _counted, _mixture,
+    )  # fmt: skip
+    for part in parts:
+        try:
+            yield from part(gaps)
+        except (NotEstimable, DataError):
+            continue
+
+
+def shifted(what: str, sign: int) -> str:
+    return f"missing[{what}{sign * HALF:+.1f}]"
+
+
+# --- the rows --------------------------------------------------------------------------------
+
+
+def _complete_people(gaps: Gaps) -> Iterator[Estimate]:
+    data, person = gaps.waves.applies, gaps.model.asked.person
+    whole = ~data.frame[person].isin(_lacking(gaps))
+    yield gaps.told(data.with_frame(data.frame[whole]), "missing[complete]", "People lacking none")
+
+
+def _lacking(gaps: Gaps) -> set[object]:
+    """People with a wave to which the question applies that is not in the model."""
+    frame = gaps.waves.applies.frame
+    out = ~frame.index.isin(gaps.waves.used.frame.index)
+    return set(frame.loc[out, gaps.model.asked.person])
+
+
+def _carried(gaps: Gaps) -> Iterator[Estimate]:
+    """Outcome and satisfaction of the wave before, where there is one."""
+    asked, data = gaps.model.asked, gaps.waves.applies
+    ordered = data.frame.sort_values([asked.person, asked.wave])
+    both = [asked.outcome, asked.satisfaction]
+    filled = ordered.groupby(asked.person)[both].ffill()
+    carried = data.with_frame(data.frame.assign(**{c: filled[c] for c in both}))
+    yield gaps.told(carried, "missing[carried]", "Last value carried forward")
+
+
+def _counted(gaps: Gaps) -> Iterator[Estimate]:
+    """A yes or no that is missing counted as either."""
+    if not gaps.binary:
+        return
+    data, outcome = gaps.waves.applies, gaps.model.asked.outcome
+    for value, (name, label) in COUNTED.items():
+        filled = data.frame.assign(**{outcome: data.frame[outcome].fillna(value)})
+        yield gaps.told(data.with_frame(filled), name, label)
+
+
+def _mixture(gaps: Gaps) -> Iterator[Estimate]:
+    """Slopes of people who lack a value and of the others, weighted by how many they are.
+
+    The error takes in that of the share (Hedeker & Gibbons 1997, Psychol Methods 2:64).
+    """
+    model, asked = gaps.model, gaps.model.asked
+    lacking = model.data.frame[asked.person].isin(_lacking(gaps))
+    share = float(lacking.groupby(model.data.frame[asked.person]).first().mean())
+    if not 0 < share < 1:
+        return
+    data = model.data.with_column(Variable(LACKING, measure="scale"), lacking.astype(float))
+    own = quote(LACKING)
+    extra = f" + {own} + {own}:{quote(asked.within)} + {own}:{quote(TIME)}"
+    fit = model.over(data).fit(model.formula(extra=extra))
+    product = next((t for t in fit.terms if LACKING in t and asked.within in t), None)
+    if product is None:
+        return
+    found = model.told(fit, {asked.within: 1.0, product: share}, "", "", "sensitivity")
+    of_share = fit.coefficient(product) ** 2 * share * (1 - share) / model.people
+    value = found.value if model.law.linear else float(np.log(found.value))
+    yield estimate(
+        "missing[mixture]", "Pattern mixture", value, float(np.hypot(found.se, of_share**0.5)),
+        found.df, scale=found.scale, level=asked.level, rank="sensitivity", method=found.method,
+        n=model.people,
+    )  # fmt: skip
+
+
+def _imputed(gaps: Gaps) -> Iterator[Estimate]:
+    """At random, and with outcome or satisfaction shifted where they were imputed."""
+    if not gaps.imputable:
+        return
+    asked = gaps.model.asked
+    yield _pooled(gaps, _tables(gaps), "missing[imputed]", "Multiple imputation")
+    for what, column in (("outcome", asked.outcome), ("satisfaction", asked.satisfaction)):
+        values = gaps.waves.applies.frame[column]
+        if not values.isna().any():
+            continue
+        for sign in (-1, 1):
+            tables = _tables(gaps, {column: sign * HALF * float(values.std())})
+            label = f"Multiple imputation, {what} {'+' if sign > 0 else '−'}{HALF:g} SD"
+            yield _pooled(gaps, tables, shifted(what, sign), label)
+
+
+def _tables(gaps: Gaps, delta: dict[str, float] | None = None) -> Imputed:
+    """The waves completed, people and clusters having levels of their own."""
+    asked, applies = gaps.model.asked, gaps.waves.applies
+    cluster = [gaps.model.cluster] if gaps.model.cluster else []
+    used = [asked.person, *cluster, TIME, asked.outcome, asked.satisfaction, *asked.needed]
+    frame = applies.frame[list(dict.fromkeys(used))]
+    return impute(
+        applies.with_frame(frame), m=DRAWN, seed=gaps.seed, heterogeneous=False,
+        cluster=(*_nesting(gaps), asked.person), delta=delta or {},
+        methods={c: "normal" for c in (asked.outcome, asked.satisfaction) if frame[c].isna().any()},
+        exclude=[c for c in cluster if c not in _nesting(gaps)],
+        progress=lambda done, of: progress.tell(STEP, done, of),
+    )  # fmt: skip
+
+
+def _nesting(gaps: Gaps) -> tuple[str, ...]:
+    """The cluster, where every person has one and there are enough to have a variance."""
+    cluster, frame = gaps.model.cluster, gaps.waves.applies.frame
+    if cluster is None or frame[cluster].isna().any() or frame[cluster].nunique() < 3:
+        return ()
+    moved = frame.groupby(gaps.model.asked.person)[cluster].nunique() > 1
+    return () if moved.any() else (cluster,)
+
+
+def _pooled(gaps: Gaps, tables: Imputed, name: str, label: str) -> Estimate:
+    asked = gaps.model.asked
+    models = [Model.of(asked, gaps._split(t)) for t in tables]
+    fit = pool([m.fit() for m in models])
+    found: Estimate = fit.estimate(
+        {asked.within: 1.0}, name=name, label=label, level=asked.level, rank="sensitivity"
+    )
+    people = int(np.mean([m.people for m in models]))
+    return replace(found, n=people, method=f"{tables.m} imputations, Rubin's rules")

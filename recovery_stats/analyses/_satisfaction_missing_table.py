@@ -1,0 +1,68 @@
+"""The panel on waves that lack a value: its rows, what each assumes, and which do not apply."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from recovery_stats.analyses._missing_panel import NOT_TOLD, Told, assumed_table
+from recovery_stats.analyses._satisfaction_missing import COUNTED, MOST_ROWS, Gaps, shifted
+from recovery_stats.analyses._wording import plural
+from recovery_stats.core.document import Table
+from recovery_stats.core.estimate import Estimate
+
+RANDOM, SINGLE, OTHER = "At random", "One value for each", "Not at random"
+
+
+def missing_panel_table(gaps: Gaps, named: dict[str, Estimate]) -> Table | None:
+    """The panel; None where nothing is missing or only the declared row is there."""
+    rows = tuple(r for r in _rows(gaps) if r.instead or r.name in named)
+    if sum(r.name in named for r in rows) < 2:
+        return None
+    caption = "The slope within people under each assumption on what is missing"
+    lacking = plural(gaps.occasion).capitalize()
+    notes = (
+        f"SD: of the value as observed. {lacking} without a row in the table are in no row here. "
+        "The data cannot tell which assumption holds.",
+    )
+    return assumed_table(caption, gaps.model.law.heading, rows, named, "within", notes)
+
+
+def _rows(gaps: Gaps) -> Iterator[Told]:
+    """Every row with what it assumes, and those that do not apply with the reason."""
+    o = gaps.occasion
+    yield Told("missing[complete]", RANDOM, "People who lack a value are like those who do not.")
+    alike = f"Given the values seen, a {o} that lacks one is like a {o} that does not."
+    yield Told("within", RANDOM, alike, f"Mixed model, {plural(o)} with all values")
+    if gaps.imputable:
+        yield Told("missing[imputed]", RANDOM, f"{alike} What is seen of it counts.")
+    else:
+        yield Told("", RANDOM, _no_imputation(gaps), "Multiple imputation", "not done")
+    yield Told("missing[carried]", SINGLE, f"What is missing stayed as at the {o} before.")
+    yield from _single_rows(gaps)
+    for what in ("outcome", "satisfaction"):
+        for sign in (-1, 1):
+            yield Told(shifted(what, sign), OTHER, _shift_words(what, sign))
+    own = f"People who lack a value have a slope of their own, the same at the {plural(o)} missed."
+    yield Told("missing[mixture]", OTHER, own)
+    why = "Extreme values at either end of a deviation make any slope: there is no worst one."
+    yield Told("", "Bounds", why, "Worst and best case", NOT_TOLD)
+
+
+def _no_imputation(gaps: Gaps) -> str:
+    if gaps.model.law.linear:
+        return f"More than {MOST_ROWS:,} rows; the function impute takes them."
+    return "Only numbers are imputed here; the function impute takes counts and categories."
+
+
+def _single_rows(gaps: Gaps) -> Iterator[Told]:
+    if gaps.binary:
+        for value, (name, _) in COUNTED.items():
+            yield Told(name, SINGLE, f"Every missing outcome was a {'yes' if value else 'no'}.")
+    else:
+        why = "The outcome is not a relapse that could be assumed."
+        yield Told("", SINGLE, why, "Missing = relapse", NOT_TOLD)
+
+
+def _shift_words(what: str, sign: int) -> str:
+    where = "below" if sign < 0 else "above"
+    return f"A missing {what} lies half a standard deviation {where} what those seen would tell."
