@@ -21,6 +21,7 @@ from recovery_stats.models.outcome import Reading
 from recovery_stats.models.residence import TimeColumns, Times
 
 if TYPE_CHECKING:
+    from recovery_stats.analyses._housing_chosen import Chosen
     from recovery_stats.analyses.collaborative_housing import Question
 
 ARM, OUTCOME, STRATUM = "arm|", "outcome|", "stratum|"
@@ -52,6 +53,9 @@ class Asked:
     stays: tuple[str, str, str] | None
     notes: tuple[str, ...]
     sensitivity: bool
+    weighting: str
+    balance_stop: float
+    seed: int
 
     @classmethod
     def of(cls, q: Question, study: Study) -> Asked:
@@ -76,6 +80,7 @@ class Asked:
             q.event if timed else None, q.entry if timed else None, cluster, site,
             _word(cluster, house, site), tuple(dict.fromkeys(q.adjust)), q.weights, q.reference,
             q.design, q.level, _stays(q, study) if timed else None, q.notes, q.sensitivity,
+            q.weighting, q.balance_stop, q.seed,
         )  # fmt: skip
 
     @property
@@ -125,7 +130,7 @@ class OutcomeAnswer:
     eligible: people to whom the outcome applies; data: those analysed. primary: the fit behind
     the effects, and why its errors are what they are. alike: the likeness within clusters.
     joined: rare levels of covariates that count as another in the models. mixed: the mixed model,
-    where there are clusters.
+    where there are clusters. chosen: comparisons by weights and pairs, where nobody was drawn.
     """
 
     reading: Reading
@@ -137,6 +142,7 @@ class OutcomeAnswer:
     estimates: tuple[Estimate, ...]
     joined: tuple[Joined, ...] = ()
     mixed: MixedFit | None = None
+    chosen: Chosen | None = None
 
 
 @dataclass(frozen=True, slots=True)

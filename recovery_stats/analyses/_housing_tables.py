@@ -41,6 +41,8 @@ NOTES = {
     )
 }
 RIVALS = ("crude", "naive", "by_cluster", "within", "gee", "summary", "mixed", "by_site",
+          "weighted_overlap", "weighted_ate", "weighted_att", "entropy_ate", "entropy_att",
+          "matched", "doubly_robust",
           "left_out_low", "left_out_high", "missing_yes", "missing_no")  # fmt: skip
 EFFECTS = ("risk_compared", "risk_usual", "mean_compared", "mean_usual", "risk_difference",
            "risk_ratio", "odds_ratio", "mean_difference", "hedges_g")  # fmt: skip
@@ -61,6 +63,8 @@ def tables(case: Case) -> Iterator[Table]:
             rivals = (case.primary.name, *RIVALS)
             caption = "The same difference, asked in other ways"
             yield _estimates(case, "sensitivity", caption, case.outcome.estimates, rivals)
+        if case.outcome.chosen:
+            yield from case.outcome.chosen.tables
     if case.clusters.structure != "none":
         yield _clusters_table(case)
     if case.outcome and case.outcome.mixed:
@@ -172,6 +176,8 @@ def figures(case: Case) -> Iterator[Figure]:
         yield _arms_figure(case, case.outcome)
         if case.asked.sensitivity:
             yield _forest(case)
+        if case.outcome.chosen:
+            yield from case.outcome.chosen.figures
         if caterpillar := _caterpillar(case, case.outcome):
             yield caterpillar
     if len(case.balance) > 1:

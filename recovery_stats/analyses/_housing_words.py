@@ -96,6 +96,7 @@ def _said_of_outcome(case: Case, outcome: OutcomeAnswer) -> Iterator[str]:
         "stratified": outcome.primary.stratified,
         "lost": bool(_lost(outcome)),
         "alike": outcome.alike is not None,
+        "weighted": outcome.chosen is not None and bool(outcome.chosen.estimates),
     }
     yield from (name for name, holds in present.items() if holds)
     if not outcome.reading.binary:
@@ -320,6 +321,8 @@ def _outcome_checks(case: Case, outcome: OutcomeAnswer) -> Iterator[Check]:
         ("The primary interval has ", Ref(primary.name, "df"), " degrees of freedom."),
     )  # fmt: skip
     yield _missing_check(case, outcome)
+    if outcome.chosen:
+        yield from outcome.chosen.checks
     yield from (_rare_check(case, j) for j in outcome.joined)
     y = outcome.data.frame[OUTCOME].to_numpy(float)
     if outcome.reading.binary:

@@ -28,6 +28,7 @@ from recovery_stats.analyses._housing_case import (
     missing_contrast,
     rank_of_times,
 )
+from recovery_stats.analyses._housing_chosen import compare_chosen
 from recovery_stats.analyses._housing_mixed import fit_mixed, mixed_estimate
 from recovery_stats.analyses._housing_openings import answer_openings, is_about_openings
 from recovery_stats.analyses._housing_outcomes import declared
@@ -91,6 +92,16 @@ class Question(Common):
     )
     wave: str | None = column(
         "Time or number of the wave of --repeated.", table="waves", role="repeated_at"
+    )
+    weighting: str = option(
+        "Whom weights make the groups alike to, where nobody was drawn: who could have been in "
+        "either (overlap), everybody (ate), the compared arm (att).", default="overlap",
+        choices=("overlap", "ate", "att"),
+    )  # fmt: skip
+    balance_stop: float = option(
+        "Show no effect where a covariate still differs by more standard deviations than this "
+        "after weighting (0: always show).",
+        default=0.0,
     )
     stay_start: str | None = column("Day a stay began.", table="stays", role="start",
                                     default="in_day")  # fmt: skip
@@ -228,16 +239,18 @@ def _answer_outcome(asked: Asked, everyone: Dataset, arms: Reading, study: Study
         *_standardised(asked, data, reading, sample, clusters),
     ]
     mixed = fit_mixed(asked, data, clusters)
+    chosen = compare_chosen(asked, data, clusters, estimates)
     if asked.sensitivity:
         estimates += [
             *Rivals(sample, clusters, family, asked.level, asked.word).all(),
             *_by_site(asked, data, sample, family),
             *mixed_estimate(asked, data, mixed),
+            *(chosen.estimates if chosen else ()),
             *_missing_as(asked, join(eligible, joined), reading),
         ]
     alike = likeness(sample, clusters, level=asked.level)
     return OutcomeAnswer(
-        reading, eligible, data, clusters, found, alike, tuple(estimates), joined, mixed
+        reading, eligible, data, clusters, found, alike, tuple(estimates), joined, mixed, chosen
     )
 
 

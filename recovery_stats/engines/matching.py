@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recovery_stats.engines.glm import dependent_columns, least_squares
 from recovery_stats.engines.propensity import clustered_variance
 
 Array = NDArray[np.floating[Any]]
@@ -34,25 +35,28 @@ def nearest_pairs(score: Array, arm: Array, caliper: float) -> NDArray[np.intp]:
 
 
 def matched_means(
-    pairs: NDArray[np.intp], y: Array, cluster: NDArray[Any] | None
+    pairs: NDArray[np.intp], y: Array, X: Array, cluster: NDArray[Any] | None
 ) -> tuple[Array, Array, int]:
     """Means (usual, compared) of the pairs, their covariance (2, 2), and how many units it has.
 
-    By pair (Abadie & Spiess 2022, valid where each person is used once). With clusters the pairs'
-    and the clusters' likeness both count (two-way), and no contrast gets less than by pair alone:
-    the larger difference variance decides. Units: pairs, or clusters where those decide.
+    y (n,), X (n, p): covariates without intercept; what they still differ by within the pairs is
+    taken out by least squares (none left out: p = 0 is the mean of the pairs). Errors by pair
+    (Abadie & Spiess 2022, valid where each person is used once). With clusters the pairs' and the
+    clusters' likeness both count (two-way), and no less than by pair alone: the larger variance
+    of the difference decides. Units: pairs, or clusters where those decide.
     """
     m = len(pairs)
-    values = y[pairs][:, ::-1]
-    means = values.mean(axis=0)
-    left = (values - means) / m
-    by_pair = m / (m - 1) * left.T @ left
+    rows, arm = pairs.T.ravel(), np.repeat([1.0, 0.0], m)
+    centred = X[rows] - X[rows].mean(axis=0)
+    D = np.column_stack([1 - arm, arm, centred])
+    D = np.delete(D, dependent_columns(D), axis=1)
+    fit = least_squares(D, y[rows])
+    influence = ((y[rows] - fit.mu)[:, None] * D) @ np.linalg.inv(D.T @ D)[:, :2]
+    by_pair, units = clustered_variance(influence, np.tile(np.arange(m), 2))
     if cluster is None:
-        return means, by_pair, m
-    influence = np.zeros((2 * m, 2))
-    influence[:m, 0], influence[m:, 1] = left[:, 0], left[:, 1]
-    houses = cluster[np.r_[pairs[:, 1], pairs[:, 0]]]
-    by_house, G = clustered_variance(influence, houses)
+        return fit.beta[:2], by_pair, units
+    by_house, G = clustered_variance(influence, cluster[rows])
     both = by_pair + by_house - clustered_variance(influence, None)[0]
     g = np.array([-1.0, 1.0])
-    return (means, both, G) if g @ both @ g > g @ by_pair @ g else (means, by_pair, m)
+    wider = g @ both @ g > g @ by_pair @ g
+    return (fit.beta[:2], both, G) if wider else (fit.beta[:2], by_pair, units)

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from recovery_stats.core.estimate import Estimate
+from recovery_stats.engines.propensity import clustered_variance
 from recovery_stats.models.risk import estimate
 
 Array = NDArray[np.floating[Any]]
@@ -57,6 +58,29 @@ def effects_of(
         )
         for c in contrasts(means, binary=binary)
     )  # fmt: skip
+
+
+def careful_covariance(
+    influence: Array, arm: Array, cluster: NDArray[Any] | None
+) -> tuple[Array, float]:
+    """Covariance (2, 2) of two means from influences (n, 2), and degrees of freedom.
+
+    By cluster, or of people alone where that gives the difference the larger variance: few
+    clusters can be alike by luck. df: clusters of the arm that is in fewer of them, less one,
+    since the difference is known no better than that arm; inf without clusters.
+    """
+    alone, _ = clustered_variance(influence, None)
+    if cluster is None:
+        return alone, float("inf")
+    together, _ = clustered_variance(influence, cluster)
+    g = np.array([-1.0, 1.0])
+    wider = g @ together @ g >= g @ alone @ g
+    return (together if wider else alone), fewest_clusters(arm, cluster) - 1.0
+
+
+def fewest_clusters(arm: Array, cluster: NDArray[Any]) -> int:
+    """How many clusters hold people of the arm that is in fewer of them; at least 2."""
+    return max(2, min(len(np.unique(cluster[arm == a])) for a in (0, 1)))
 
 
 def is_binary(y: Array) -> bool:

@@ -13,9 +13,15 @@ from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.document import Count, Share
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.engines.doubly_robust import cross_fit, folds_of
-from recovery_stats.engines.propensity import Array, clustered_variance
+from recovery_stats.engines.propensity import Array
 from recovery_stats.errors import UsageError
-from recovery_stats.models.arm_means import contrasts, effect_table, is_binary
+from recovery_stats.models.arm_means import (
+    careful_covariance,
+    contrasts,
+    effect_table,
+    fewest_clusters,
+    is_binary,
+)
 from recovery_stats.models.propensity import propensity_weights
 from recovery_stats.models.propensity_check import EXPLORATORY
 from recovery_stats.models.risk import estimate
@@ -27,7 +33,8 @@ BOUND = 0.01
 class DoublyRobust:
     """Effects (difference first) over people, with how they were cross-fitted.
 
-    held: most propensities held at the bound in any repeat. clusters: 0 where people are alone.
+    held: most propensities held at the bound in any repeat. clusters: of the arm that is in fewer
+    of them; 0 where people are alone.
     """
 
     effects: tuple[Estimate, ...]
@@ -59,8 +66,8 @@ class DoublyRobust:
         if self.clusters:
             yield Check(
                 "weighted clusters", "caution" if self.clusters < EXPLORATORY else "ok",
-                (Count(self.clusters, "clusters"), " clusters; errors of weighted comparisons "
-                 f"lean on many, so that under {EXPLORATORY} they are exploratory."),
+                (Count(self.clusters, "clusters"), " clusters hold the group that is in "
+                 f"fewer: errors are exploratory under {EXPLORATORY}."),
             )  # fmt: skip
         yield Check(
             "large weights", "caution" if self.held else "ok",
@@ -86,9 +93,9 @@ def doubly_robust(
     """Average effect by augmented inverse-propensity weighting: `treated ~ covariates`.
 
     outcome: a column, 0/1 or a number, predicted in each arm from the same covariates. Models
-    are fitted without the fold they predict; folds and errors are by cluster, with a t of
-    clusters - 1 df. Repeated over `repeats` divisions, whose median is given with an error that
-    counts how they differ (Chernozhukov et al. 2018, section 3.4).
+    are fitted without the fold they predict; folds and errors are by cluster, as in
+    `arm_means.careful_covariance`. Repeated over `repeats` divisions, whose median is given with
+    an error that counts how they differ (Chernozhukov et al. 2018, section 3.4).
     Raises as `propensity_weights`. Checked: see engines.doubly_robust.
     """
     if folds < 2 or repeats < 1:
@@ -102,10 +109,11 @@ def doubly_robust(
         crossed = cross_fit(X, arm, y, fold, binary=is_binary(y), bound=BOUND)
         held = max(held, crossed.held)
         means = crossed.scores.mean(axis=0)
-        found.append((means, clustered_variance((crossed.scores - means) / len(y), unit)[0]))
-    df = float("inf") if model.cluster is None else G - 1.0
+        V, df = careful_covariance((crossed.scores - means) / len(y), arm, model.cluster)
+        found.append((means, V))
     effects = _median(found, df, y)
-    return DoublyRobust(effects, len(y), 0 if cluster is None else G, folds, repeats, held)
+    fewest = 0 if model.cluster is None else fewest_clusters(arm, model.cluster)
+    return DoublyRobust(effects, len(y), fewest, folds, repeats, held)
 
 
 def _median(found: Sequence[tuple[Array, Array]], df: float, y: Array) -> tuple[Estimate, ...]:

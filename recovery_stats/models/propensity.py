@@ -26,19 +26,39 @@ from recovery_stats.engines.propensity import (
     Weighting,
     by_entropy,
     by_propensity,
-    clustered_variance,
     effective,
     truncated,
     weighted_means,
 )
 from recovery_stats.errors import DataError, NotEstimable, UsageError
-from recovery_stats.models.arm_means import effect_table, effects_of
+from recovery_stats.models.arm_means import (
+    careful_covariance,
+    effect_table,
+    effects_of,
+    fewest_clusters,
+)
 from recovery_stats.models.design import Design, Outcome, build_design
 from recovery_stats.models.propensity_balance import balance_frame
 from recovery_stats.models.propensity_check import checks_of
 
 Method = Literal["logistic", "entropy"]
 Errors = Literal["stacked", "known"]
+
+
+class NoOverlap(NotEstimable):
+    """Some people have a propensity of exactly 0 or 1: nobody in the other group is like them.
+
+    columns: those that tell the groups apart, as text; treated, untreated: such people, of n.
+    """
+
+    def __init__(self, columns: str, treated: int, untreated: int, n: int) -> None:
+        super().__init__(
+            f"Positivity fails: by {columns} a propensity of exactly 0 or 1 is fitted for "
+            f"{treated + untreated} of {n} people ({treated} treated, {untreated} not), who have "
+            "nobody in the other group to be compared with. Leave those people out of the "
+            "question, join levels, or leave the column out if it is no common cause."
+        )
+        self.columns, self.people, self.n = columns, treated + untreated, n
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -80,15 +100,15 @@ class PropensityWeights:
         """Difference of the weighted means; of a 0/1 outcome the risk ratio and odds ratio too.
 
         errors: "stacked" counts that the weights were estimated; "known" takes them as given
-        (HC0). By cluster with a t of clusters - 1 df where there are clusters.
+        (HC0). With clusters by cluster, or of people alone where that is wider; df are the
+        clusters of the arm that is in fewer of them, less one.
         """
         y = self.outcome(outcome)
         found = self.found if errors == "stacked" else _known(self.found)
         means, influence = weighted_means(found, self.arm, y)
-        covariance, G = clustered_variance(influence, self.cluster)
+        covariance, df = careful_covariance(influence, self.arm, self.cluster)
         if errors == "known" and self.cluster is None:
-            covariance = covariance * (G - 1) / G
-        df = float("inf") if self.cluster is None else G - 1.0
+            covariance = covariance * (len(y) - 1) / len(y)
         method = f"weighted ({self.estimand}, {self.method})"
         return effects_of(means, covariance, df, y, level=level, method=method)
 
@@ -137,7 +157,7 @@ class PropensityWeights:
 
     def checks(self) -> tuple[Check, ...]:
         """Positivity, weights above the truncation, and balance, before any effect."""
-        clusters = None if self.cluster is None else len(np.unique(self.cluster))
+        clusters = None if self.cluster is None else fewest_clusters(self.arm, self.cluster)
         return tuple(
             checks_of(
                 self.balance(), self.arm, self.fit.mu, self.untouched, self.most, clusters
@@ -247,13 +267,8 @@ def _fit(design: Design, arm: Array) -> Fit:
     except Separation as separated:
         names = [design.names[j] for j in np.flatnonzero(separated.direction)]
         apart = np.abs(design.X @ separated.direction) > 1e-9
-        counts = [int(np.sum(apart & (arm == a))) for a in (1, 0)]
-        raise NotEstimable(
-            f"Positivity fails: by {_listed(names)} a propensity of exactly 0 or 1 is fitted for "
-            f"{sum(counts)} of {len(arm)} people ({counts[0]} treated, {counts[1]} not), who have "
-            "nobody in the other group to be compared with. Leave those people out of the "
-            "question, join levels, or leave the column out if it is no common cause."
-        ) from None
+        treated, untreated = (int(np.sum(apart & (arm == a))) for a in (1, 0))
+        raise NoOverlap(_listed(names), treated, untreated, len(arm)) from None
 
 
 def _listed(names: Sequence[str]) -> str:

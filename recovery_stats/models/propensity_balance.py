@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from recovery_stats.models.design import Design
 
 Array = NDArray[np.floating[Any]]
+ROUNDING = 1e-9  # a difference that only arithmetic left
 
 
 def balance_frame(design: Design, arm: Array, weights: Array) -> pd.DataFrame:
@@ -31,6 +32,7 @@ def balance_frame(design: Design, arm: Array, weights: Array) -> pd.DataFrame:
         (gap, ratio), (after, ratio_after) = (_compare(x, arm, w) for w in (one, weights))
         with np.errstate(divide="ignore", invalid="ignore"):
             smd = np.array([gap, after]) / spread
+        smd[np.abs(smd) < ROUNDING] = 0.0
         rows.append((name, design.labels[j], smd[0], smd[1], ratio, ratio_after))
     names = ["term", "label", "smd_before", "smd_after", "variance_ratio_before"]
     return pd.DataFrame(rows, columns=[*names, "variance_ratio_after"])

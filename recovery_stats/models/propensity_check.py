@@ -30,8 +30,8 @@ def checks_of(
     if clusters is not None and clusters < EXPLORATORY:
         yield Check(
             "weighted clusters", "caution",
-            (Count(clusters, "clusters"), f" clusters are fewer than {EXPLORATORY}: errors of "
-             "weighted comparisons lean on many clusters, so these are exploratory."),
+            (Count(clusters, "clusters"), " clusters hold the group that is in fewer: with under "
+             f"{EXPLORATORY}, errors of weighted and doubly robust comparisons are exploratory."),
         )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from recovery_stats.core.document import Share
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.engines.matching import matched_means, nearest_pairs
 from recovery_stats.errors import NotEstimable, UsageError
-from recovery_stats.models.arm_means import effect_table, effects_of
+from recovery_stats.models.arm_means import effect_table, effects_of, fewest_clusters
 from recovery_stats.models.propensity import PropensityWeights, propensity_weights
 from recovery_stats.models.propensity_balance import balance_frame
 from recovery_stats.models.propensity_check import balance_check
@@ -44,9 +44,18 @@ class MatchedPairs:
         return balance_frame(self.model.design, self.model.arm, kept)
 
     def estimates(self, outcome: str, *, level: float = 0.95) -> tuple[Estimate, ...]:
-        """The difference within pairs; of a 0/1 outcome the risk ratio and odds ratio too."""
+        """The difference within pairs, less what the covariates still differ by in them.
+
+        Of a 0/1 outcome the risk ratio and odds ratio too.
+        """
         y = self.model.outcome(outcome)
-        means, covariance, units = matched_means(self.pairs, y, self.model.cluster)
+        means, covariance, units = matched_means(
+            self.pairs, y, self.model.design.X[:, 1:], self.model.cluster
+        )
+        if self.model.cluster is not None:
+            rows = self.pairs.T.ravel()
+            arms = np.repeat([1.0, 0.0], len(self.pairs))
+            units = min(units, fewest_clusters(arms, self.model.cluster[rows]))
         return effects_of(
             means, covariance, units - 1.0, y[self.pairs].ravel(), level=level,
             method="matched pairs",

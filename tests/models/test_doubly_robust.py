@@ -36,7 +36,7 @@ def test_the_error_of_pairs_is_the_paired_t():
     rng = np.random.default_rng(2)
     y = rng.normal(size=20)
     pairs = np.column_stack([np.arange(10), np.arange(10, 20)])
-    means, covariance, units = matched_means(pairs, y, None)
+    means, covariance, units = matched_means(pairs, y, np.empty((20, 0)), None)
     d = y[:10] - y[10:]
     g = np.array([-1.0, 1.0])
     assert means @ g == pytest.approx(d.mean(), rel=CLOSED_FORM)
