@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import locale
+import math
 import os
 import platform
 import sys
 from dataclasses import asdict
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from recovery_stats import __version__
 from recovery_stats.cli.output import FOUND
 from recovery_stats.cli.screen import Screen, screened
+
+if TYPE_CHECKING:
+    from recovery_stats.study.selftest import Trial
 
 OPTIONAL = {
     "docx": ("docx", "Word reports"),
@@ -29,25 +35,42 @@ OPTIONAL = {
 def command(screen: Screen) -> int:
     """Show versions, threads and optional parts, and test the installation.
 
-    The self-test fits small data whose answers are known in closed form. Exit code 7 when one
-    is missed.
+    The self-test asks every engine for answers that R gave or that paper gives. Exit code 7 when
+    one is missed. --json is fit for a validation file: it holds the hashes of the program's source
+    and of the reference values, and every answer beside what was expected, and its source.
     """
     from recovery_stats.study import batch
-    from recovery_stats.study.selftest import run_all
+    from recovery_stats.study.selftest import run_all, seal
 
+    began = perf_counter()
     tests = run_all()
     facts: dict[str, Any] = {
+        "self_test": {
+            "asked": len(tests),
+            "passed": sum(test.passed for test in tests),
+            "engines": sorted({test.engine for test in tests}),
+            "seconds": round(perf_counter() - began, 2),
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "source_sha256": batch.versions()["recovery_stats"],
+            "reference_sha256": seal(),
+        },
         "versions": batch.versions(),
         "system": _system(),
         "threads": _threads(),
         "optional": {name: find_spec(module) is not None for name, (module, _) in OPTIONAL.items()},
-        "tests": [{**asdict(test), "passed": test.passed} for test in tests],
+        "tests": [_record(test) for test in tests],
     }
     if screen.as_json:
         screen.data(facts)
     else:
         _tell(facts, screen)
     return 0 if all(test.passed for test in tests) else FOUND
+
+
+def _record(test: Trial) -> dict[str, Any]:
+    """A trial as JSON has it: no number where there was no answer."""
+    found = test.found if math.isfinite(test.found) else None
+    return {**asdict(test), "found": found, "passed": test.passed}
 
 
 def _system() -> dict[str, str]:
@@ -94,8 +117,21 @@ def _tell(facts: dict[str, Any], screen: Screen) -> None:
     for name, there in facts["optional"].items():
         mark = screen.mark("ok", "yes") if there else "no "
         screen.result(f"  {name:<16} {mark}  {OPTIONAL[name][1]}")
+    _tell_tests(facts, screen)
+
+
+def _tell_tests(facts: dict[str, Any], screen: Screen) -> None:
     screen.result(click.style("Self-test", bold=True))
     for test in facts["tests"]:
         mark = screen.mark("ok", "ok") if test["passed"] else screen.mark("fail", "FAILED")
-        seen = test["fault"] or f"{test['found']:.12g}, expected {test['expected']:.12g}"
-        screen.result(f"  {test['name']:<48} {mark}  {seen}")
+        seen = test["fault"] or f"{_number(test['found'])}, expected {test['expected']:.12g}"
+        screen.result(f"  {test['name']:<50} {mark}  {seen}")
+    of = facts["self_test"]
+    screen.result(
+        f"  {of['passed']} of {of['asked']} passed in {of['seconds']:.1f} s; "
+        f"reference values {of['reference_sha256'][:12]}"
+    )
+
+
+def _number(found: float | None) -> str:
+    return "no number" if found is None else f"{found:.12g}"
