@@ -87,7 +87,7 @@ def _fine_gray(column: str) -> float:
 def _frailty() -> float:
     from recovery_stats.models.survival import cox
 
-    fit = cox(f"{EVENT} ~ x + frailty(house)", table("people"))
+    fit: Any = cox(f"{EVENT} ~ x + frailty(house)", table("people"))
     return float(fit.theta)
 
 
