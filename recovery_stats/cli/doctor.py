@@ -21,7 +21,7 @@ from recovery_stats.cli.output import FOUND
 from recovery_stats.cli.screen import Screen, screened
 
 if TYPE_CHECKING:
-    from recovery_stats.study.selftest import Trial
+    from recovery_stats.cli.selftest import Trial
 
 OPTIONAL = {
     "docx": ("docx", "Word reports"),
@@ -39,8 +39,8 @@ def command(screen: Screen) -> int:
     one is missed. --json is fit for a validation file: it holds the hashes of the program's source
     and of the reference values, and every answer beside what was expected, and its source.
     """
+    from recovery_stats.cli.selftest import run_all, seal
     from recovery_stats.study import batch
-    from recovery_stats.study.selftest import run_all, seal
 
     began = perf_counter()
     tests = run_all()

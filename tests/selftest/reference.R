@@ -1,12 +1,12 @@
 # The data and the reference values of the self-test of an installation (recovery-stats doctor).
-# Writes people.csv, visits.csv, events.csv and reference.json into recovery_stats/study/selftest/.
+# Writes people.csv, visits.csv, events.csv and reference.json into recovery_stats/cli/selftest/.
 # Run from the project folder: Rscript tests/selftest/reference.R
 suppressMessages({
   library(survival); library(lme4); library(lmerTest); library(pbkrtest); library(nlme)
   library(cmprsk); library(geepack); library(mice); library(ordinal); library(jsonlite)
 })
 set.seed(20)
-folder <- "recovery_stats/study/selftest"
+folder <- "recovery_stats/cli/selftest"
 n <- 80
 house <- rep(sprintf("h%02d", 1:10), each = 8)
 u <- rep(round(rnorm(10, 0, 0.6), 2), each = 8)

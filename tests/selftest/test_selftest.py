@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 
-from recovery_stats.cli import recovery_stats
-from recovery_stats.study import selftest
-from recovery_stats.study.selftest import question
-from recovery_stats.study.selftest.question import Known, Question, asked
+from recovery_stats.cli import recovery_stats, selftest
+from recovery_stats.cli.selftest import question
+from recovery_stats.cli.selftest.question import Known, Question, asked
 
 ENGINES = Path(selftest.__file__).parents[2] / "engines"
 # What no question reaches; an engine that comes is asked, or stands here with its reason.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from recovery_stats.study.selftest.question import Question, paper, stored, table
+from recovery_stats.cli.selftest.question import Question, paper, stored, table
 
 EVENT = "Surv(days, cause == 1)"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from recovery_stats.study.selftest.question import Question, paper
+from recovery_stats.cli.selftest.question import Question, paper
 
 
 def _cells_apart() -> float:

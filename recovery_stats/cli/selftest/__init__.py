@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
-from recovery_stats.study.selftest import design, files, mixed, survival
-from recovery_stats.study.selftest.question import FOLDER, Question, Trial, asked
+from recovery_stats.cli.selftest import design, files, mixed, survival
+from recovery_stats.cli.selftest.question import FOLDER, Question, Trial, asked
 
 __all__ = ["QUESTIONS", "Trial", "run_all", "seal"]
 
