@@ -22,6 +22,7 @@ from recovery_stats.models.residence import TimeColumns, Times
 
 if TYPE_CHECKING:
     from recovery_stats.analyses._housing_chosen import Chosen
+    from recovery_stats.analyses._housing_rct import TrialAnswer
     from recovery_stats.analyses.collaborative_housing import Question
 
 ARM, OUTCOME, STRATUM = "arm|", "outcome|", "stratum|"
@@ -56,6 +57,7 @@ class Asked:
     weighting: str
     balance_stop: float
     seed: int
+    treatment: str | None = None
 
     @classmethod
     def of(cls, q: Question, study: Study) -> Asked:
@@ -81,13 +83,14 @@ class Asked:
             _word(cluster, house, site), tuple(dict.fromkeys(q.adjust)), q.weights, q.reference,
             q.design, q.level, _stays(q, study) if timed else None, q.notes, q.sensitivity,
             q.weighting, q.balance_stop, q.seed,
+            q.treatment,
         )  # fmt: skip
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Every column of the persons that the question names."""
         single = (self.person, self.arm, self.outcome, self.time, self.event, self.entry,
-                  self.cluster, self.weights)  # fmt: skip
+                  self.cluster, self.weights, self.treatment)  # fmt: skip
         return (*(c for c in single if c), *self.adjust)
 
     @property
@@ -143,6 +146,7 @@ class OutcomeAnswer:
     joined: tuple[Joined, ...] = ()
     mixed: MixedFit | None = None
     chosen: Chosen | None = None
+    trial: TrialAnswer | None = None
 
 
 @dataclass(frozen=True, slots=True)

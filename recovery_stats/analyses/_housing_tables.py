@@ -8,6 +8,8 @@ from dataclasses import replace
 
 from recovery_stats.analyses._housing_case import ARM, OUTCOME, Case, OutcomeAnswer, had
 from recovery_stats.analyses._housing_mixed import mixed_table
+from recovery_stats.analyses._housing_rct import RIVALS as TRIAL_RIVALS
+from recovery_stats.analyses._housing_rct import instrument_table
 from recovery_stats.analyses._wording import phrase, short
 from recovery_stats.core.document import (
     CaterpillarFigure,
@@ -40,9 +42,9 @@ NOTES = {
         "are one number a cluster, without covariates.",
     )
 }
-RIVALS = ("crude", "naive", "by_cluster", "within", "gee", "summary", "mixed", "by_site",
-          "weighted_overlap", "weighted_ate", "weighted_att", "entropy_ate", "entropy_att",
-          "matched", "doubly_robust",
+RIVALS = ("crude", "naive", "by_cluster", "within", "gee", "summary", "mixed", *TRIAL_RIVALS,
+          "by_site", "weighted_overlap", "weighted_ate", "weighted_att", "entropy_ate",
+          "entropy_att", "matched", "doubly_robust",
           "left_out_low", "left_out_high", "missing_yes", "missing_no")  # fmt: skip
 EFFECTS = ("risk_compared", "risk_usual", "mean_compared", "mean_usual", "risk_difference",
            "risk_ratio", "odds_ratio", "mean_difference", "hedges_g")  # fmt: skip
@@ -57,23 +59,30 @@ def tables(case: Case) -> Iterator[Table]:
     if case.balance:
         yield balance_table(case.balance)
     if case.outcome:
-        yield _arms_table(case, case.outcome)
-        yield _estimates(case, "effects", "Effect of the arm", case.outcome.estimates, EFFECTS)
-        if asked.sensitivity:
-            rivals = (case.primary.name, *RIVALS)
-            caption = "The same difference, asked in other ways"
-            yield _estimates(case, "sensitivity", caption, case.outcome.estimates, rivals)
-        if case.outcome.chosen:
-            yield from case.outcome.chosen.tables
+        yield from _outcome_tables(case, case.outcome)
     if case.clusters.structure != "none":
         yield _clusters_table(case)
     if case.outcome and case.outcome.mixed:
         yield mixed_table(asked, case.outcome.mixed)
+    if case.outcome and case.outcome.trial and case.outcome.trial.moved:
+        yield instrument_table(case.outcome.trial.moved, asked.level)
     if case.times:
         yield _estimates(case, "hazards", "Time to relapse", case.times.estimates, (
             *HAZARDS, "rmst_compared", "rmst_usual", "rmst_difference"))  # fmt: skip
     wanted = (asked.outcome, asked.time, *asked.adjust)
     yield missing_table(case.described, [c for c in wanted if c])
+
+
+def _outcome_tables(case: Case, outcome: OutcomeAnswer) -> Iterator[Table]:
+    """What the arms had, the effects, and the same difference asked in other ways."""
+    yield _arms_table(case, outcome)
+    yield _estimates(case, "effects", "Effect of the arm", outcome.estimates, EFFECTS)
+    if case.asked.sensitivity:
+        caption = "The same difference, asked in other ways"
+        rivals = (case.primary.name, *RIVALS)
+        yield _estimates(case, "sensitivity", caption, outcome.estimates, rivals)
+    if outcome.chosen:
+        yield from outcome.chosen.tables
 
 
 def _headed(case: Case, table: Table) -> Table:

@@ -9,6 +9,7 @@ import numpy as np
 
 from recovery_stats.analyses._housing_case import ARM, OUTCOME, Case, OutcomeAnswer, had
 from recovery_stats.analyses._housing_mixed import mixed_checks
+from recovery_stats.analyses._housing_rct import facts_of_trial, said_of_trial
 from recovery_stats.analyses._wording import opening, short
 from recovery_stats.core.check import Check
 from recovery_stats.core.document import Cell, Count, Quantity, Ref, Share
@@ -99,6 +100,7 @@ def _said_of_outcome(case: Case, outcome: OutcomeAnswer) -> Iterator[str]:
         "weighted": outcome.chosen is not None and bool(outcome.chosen.estimates),
     }
     yield from (name for name, holds in present.items() if holds)
+    yield from said_of_trial(outcome.trial)
     if not outcome.reading.binary:
         yield "number"
         return
@@ -170,6 +172,7 @@ def _outcome_facts(case: Case, outcome: OutcomeAnswer) -> dict[str, Cell]:
         "outcome": short(label),
         "had": had(label, reading),
         "lost": Share(_lost(outcome), len(outcome.eligible)),
+        **facts_of_trial(outcome.trial),
     }
     if outcome.alike:
         alike = outcome.alike
@@ -320,6 +323,7 @@ def _outcome_checks(case: Case, outcome: OutcomeAnswer) -> Iterator[Check]:
         "degrees of freedom", "caution" if primary.df < FEW_DF else "ok",
         ("The primary interval has ", Ref(primary.name, "df"), " degrees of freedom."),
     )  # fmt: skip
+    yield from outcome.trial.checks if outcome.trial else ()
     yield _missing_check(case, outcome)
     if outcome.chosen:
         yield from outcome.chosen.checks

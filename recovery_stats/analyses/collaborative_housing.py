@@ -32,6 +32,7 @@ from recovery_stats.analyses._housing_chosen import compare_chosen
 from recovery_stats.analyses._housing_mixed import fit_mixed, mixed_estimate
 from recovery_stats.analyses._housing_openings import answer_openings, is_about_openings
 from recovery_stats.analyses._housing_outcomes import declared
+from recovery_stats.analyses._housing_rct import answer_trial
 from recovery_stats.analyses._missing_panel import with_missing_panel
 from recovery_stats.analyses._question import Common, column, columns, option
 from recovery_stats.core.codebook import Variable
@@ -79,6 +80,10 @@ class Question(Common):
     cluster: str | None = column(
         "House or site: people of one resemble each other.", table="persons", role="cluster"
     )
+    treatment: str | None = column(
+        "Moved into a house at all, or months of residence; the arm is its instrument.",
+        table="persons", role="treatment",
+    )  # fmt: skip
     design: str = option(
         "How people came into the arms.", default="chosen",
         choices=("chosen", "randomised", "houses-randomised", "openings"),
@@ -249,8 +254,20 @@ def _answer_outcome(asked: Asked, everyone: Dataset, arms: Reading, study: Study
             *_missing_as(asked, join(eligible, joined), reading),
         ]
     alike = likeness(sample, clusters, level=asked.level)
+    trial = answer_trial(asked, data, sample, clusters, found, _strata(asked, data, clusters))
+    estimates += trial.estimates
     return OutcomeAnswer(
-        reading, eligible, data, clusters, found, alike, tuple(estimates), joined, mixed, chosen
+        reading,
+        eligible,
+        data,
+        clusters,
+        found,
+        alike,
+        tuple(estimates),
+        joined,
+        mixed,
+        chosen,
+        trial,
     )
 
 

@@ -145,7 +145,7 @@ class FewClusters:
         return Check(
             "smallest attainable p", "caution" if none else "ok",
             ("The randomisation allowed ", ways, " allocations; the smallest p that a permutation "
-             "test could give is ", Quantity(found.smallest, "p"), f".{tail}"),
+             "test could give: ", Quantity(found.smallest, "p"), f".{tail}"),
         )  # fmt: skip
 
 

@@ -1,0 +1,78 @@
+"""Trials of houses in the report: methods for few clusters, the instrument, what is refused."""
+
+import numpy as np
+import pytest
+
+from recovery_stats.errors import NotEstimable, UsageError
+from recovery_stats.report import render
+from tests.analyses.test_collaborative_housing import ask, study, words
+
+
+def moved(n=240, seed=4):
+    rng = np.random.default_rng(seed)
+    base = study()["persons"].frame
+    took = (rng.normal(size=n) + 2 * base["arm"].to_numpy() - 1 > 0).astype(float)
+    months = took * np.ceil(rng.exponential(5, n))
+    return study(moved_in=took, months=months, stay6=(months > 6).astype(float))
+
+
+def page(result):
+    return render(words(result), "md").decode()
+
+
+def test_every_method_for_few_clusters_is_a_row():
+    found = ask(study(), outcome="used", design="houses-randomised")
+    rows = {e.name: e for e in found.estimates}
+    for name in ("gee_kauermann_carroll", "gee_mancl_derouen", "gee_fay_graubard", "wild"):
+        assert rows[name].low < rows[name].value < rows[name].high
+    assert "by house" in rows["permutation"].method
+
+
+def test_what_was_not_drawn_is_not_permuted():
+    found = ask(study(), outcome="used", design="chosen")
+    assert "permutation" not in {e.name for e in found.estimates}
+    assert "smallest attainable p" not in {c.name for c in found.checks}
+
+
+def test_four_against_four_say_what_p_can_be():
+    found = ask(study(clusters=8), outcome="used", design="houses-randomised")
+    checks = {c.name: c for c in found.checks}
+    assert checks["smallest attainable p"].parts[3].value == 2 / 70
+    assert checks["choice of errors"].verdict == "caution"
+
+
+def test_three_against_three_are_told_without_a_limit():
+    found = ask(study(clusters=6), outcome="used", design="houses-randomised")
+    rows = {e.name: e for e in found.estimates}
+    assert np.isinf(rows["permutation"].low)
+    checks = {c.name: c for c in found.checks}
+    assert checks["smallest attainable p"].verdict == "caution"
+    assert "No result could have been called significant" in page(found)
+
+
+def test_moving_in_by_instrument():
+    found = ask(moved(), outcome="used", design="randomised", treatment="moved_in")
+    rows = {e.name: e for e in found.estimates}
+    assert rows["moving_in"].value < rows["risk_difference"].value
+    assert {"instrument", "moved_in"} <= found.said
+    assert {"cross-over", "exclusion"} <= {c.name for c in found.checks}
+    assert "compliers" in {row.key for row in found.tables["instrument"].rows}
+    assert "Among people who move in if assigned" in page(found)
+
+
+def test_months_are_labelled():
+    found = ask(moved(), outcome="used", design="randomised", treatment="months")
+    assert "months" in found.said
+    assert (
+        "linear average causal response" in {e.name: e for e in found.estimates}["moving_in"].method
+    )
+
+
+def test_stayed_six_months_is_refused_with_the_reason():
+    with pytest.raises(NotEstimable, match="exclusion fails"):
+        ask(moved(), outcome="used", design="randomised", treatment="stay6")
+
+
+def test_an_instrument_needs_chance():
+    with pytest.raises(UsageError, match="chance"):
+        ask(moved(), outcome="used", design="chosen", treatment="moved_in")
