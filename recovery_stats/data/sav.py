@@ -19,6 +19,7 @@ import pandas as pd
 from recovery_stats.core.codebook import Codebook, Variable
 from recovery_stats.core.dataset import Dataset, Source
 from recovery_stats.data.por import read_portable
+from recovery_stats.data.sav_cache import cached
 from recovery_stats.data.sav_codebook import read_dictionary
 from recovery_stats.data.sav_column import covered
 from recovery_stats.data.sav_data import read_cells
@@ -63,13 +64,15 @@ def read_spss(path: str | Path, columns: Sequence[str] | None = None) -> Dataset
     if kind == "por":
         codebook, portable = read_portable(path)
         codebook, cells = _chosen(codebook, columns, path.name), portable
+        sha256 = hash_of(path)
     elif kind == "sav":
         dictionary = read_dictionary(path)
         codebook = _chosen(dictionary.codebook, columns, path.name)
-        cells = read_cells(path, dictionary, list(codebook.variables))
+        names = list(codebook.variables)
+        cells, sha256 = cached(path, dictionary, names, lambda: read_cells(path, dictionary, names))
     else:
         raise DataError(f"{path.name!r}: {REFUSALS[kind].format(name=path.name)}")
-    return _dataset(path, codebook, cells)
+    return _dataset(Source(path.name, sha256), codebook, cells)
 
 
 def _chosen(codebook: Codebook, columns: Sequence[str] | None, name: str) -> Codebook:
@@ -85,7 +88,7 @@ def _chosen(codebook: Codebook, columns: Sequence[str] | None, name: str) -> Cod
 # --- cells to columns --------------------------------------------------------------------
 
 
-def _dataset(path: Path, codebook: Codebook, cells: Cells) -> Dataset:
+def _dataset(source: Source, codebook: Codebook, cells: Cells) -> Dataset:
     rows = len(next(iter(cells.values()), ()))
     index = pd.RangeIndex(1, rows + 1)
     series: dict[str, pd.Series[Any]] = {}
@@ -96,7 +99,7 @@ def _dataset(path: Path, codebook: Codebook, cells: Cells) -> Dataset:
         if absent.any():
             missing[name] = pd.Series(codes, index=index[absent], dtype=codes.dtype)
     frame = pd.DataFrame(series, index=index, columns=list(codebook.variables))
-    return Dataset(frame, codebook, missing, Source(path.name, hash_of(path), rows))
+    return Dataset(frame, codebook, missing, replace(source, rows=rows))
 
 
 def _column(variable: Variable, cells: Sequence[Any]) -> tuple[Any, Any, Any]:
