@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,16 +24,22 @@ from scipy.special import expit
 from scipy.stats import norm
 
 from recovery_stats.core.dataset import Dataset
+from recovery_stats.core.estimate import Estimate
 from recovery_stats.engines.glm import least_squares
+from recovery_stats.engines.permutation import permute
 from recovery_stats.engines.robust import sandwich
+from recovery_stats.engines.wild_bootstrap import wild_bootstrap
 from recovery_stats.errors import NotEstimable
-from recovery_stats.models.comparison import Clusters, Rivals, clusters_of, primary
+from recovery_stats.models.comparison import Rivals, clusters_of, primary
+from recovery_stats.models.few_clusters import CORRECTIONS, FewClusters
 from recovery_stats.models.mixed import lmm
+from recovery_stats.models.risk import Family
 from recovery_stats.models.sample import Sample, read_sample
 
 STUDIES, LEVEL = 2_000, 0.95
+DRAWS = 499  # of a permutation: a p-value of 0.05 is one of its steps
 HERE = Path(__file__).resolve().parent
-SPREAD = {"binomial": 0.65, "gaussian": 1 / 3}  # SD between clusters: log odds, units of the error
+SPREAD: dict[Family, float] = {"binomial": 0.65, "gaussian": 1 / 3}  # SD of log odds, of means
 DESIGNS = {"house": "houses randomised", "site": "people randomised within sites"}
 NAMES = {
     "z": "z test, ignoring clusters",
@@ -41,9 +48,14 @@ NAMES = {
     "naive": "HC2, ignoring clusters",
     "by_cluster": "CR2, Satterthwaite df",
     "within": "strata, HC2, Satterthwaite df",
-    "gee": "GEE, Mancl and DeRouen",
+    "gee": "GEE, Mancl–DeRouen, t on clusters less coefficients",
+    "gee_kauermann_carroll": "GEE, Kauermann–Carroll, Satterthwaite df",
+    "gee_mancl_derouen": "GEE, Mancl–DeRouen, Satterthwaite df",
+    "gee_fay_graubard": "GEE, Fay–Graubard, Satterthwaite df",
     "summary": "t test on cluster summaries",
-    "mixed": "mixed model, Kenward and Roger",
+    "mixed": "mixed model, Kenward–Roger df",
+    "wild": "wild cluster bootstrap, null imposed",
+    "permutation": "permutation of what was randomised",
 }
 
 
@@ -58,7 +70,7 @@ class Row:
     answers: Counter[str]
 
 
-def study(design: str, family: str, clusters: int, rng: np.random.Generator) -> Dataset:
+def study(design: str, family: Family, clusters: int, rng: np.random.Generator) -> Dataset:
     """One study without any effect."""
     house = np.repeat(np.arange(clusters), rng.integers(4, 15, clusters))
     level = SPREAD[family] * rng.normal(size=clusters)[house]
@@ -74,21 +86,57 @@ def study(design: str, family: str, clusters: int, rng: np.random.Generator) -> 
     return Dataset(frame)
 
 
-def rejections(data: Dataset, design: str, family: str) -> Iterator[tuple[str, bool]]:
+def rejections(
+    data: Dataset, design: str, family: Family, rng: np.random.Generator
+) -> Iterator[tuple[str, bool]]:
     """Every method that answers, and whether it rejects."""
     arm = data.frame["arm"].to_numpy()
     clusters = clusters_of(data, "house", arm)
     sample = read_sample(data, "y", "arm", cluster=clusters.codes)
     yield from usual(sample)
     strata = clusters.codes if design == "site" else None
-    fit = primary(sample, family, strata=strata, level=LEVEL).fit  # type: ignore[arg-type]
+    fit = primary(sample, family, strata=strata, level=LEVEL).fit
     found = fit.effect("difference", "default", "", level=LEVEL, rank="primary", method="")
-    yield "default", found.low > 0 or found.high < 0
-    rivals = Rivals(sample, clusters, family, LEVEL, "house")  # type: ignore[arg-type]
-    for estimate in rivals.all():
-        if estimate.name in NAMES:
-            yield estimate.name, estimate.low > 0 or estimate.high < 0
-    yield from mixed(data, clusters)
+    yield from judged([found])
+    yield from judged(rivals(Rivals(sample, clusters, family, LEVEL, "house")))
+    yield from mixed(data)
+    drawn = "clusters" if design == "house" else "people"
+    few = FewClusters(sample, clusters, strata, drawn, LEVEL, "house")
+    for kind, name, label in CORRECTIONS:
+        yield from judged(few.corrected(kind, name, label))
+    yield from resampled(few, rng)
+
+
+def judged(found: Iterable[Estimate]) -> Iterator[tuple[str, bool]]:
+    for estimate in found:
+        if np.isfinite(estimate.se):
+            yield estimate.name, bool(estimate.low > 0 or estimate.high < 0)
+
+
+def rivals(of: Rivals) -> Iterator[Estimate]:
+    """Rows of the sensitivity table, but for those with one cluster left out."""
+    yield from of.of(of.sample.alone(), "naive", "")
+    yield from of.of(of.sample, "by_cluster", "")
+    if of.clusters.structure == "crossed":
+        yield from of.of(of.sample.stratified(), "within", "")
+    yield from of.marginal()
+    yield from of.summaries()
+
+
+def resampled(few: FewClusters, rng: np.random.Generator) -> Iterator[tuple[str, bool]]:
+    """The wild bootstrap and the permutation, by their p-values."""
+    s = few.sample
+    p = wild_bootstrap(np.asarray(s.X), np.asarray(s.y), 1, few.clusters.codes, rng).p()
+    yield "wild", p <= 1 - LEVEL
+    means = s.y if few.drawn == "people" else by_house(s.y, few)
+    arm = s.arm if few.drawn == "people" else by_house(s.arm, few)
+    strata = few.strata if few.drawn == "people" else None
+    yield "permutation", permute(means, arm, strata, rng, draws=DRAWS).p() <= 1 - LEVEL
+
+
+def by_house(values: np.ndarray, few: FewClusters) -> np.ndarray:
+    codes = few.clusters.codes
+    return np.asarray(np.bincount(codes, values) / np.bincount(codes))
 
 
 def usual(sample: Sample) -> Iterator[tuple[str, bool]]:
@@ -99,7 +147,7 @@ def usual(sample: Sample) -> Iterator[tuple[str, bool]]:
         yield name, bool(abs(fit.beta[1]) > norm.isf((1 - LEVEL) / 2) * np.sqrt(V[1, 1]))
 
 
-def mixed(data: Dataset, clusters: Clusters) -> Iterator[tuple[str, bool]]:
+def mixed(data: Dataset) -> Iterator[tuple[str, bool]]:
     try:
         row = lmm("y ~ arm + (1 | house)", data, df="kenward-roger").tidy().set_index("term")
     except NotEstimable:
@@ -107,14 +155,15 @@ def mixed(data: Dataset, clusters: Clusters) -> Iterator[tuple[str, bool]]:
     yield "mixed", bool(row.loc["arm", "p_value"] < 1 - LEVEL)
 
 
-def count(design: str, family: str, clusters: int, studies: int) -> Row:
+def count(design: str, family: Family, clusters: int, studies: int) -> Row:
+    """One column of a table."""
     rng = np.random.default_rng([clusters, len(design), len(family)])
     hits: Counter[str] = Counter()
     answers: Counter[str] = Counter()
     for _ in range(studies):
         data = study(design, family, clusters, rng)
         try:
-            for name, rejects in rejections(data, design, family):
+            for name, rejects in rejections(data, design, family, rng):
                 answers[name] += 1
                 hits[name] += rejects
         except NotEstimable:
@@ -145,12 +194,9 @@ def cell(row: Row, name: str) -> str:
 
 def main() -> None:
     studies = int(sys.argv[1]) if len(sys.argv) > 1 else STUDIES
-    rows = [
-        count(design, family, clusters, studies)
-        for design in DESIGNS
-        for family in SPREAD
-        for clusters in (8, 20)
-    ]
+    asked = [(d, f, c, studies) for d in DESIGNS for f in SPREAD for c in (8, 20)]
+    with ProcessPoolExecutor(2) as pool:
+        rows = list(pool.map(count, *zip(*asked, strict=True)))
     lines = [
         "# Type I error with few houses",
         "",

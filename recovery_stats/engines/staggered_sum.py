@@ -31,6 +31,16 @@ class Sums:
     reference: Array
 
 
+def each(panel: Panel, cells: Sequence[Cell]) -> Sums:
+    """The cells themselves, answered or not; the moment is the number of group and period."""
+    T = len(panel.time)
+    return _stack(
+        [(float(c.group * T + c.period), c.value, c.influence, 1, c.treated, c.reference)
+         for c in cells],
+        panel,
+    )  # fmt: skip
+
+
 def by_event_time(panel: Panel, cells: Sequence[Cell], followed: int = 0) -> Sums:
     """Effects by time since the start, in the units of `panel.time`; below zero: before it.
 

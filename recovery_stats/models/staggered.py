@@ -18,11 +18,12 @@ from recovery_stats.engines.change_effect import Method
 from recovery_stats.engines.staggered import Base, Controls, Design, Panel, group_time_effects
 from recovery_stats.errors import DataError, NotEstimable, UsageError, rows_phrase
 from recovery_stats.models.columns import Array, Columns, IntArray, Mask
-from recovery_stats.models.staggered_fit import Lost, Staggered
+from recovery_stats.models.staggered_fit import Errors, Lost, Staggered
 
 METHODS = ("dr", "regression", "ipw")
 CONTROLS = ("not-yet", "never")
 BASES = ("universal", "varying")
+ERRORS = ("influence", "jackknife")
 
 
 def difference_in_differences(
@@ -39,6 +40,7 @@ def difference_in_differences(
     controls: Controls = "not-yet",
     base: Base = "universal",
     anticipation: int = 0,
+    errors: Errors = "influence",
     level: float = 0.95,
     replicates: int = 1999,
     seed: int = 1,
@@ -55,6 +57,7 @@ def difference_in_differences(
     compare with units not treated yet, or with those never treated. base: "universal" measures
     every period from the last one before treatment; "varying" each period before treatment from
     the one before it. anticipation: periods before the start in which units may react already.
+    errors: "influence" (many clusters in each group) or "jackknife" (few: each left out in turn).
     replicates: draws for the simultaneous bands.
 
     Units treated from the first period on have no time before and are left out, counted. Rows
@@ -67,7 +70,7 @@ def difference_in_differences(
     Checked: means by hand, brute force, csdid on the same data (tests/models/test_staggered.py).
     """
     for value, known, name in ((method, METHODS, "method"), (controls, CONTROLS, "controls"),
-                               (base, BASES, "base")):  # fmt: skip
+                               (base, BASES, "base"), (errors, ERRORS, "errors")):  # fmt: skip
         if value not in known:
             raise UsageError(f"{name} is one of {', '.join(known)}, not {value!r}.")
     if anticipation < 0 or not 0 < level < 1 or replicates < 99:
@@ -89,7 +92,7 @@ def difference_in_differences(
             f"{'; '.join(reasons) or 'nobody has a period before treatment and one after'}."
         )
     return Staggered(panel, clusters, design, cells, lost, tuple(adjust), unit,
-                     cluster or unit, level, replicates, seed)  # fmt: skip
+                     cluster or unit, level, replicates, seed, errors)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

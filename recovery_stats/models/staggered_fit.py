@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from typing import Literal
 
 import numpy as np
@@ -25,17 +26,19 @@ from recovery_stats.engines.staggered import (
     Cell,
     Design,
     Panel,
-    covariance,
     group_time_effects,
     moments,
 )
+from recovery_stats.engines.staggered_jackknife import LeftOut, Summing, jackknife, without_each
 from recovery_stats.engines.staggered_sum import Sums
 from recovery_stats.engines.two_way import TwoWay, two_way
 from recovery_stats.errors import NotEstimable, UsageError
 from recovery_stats.models.columns import IntArray
 from recovery_stats.models.staggered_check import staggered_checks
 
-__all__ = ["Lost", "Staggered", "TwoWay"]
+Errors = Literal["influence", "jackknife"]
+
+__all__ = ["Errors", "Lost", "Staggered", "TwoWay"]
 
 MULTIPLES = (0.0, 0.5, 1.0, 1.5, 2.0)
 
@@ -71,6 +74,7 @@ class Staggered:
     level: float
     replicates: int
     seed: int
+    errors: Errors = "influence"
 
     def __repr__(self) -> str:
         found = self.overall()
@@ -91,8 +95,6 @@ class Staggered:
 
     def tidy(self) -> pd.DataFrame:
         """One row a group and period: the effect, how many are behind it, or why there is none."""
-        influence = np.stack([c.influence for c in self.cells], axis=1)
-        value = np.array([c.value for c in self.cells])
         time = self.panel.time
         head = pd.DataFrame(
             {
@@ -104,7 +106,8 @@ class Staggered:
                 "compared": [c.compared for c in self.cells],
             }
         )
-        rest = self._intervals(value, influence)
+        found = sums.each(self.panel, self.cells)
+        rest = self._intervals(found, self._spread(found, sums.each))
         return pd.concat([head, rest], axis=1).assign(why=[c.why for c in self.cells])
 
     def event_study(self, followed: int = 0) -> pd.DataFrame:
@@ -113,16 +116,15 @@ class Staggered:
         followed: keep groups seen for so many periods after their start, so that the same units
         stand behind each time up to there.
         """
-        found = sums.by_event_time(self.panel, self.cells, followed)
-        return self._table(found, "since")
+        return self._table(partial(sums.by_event_time, followed=followed), "since")
 
     def by_group(self) -> pd.DataFrame:
         """The mean effect since the start in each group."""
-        return self._table(sums.by_group(self.panel, self.cells), "group")
+        return self._table(sums.by_group, "group")
 
     def by_time(self) -> pd.DataFrame:
         """The effect at each time on those who have started by then."""
-        return self._table(sums.by_period(self.panel, self.cells), "time")
+        return self._table(sums.by_period, "time")
 
     def overall(self, *, name: str = "overall", label: str = "Effect on the treated",
                 rank: Level = "secondary") -> Estimate:  # fmt: skip
@@ -130,7 +132,7 @@ class Staggered:
         found = sums.overall(self.panel, self.cells)
         if not len(found.value):
             raise NotEstimable("No group has an effect after its start.")
-        table = self._intervals(found.value, found.influence, bands=False)
+        table = self._intervals(found, self._spread(found, sums.overall), bands=False)
         value, se, low, high, p = map(float, table.iloc[0])
         return Estimate(
             name, label, value, low, high, se, p, float(self.df), "difference", rank, self.method,
@@ -270,20 +272,32 @@ class Staggered:
                 "the next cannot be compared. Number the waves and use their numbers as time."
             )
         kept = np.arange(len(found.moment)) != r
-        V = covariance(found.influence[:, kept], self.clusters)
+        spread = self._spread(found, sums.by_event_time)[:, kept]
+        V = spread.T @ spread
         return EventStudy(found.value[:r], found.value[r + 1 :], V), found.moment[r + 1 :]
 
     # --- intervals -----------------------------------------------------------------------------
 
-    def _table(self, found: Sums, key: str) -> pd.DataFrame:
-        rest = self._intervals(found.value, found.influence)
+    def _table(self, of: Summing, key: str) -> pd.DataFrame:
+        found = of(self.panel, self.cells)
+        rest = self._intervals(found, self._spread(found, of))
         head = {key: found.moment, "cells": found.cells, "treated": found.treated}
         return pd.concat([pd.DataFrame(head), rest], axis=1)
 
-    def _intervals(self, value: Array, influence: Array, *, bands: bool = True) -> pd.DataFrame:
+    @cached_property
+    def _left_out(self) -> tuple[LeftOut, ...]:
+        return without_each(self.panel, self.design, self.clusters)
+
+    def _spread(self, found: Sums, of: Summing) -> Array:
+        """Deviations (C, k), one a cluster, whose products are the covariance of the sums."""
+        if self.errors == "jackknife":
+            return jackknife(found, self._left_out, of)
+        return moments(found.influence, self.clusters)
+
+    def _intervals(self, found: Sums, spread: Array, *, bands: bool = True) -> pd.DataFrame:
         """Intervals of each alone by t, and of all together by the multiplier bootstrap."""
-        total = moments(influence, self.clusters)
-        se = np.sqrt((total**2).sum(axis=0))
+        value = found.value
+        se = np.sqrt((spread**2).sum(axis=0))
         half = float(t_distribution.isf(0.5 * (1.0 - self.level), self.df)) * se
         with np.errstate(divide="ignore", invalid="ignore"):
             p = np.where(se > 0, 2.0 * t_distribution.sf(np.abs(value) / se, self.df), np.nan)
@@ -294,7 +308,7 @@ class Staggered:
         if not bands:
             return table
         generator = np.random.default_rng(self.seed)
-        critical = critical_value(total, self.level, self.replicates, generator)
+        critical = critical_value(spread, self.level, self.replicates, generator)
         wide = np.maximum(critical * se, half)  # a band never inside an interval
         return table.assign(band_low=value - wide, band_high=value + wide)
 

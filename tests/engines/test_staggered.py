@@ -16,6 +16,7 @@ from recovery_stats.engines.staggered import (
     covariance,
     group_time_effects,
 )
+from recovery_stats.engines.staggered_jackknife import jackknife, without_each
 from recovery_stats.engines.staggered_sum import by_event_time, by_group, by_period, overall
 from recovery_stats.engines.two_way import two_way
 from recovery_stats.errors import NotEstimable
@@ -278,3 +279,38 @@ def test_clustered_intervals_cover_and_adjustment_removes_the_trend_of_x() -> No
     assert np.mean(crude) - 1.0 > 10 * error
     share = np.mean(covered)
     assert abs(share - 0.954) < MONTE_CARLO_SES * np.sqrt(0.954 * 0.046 / 300)
+
+
+# --- few clusters ------------------------------------------------------------------------------
+
+
+def test_the_jackknife_of_two_groups_by_hand() -> None:
+    """Variance of a mean by leaving one out: s^2 / n times (C - 1) / C over n / (n - 1)."""
+    d, c = np.array([3.0, 5.0, 4.0, 8.0]), np.array([1.0, 2.0, 0.0, 1.0, 3.0])
+    y = np.column_stack([np.zeros(9), np.r_[d, c]])
+    start = np.r_[np.ones(4), np.full(5, np.inf)]
+    p = Panel(y, start, np.ones((9, 2, 1)), np.ones(9), np.arange(2.0))
+    full = overall(p, group_time_effects(p, Design()))
+    spread = jackknife(full, without_each(p, Design(), np.arange(9)), overall)
+    expected = sum(
+        ((x - x.mean()) ** 2).sum() / (len(x) - 1) ** 2 for x in (d, c)
+    ) * (8 / 9)  # fmt: skip
+    assert (spread**2).sum() == pytest.approx(expected, rel=CLOSED_FORM)
+
+
+def test_the_jackknife_is_near_the_influence_with_many_clusters() -> None:
+    p = panel(300, 4)
+    full = by_event_time(p, group_time_effects(p, Design()))
+    spread = jackknife(full, without_each(p, Design(), np.arange(300)), by_event_time)
+    left = np.sqrt((spread**2).sum(axis=0))
+    influence = np.sqrt(np.diag(covariance(full.influence, np.arange(300))))
+    assert left == pytest.approx(influence, rel=0.06)
+    assert (left >= influence)[~(full.reference == 1)].all()
+
+
+def test_a_group_of_one_cluster_has_no_jackknife() -> None:
+    p = panel(60, 5, covariates=False)
+    cluster = np.where(p.start == 3, 0, 1 + np.arange(60) % 10)
+    full = by_group(p, group_time_effects(p, Design()))
+    spread = jackknife(full, without_each(p, Design(), cluster), by_group)
+    assert list(np.isnan(spread).any(axis=0)) == [False, True, False]
