@@ -335,6 +335,7 @@ def _said(found: _Openings) -> Iterator[str]:
         "fragile_trends": 0 < found.breakdown < FRAGILE,
         "trend_limit": 0 < found.breakdown < np.inf,
         "notes": bool(found.question.notes),
+        "left_out": fit.jackknifed,
     }
     yield from (name for name, holds in present.items() if holds)
 

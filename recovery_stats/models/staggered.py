@@ -23,7 +23,7 @@ from recovery_stats.models.staggered_fit import Errors, Lost, Staggered
 METHODS = ("dr", "regression", "ipw")
 CONTROLS = ("not-yet", "never")
 BASES = ("universal", "varying")
-ERRORS = ("influence", "jackknife")
+ERRORS = ("auto", "influence", "jackknife")
 
 
 def difference_in_differences(
@@ -40,7 +40,7 @@ def difference_in_differences(
     controls: Controls = "not-yet",
     base: Base = "universal",
     anticipation: int = 0,
-    errors: Errors = "influence",
+    errors: Errors = "auto",
     level: float = 0.95,
     replicates: int = 1999,
     seed: int = 1,
@@ -57,7 +57,8 @@ def difference_in_differences(
     compare with units not treated yet, or with those never treated. base: "universal" measures
     every period from the last one before treatment; "varying" each period before treatment from
     the one before it. anticipation: periods before the start in which units may react already.
-    errors: "influence" (many clusters in each group) or "jackknife" (few: each left out in turn).
+    errors: "influence" (right with many clusters in each group), "jackknife" (each cluster left
+    out in turn), or "auto": the jackknife with fewer than 40 clusters, or 10 in a group.
     replicates: draws for the simultaneous bands.
 
     Units treated from the first period on have no time before and are left out, counted. Rows

@@ -24,20 +24,29 @@ def staggered_checks(fit: Staggered) -> tuple[Check, ...]:
 
 def _clusters(fit: Staggered) -> Iterator[Check]:
     treated = len(np.unique(fit.clusters[np.isfinite(fit.panel.start)]))
-    fewest = min(len(np.unique(fit.clusters[fit.panel.start == g])) for g in fit.panel.groups)
-    few = fit.count < FEW or fewest < VERY_FEW
+    few = fit.count < FEW or fit.fewest < VERY_FEW
     yield Check(
         "clusters of staggered starts",
         "caution" if few else "ok",
         (
             Count(fit.count, "clusters"), ", of which ", Count(treated, "clusters"),
             " began treatment; the smallest group that starts together has ",
-            Count(fewest, "clusters"),
-            ". Standard errors rest on many clusters in each group; with few they are too small."
-            if few else ".",
+            Count(fit.fewest, "clusters"),
+            _told(fit) if few else ".",
         ),
         fit.cluster,
     )  # fmt: skip
+
+
+def _told(fit: Staggered) -> str:
+    if fit.fewest == 1:
+        return ". A group of one has no error that counts how they differ: its intervals are void."
+    if fit.jackknifed:
+        return (
+            ". Errors come from leaving each out in turn, which is better with few; bands and "
+            "bounds are still too narrow."
+        )
+    return ". Standard errors rest on many in each group; with few they are too small."
 
 
 def _cells(fit: Staggered) -> Iterator[Check]:

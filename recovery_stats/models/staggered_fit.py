@@ -34,9 +34,9 @@ from recovery_stats.engines.staggered_sum import Sums
 from recovery_stats.engines.two_way import TwoWay, two_way
 from recovery_stats.errors import NotEstimable, UsageError
 from recovery_stats.models.columns import IntArray
-from recovery_stats.models.staggered_check import staggered_checks
+from recovery_stats.models.staggered_check import FEW, VERY_FEW, staggered_checks
 
-Errors = Literal["influence", "jackknife"]
+Errors = Literal["auto", "influence", "jackknife"]
 
 __all__ = ["Errors", "Lost", "Staggered", "TwoWay"]
 
@@ -74,7 +74,7 @@ class Staggered:
     level: float
     replicates: int
     seed: int
-    errors: Errors = "influence"
+    errors: Errors = "auto"
 
     def __repr__(self) -> str:
         found = self.overall()
@@ -92,6 +92,18 @@ class Staggered:
     @property
     def df(self) -> int:
         return self.count - 1
+
+    @property
+    def fewest(self) -> int:
+        """Clusters in the smallest group that starts together."""
+        groups = (self.panel.start == g for g in self.panel.groups)
+        return min(len(np.unique(self.clusters[own])) for own in groups)
+
+    @property
+    def jackknifed(self) -> bool:
+        """Whether errors come from leaving each cluster out: "auto" does with few."""
+        few = self.count < FEW or self.fewest < VERY_FEW
+        return self.errors == "jackknife" or (self.errors == "auto" and few and self.fewest > 1)
 
     def tidy(self) -> pd.DataFrame:
         """One row a group and period: the effect, how many are behind it, or why there is none."""
@@ -290,7 +302,7 @@ class Staggered:
 
     def _spread(self, found: Sums, of: Summing) -> Array:
         """Deviations (C, k), one a cluster, whose products are the covariance of the sums."""
-        if self.errors == "jackknife":
+        if self.jackknifed:
             return jackknife(found, self._left_out, of)
         return moments(found.influence, self.clusters)
 

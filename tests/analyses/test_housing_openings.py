@@ -34,7 +34,7 @@ def study(
     open. The effect grows by half of itself each wave after the first.
     """
     r = np.random.default_rng(seed)
-    opened = r.choice([np.nan, 2.0, 3.0, 4.0], sites, p=[0.4, 0.25, 0.2, 0.15])
+    opened = r.permutation(np.resize([np.nan, 2.0, 3.0, 4.0], sites))
     site = np.repeat(np.arange(sites), 10)
     n = site.size
     severity = r.normal(size=n) - 0.5 * np.isfinite(opened[site])

@@ -22,6 +22,7 @@ KEY = {"event": "since", "group": "group", "time": "time"}
 
 def fit(data: pd.DataFrame | None = None, **options: object) -> Staggered:
     given = {"unit": "pid", "time": "time", "first": "first", **options}
+    given = {"errors": "influence"} | given
     return rs.difference_in_differences("y", rows() if data is None else data, **given)
 
 
@@ -29,7 +30,7 @@ def fit(data: pd.DataFrame | None = None, **options: object) -> Staggered:
 def test_cells_sums_and_errors_are_those_of_csdid(case: str) -> None:
     """csdid divides by n where we divide by n - 1."""
     method, controls, base = case.split()
-    found = fit(adjust=["x"], method=method, controls=controls, base=base)
+    found = fit(adjust=["x"], method=method, controls=controls, base=base, errors="influence")
     peer, less = PEER["effects"][case], np.sqrt(119 / 120)
     cells = found.tidy()[["group", "time", "estimate", "std_error"]].to_numpy()
     expected = np.array(peer["cells"], dtype=float)
@@ -114,7 +115,7 @@ def test_a_site_a_row_is_the_mean_of_its_people() -> None:
         y=("y", "mean"), first=("first", "first"), n=("pid", "nunique")
     )
     sites = rs.difference_in_differences(
-        "y", means, unit="site", time="time", first="first", weights="n"
+        "y", means, unit="site", time="time", first="first", weights="n", errors="influence"
     )
     assert sites.overall().value == pytest.approx(people.overall().value, rel=CONVERGED)
     assert sites.overall().se == pytest.approx(people.overall().se, rel=CONVERGED)
@@ -176,3 +177,10 @@ def test_missing_covariates_cost_the_comparisons_that_need_them() -> None:
     assert less.tidy()["estimate"].to_numpy() == pytest.approx(
         without.tidy()["estimate"].to_numpy(), rel=CONVERGED
     )
+
+
+def test_few_sites_are_left_out_in_turn() -> None:
+    few = fit(cluster="site", errors="auto")
+    assert few.jackknifed
+    assert few.overall().se > fit(cluster="site").overall().se
+    assert not fit(errors="auto").jackknifed
