@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from recovery_stats.models.propensity import propensity_weights
     from recovery_stats.models.propensity_match import propensity_match
     from recovery_stats.models.published import factorial, from_interval, two_by_two
+    from recovery_stats.models.rater_icc import rater_icc
     from recovery_stats.models.reliable_change import reliable_change
     from recovery_stats.models.repeated import repeated_anova
     from recovery_stats.models.reshape import landmark, person_days
@@ -144,6 +145,7 @@ _HOME = {
     "possible_counts": "recovery_stats.models.possible_counts",
     "propensity_match": "recovery_stats.models.propensity_match",
     "propensity_weights": "recovery_stats.models.propensity",
+    "rater_icc": "recovery_stats.models.rater_icc",
     "read_spss": "recovery_stats.data.sav",
     "read_study": "recovery_stats.study.table",
     "recurrent": "recovery_stats.models.survival",
@@ -222,6 +224,7 @@ __all__ = [
     "possible_counts",
     "propensity_match",
     "propensity_weights",
+    "rater_icc",
     "read_spss",
     "read_study",
     "recurrent",
