@@ -58,6 +58,8 @@ class Asked:
     balance_stop: float
     seed: int
     treatment: str | None = None
+    kind: str = "auto"
+    out_of: float | str | None = None
 
     @classmethod
     def of(cls, q: Question, study: Study) -> Asked:
@@ -84,13 +86,15 @@ class Asked:
             q.design, q.level, _stays(q, study) if timed else None, q.notes, q.sensitivity,
             q.weighting, q.balance_stop, q.seed,
             q.treatment,
+            q.outcome_kind, q.trials or q.out_of,
         )  # fmt: skip
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Every column of the persons that the question names."""
         single = (self.person, self.arm, self.outcome, self.time, self.event, self.entry,
-                  self.cluster, self.weights, self.treatment)  # fmt: skip
+                  self.cluster, self.weights, self.treatment,
+                  self.out_of if isinstance(self.out_of, str) else None)  # fmt: skip
         return (*(c for c in single if c), *self.adjust)
 
     @property

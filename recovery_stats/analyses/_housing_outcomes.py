@@ -6,15 +6,18 @@ Nothing here appears unless the study file asked for it before the run.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from recovery_stats.analyses._housing_case import ARM, OUTCOME, OutcomeAnswer
-from recovery_stats.core.check import Check
+from recovery_stats.analyses._housing_case import ARM, OUTCOME, Asked, OutcomeAnswer
+from recovery_stats.analyses._housing_cost import cost_and_benefit
+from recovery_stats.analyses._housing_kind import by_kind
+from recovery_stats.analyses._housing_part import Part
+from recovery_stats.analyses._housing_secondary import secondary_outcomes
+from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.document import (
     Cell,
     Column,
-    Figure,
     ForestFigure,
     Quantity,
     Ref,
@@ -38,21 +41,20 @@ VERDICTS = {
 SAYS = {"effect": "for an effect", "none": "for none", "undecided": "undecided"}
 
 
-@dataclass(frozen=True, slots=True)
-class Declared:
-    """The section's own estimates, tables, figures and checks."""
+def outcome_parts(
+    q: Question, asked: Asked, everyone: Dataset, outcome: OutcomeAnswer | None
+) -> Part:
+    """Everything that the study declared beyond its primary difference."""
+    kind = by_kind(q, asked, outcome) if outcome else Part()
+    return (
+        kind
+        + declared(q, outcome, asked.cluster)
+        + secondary_outcomes(q, asked, everyone)
+        + cost_and_benefit(q, asked, everyone)
+    )
 
-    estimates: tuple[Estimate, ...] = ()
-    tables: tuple[Table, ...] = ()
-    figures: tuple[Figure, ...] = ()
-    checks: tuple[Check, ...] = ()
 
-    @property
-    def said(self) -> frozenset[str]:
-        return frozenset(["declared", *(t.name for t in self.tables)] if self.tables else ())
-
-
-def declared(question: Question, outcome: OutcomeAnswer | None, cluster: str | None) -> Declared:
+def declared(question: Question, outcome: OutcomeAnswer | None, cluster: str | None) -> Part:
     """Everything declared about a yes-no outcome or a number; nothing without an outcome.
 
     Raises UsageError for a margin without its reason, or without an outcome to have one of.
@@ -61,7 +63,7 @@ def declared(question: Question, outcome: OutcomeAnswer | None, cluster: str | N
     if outcome is None:
         if asked:
             raise UsageError("subgroup, margin and expected go with an outcome; name one.")
-        return Declared()
+        return Part()
     main = next(e for e in outcome.estimates if e.level == "primary")
     found = _subgroups(question, outcome, cluster) if question.subgroup else None
     tables = [
@@ -69,7 +71,7 @@ def declared(question: Question, outcome: OutcomeAnswer | None, cluster: str | N
         *_equivalence_table(question, main),
         *([] if question.expected is None else [_bayes_table(main, question.expected)]),
     ]
-    return Declared(
+    return Part(
         tuple(_effects(found)) if found else (), tuple(tables),
         (_forest(found),) if found else (), found.checks() if found else (),
     )  # fmt: skip

@@ -29,9 +29,10 @@ from recovery_stats.analyses._housing_case import (
     rank_of_times,
 )
 from recovery_stats.analyses._housing_chosen import compare_chosen
+from recovery_stats.analyses._housing_kind import KINDS, read_declared
 from recovery_stats.analyses._housing_mixed import fit_mixed, mixed_estimate
 from recovery_stats.analyses._housing_openings import answer_openings, is_about_openings
-from recovery_stats.analyses._housing_outcomes import declared
+from recovery_stats.analyses._housing_outcomes import outcome_parts
 from recovery_stats.analyses._housing_rct import answer_trial
 from recovery_stats.analyses._missing_panel import with_missing_panel
 from recovery_stats.analyses._question import Common, column, columns, option
@@ -45,7 +46,7 @@ from recovery_stats.models.balance import balance
 from recovery_stats.models.comparison import Clusters, Rivals, clusters_of, likeness, primary
 from recovery_stats.models.effect_size import hedges_g
 from recovery_stats.models.level import join, separating_levels
-from recovery_stats.models.outcome import Reading, read_arms, read_outcome
+from recovery_stats.models.outcome import Reading, read_arms
 from recovery_stats.models.residence import Times, compare_residence, compare_times
 from recovery_stats.models.risk import Family, standardise
 from recovery_stats.models.sample import Sample, read_sample
@@ -69,6 +70,26 @@ class Question(Common):
     outcome: str | None = column("Outcome, yes/no or a number.", table="persons", role="outcome")
     outcome_level: str | None = option(
         "The level of the outcome that counts (default: yes, or the higher code).", default=None
+    )
+    outcome_kind: str = option(
+        "What the outcome is: a count, days out of days (with --out-of or --trials), money.",
+        default="auto", choices=KINDS,
+    )  # fmt: skip
+    out_of: float | None = option("Days that the outcome's days are out of.", default=None)
+    trials: str | None = column(
+        "The same where each person has their own.", table="persons", role="trials"
+    )
+    secondary: tuple[str, ...] = columns(
+        "Declared secondary outcome, judged with the others by Holm (repeatable).",
+        table="persons", role="secondary",
+    )  # fmt: skip
+    cost: str | None = column("What each person cost.", table="persons", role="cost")
+    benefit: str | None = column(
+        "What each person gained, more is better, as abstinent months.",
+        table="persons", role="benefit",
+    )  # fmt: skip
+    willingness: float | None = option(
+        "Money declared as the worth of a unit of benefit.", default=None
     )
     time: str | None = column(
         "Days to relapse or end of observation.", table="persons", role="time"
@@ -151,7 +172,7 @@ def answer(question: Question, study: Study) -> Result:
     asked_about = outcome.eligible if outcome else everyone
     rows = balance(asked_about, asked.adjust, ARM, weights=asked.weights)
     case = Case(asked, everyone, arms, rows, outcome, times, clusters)
-    more = declared(question, outcome, asked.cluster)
+    more = outcome_parts(question, asked, everyone, outcome)
     result = Result(
         analysis="collaborative_housing",
         estimand=words.estimand(case, study.protocol.population),
@@ -222,7 +243,7 @@ def _both_arms(asked: Asked, data: Dataset, before: int) -> None:
 def _answer_outcome(asked: Asked, everyone: Dataset, arms: Reading, study: Study) -> OutcomeAnswer:
     """Every estimate of the outcome, on the people who have it."""
     assert asked.outcome is not None
-    reading = read_outcome(everyone, asked.outcome, asked.outcome_level)
+    reading = read_declared(asked, everyone)
     label = everyone.label(asked.outcome)
     data = everyone.with_column(Variable(OUTCOME, label), reading.values)
     outside = _does_not_apply(asked, data, study)

@@ -126,7 +126,7 @@ def compare_arms(
     arm: str,
     *,
     kind: Kind = "auto",
-    out_of: float | None = None,
+    out_of: float | str | None = None,
     adjust: Sequence[str] = (),
     cluster: str | None = None,
     strata: str | None = None,
@@ -139,7 +139,8 @@ def compare_arms(
 ) -> ArmsFit:
     """Absolute and relative effect of the compared arm, standardised over the people analysed.
 
-    kind: "yes-no", "number", "count", "days" (with `out_of`, 30 or 90) or "money"; "auto" takes
+    kind: "yes-no", "number", "count", "days" (with `out_of`: 30 or 90, or the
+    column of each person's days, whose means are shares) or "money"; "auto" takes
     two levels as yes-no, else a number. cluster: house or site; strata: what people were
     randomised within. replicates: bootstrap draws of the difference in means, for money above
     all. Rows without a value are left out.
@@ -147,11 +148,12 @@ def compare_arms(
     Checked: closed forms without covariates; R's glm with sandwich errors.
     """
     table = as_dataset(data)
-    used = [c for c in (outcome, arm, *adjust, strata, weights) if c]
+    own_days = out_of if isinstance(out_of, str) else None
+    used = [c for c in (outcome, arm, own_days, *adjust, strata, weights) if c]
     table.require(*used, *([cluster] if cluster else []))
     whole = table.with_frame(table.frame[table.frame[used].notna().all(axis=1)])
     arms = read_arms(whole, arm, reference)
-    reading, scale = _reading(whole, outcome, kind, out_of, outcome_level)
+    reading, scale = read_kind(whole, outcome, kind, out_of, outcome_level)
     chosen: Kind = ("yes-no" if reading.binary else "number") if kind == "auto" else kind
     made = whole.with_column(Variable(ARM), arms.values)
     made = made.with_column(Variable(OUTCOME), reading.values / scale)
@@ -165,30 +167,68 @@ def compare_arms(
     return ArmsFit(reading, arms, chosen, found, sample, scale, clusters.named, level, boot)
 
 
-def _reading(
-    data: Dataset, outcome: str, kind: Kind, out_of: float | None, counted: str | None
+def read_kind(
+    data: Dataset,
+    outcome: str,
+    kind: Kind,
+    out_of: float | str | None = None,
+    counted: str | None = None,
 ) -> tuple[Reading, float]:
-    """The outcome as numbers, and what a mean is multiplied by."""
+    """The outcome as numbers (n,), NaN where empty, and what a mean is divided by to be a share.
+
+    out_of: so many days for everybody, or the column with each person's; of a column the numbers
+    are shares of the own days. Raises UsageError, and DataError for values the kind cannot have.
+    """
     if kind not in ("auto", *FAMILY):
         raise UsageError(f"An outcome is one of {', '.join(FAMILY)}, not {kind!r}.")
     if (kind == "days") != (out_of is not None):
         raise UsageError("Days go with `out_of`, how many days they are out of; others without.")
     if kind in ("auto", "yes-no"):
-        return read_outcome(data, outcome, counted), 1.0
+        read = read_outcome(data, outcome, counted)
+        if kind == "yes-no" and not read.binary:
+            raise DataError(
+                f"Outcome {outcome!r} has more than two levels; say which of them is a yes "
+                "(outcome_level), or take it as a number."
+            )
+        return read, 1.0
     if not pd.api.types.is_numeric_dtype(data.frame[outcome]):
         raise DataError(f"Outcome {outcome!r} is text; {kind} are numbers.")
     values = data.frame[outcome].to_numpy(float)
-    lowest, highest = (-np.inf if kind == "number" else 0.0), out_of or np.inf
+    _possible(data, outcome, kind, values, out_of)
+    if isinstance(out_of, str):
+        return Reading(values / data.frame[out_of].to_numpy(float), binary=False), 1.0
+    return Reading(values, binary=False), float(out_of or 1.0)
+
+
+def _possible(
+    data: Dataset, outcome: str, kind: Kind, values: Array, out_of: float | str | None
+) -> None:
+    """DataError for values that the kind cannot have."""
+    lowest, highest = (-np.inf if kind == "number" else 0.0), _most(data, out_of)
     wrong = int(np.sum((values < lowest) | (values > highest)))
     if wrong:
-        top = "" if out_of is None else f" to {out_of:g}"
+        top = (
+            "" if out_of is None else f" to {out_of if isinstance(out_of, str) else f'{out_of:g}'}"
+        )
         raise DataError(
             f"Outcome {outcome!r} lies outside 0{top} in {wrong} of {len(values)} rows; {kind} "
             "cannot. Declare the codes of missing values, or take it as a number."
         )
-    if kind == "count" and np.any(values != np.round(values)):
+    if kind == "count" and np.any(values[~np.isnan(values)] % 1):
         raise DataError(f"Outcome {outcome!r} has values that are no whole numbers; counts are.")
-    return Reading(values, binary=False), float(out_of or 1.0)
+
+
+def _most(data: Dataset, out_of: float | str | None) -> Array | float:
+    """The highest value possible: infinite, a number, or (n,) each person's own."""
+    if out_of is None:
+        return np.inf
+    most = data.frame[out_of].to_numpy(float) if isinstance(out_of, str) else float(out_of)
+    none = int(np.sum(np.asarray(most) <= 0))
+    if none:
+        raise DataError(
+            f"`out_of` {out_of!r} is not above 0 in {none} rows; there days have no share."
+        )
+    return most
 
 
 def _both_have_some(sample: Sample, kind: Kind, arms: Reading) -> None:

@@ -1,0 +1,66 @@
+"""Secondary outcomes declared beforehand: one family, judged together by Holm."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from recovery_stats.analyses._housing_case import ARM, Asked, had
+from recovery_stats.analyses._housing_part import Part
+from recovery_stats.analyses._wording import short
+from recovery_stats.core.dataset import Dataset
+from recovery_stats.core.document import Column, Count, Quantity, Ref, Row, Table
+from recovery_stats.core.estimate import Estimate
+from recovery_stats.errors import UsageError
+from recovery_stats.models.arms import compare_arms
+from recovery_stats.models.multiplicity import adjust_p
+
+if TYPE_CHECKING:
+    from recovery_stats.analyses.collaborative_housing import Question
+
+
+def secondary_outcomes(q: Question, asked: Asked, everyone: Dataset) -> Part:
+    """The difference in each declared outcome, its p and Holm's; nothing where none is declared.
+
+    Raises UsageError for an outcome that is the primary one or a covariate.
+    """
+    names = tuple(dict.fromkeys(q.secondary))
+    taken = set(names) & {asked.outcome, asked.arm, *asked.adjust}
+    if taken:
+        raise UsageError(
+            f"Column {min(map(str, taken))!r} is secondary outcome and something else; an outcome "
+            "has one place."
+        )
+    if not names:
+        return Part()
+    everyone.require(*names, table="persons")
+    found = [_difference(asked, everyone, name) for name in names]
+    return Part(tuple(found), (_table(everyone, names, found),))
+
+
+def _difference(asked: Asked, everyone: Dataset, column: str) -> Estimate:
+    """Adjusted and clustered as the primary difference is; strata where people were randomised."""
+    within = asked.site if asked.design == "randomised" and asked.site != asked.cluster else None
+    fit = compare_arms(
+        everyone, column, ARM, adjust=asked.adjust, cluster=asked.cluster, strata=within,
+        weights=asked.weights, level=asked.level,
+    )  # fmt: skip
+    label = everyone.label(column)
+    label = had(label, fit.outcome) if fit.outcome.binary else short(label)
+    return replace(fit.estimates()[0], name=f"secondary[{column}]", label=label, level="secondary")
+
+
+def _table(everyone: Dataset, names: tuple[str, ...], found: list[Estimate]) -> Table:
+    holm = adjust_p([e.p for e in found], "holm").tolist()
+    rows = tuple(
+        Row(e.name, e.label, (Count(e.n or 0), Ref(e.name, "interval"), Ref(e.name, "p"),
+                              Quantity(h, "p")))
+        for e, h in zip(found, holm, strict=True)
+    )  # fmt: skip
+    return Table(
+        "secondary_outcomes", "Secondary outcomes declared beforehand",
+        (Column("people", "People"), Column("interval", "Difference [CI]"), Column("p", "p"),
+         Column("holm", "Holm's p")), rows,
+        ("Difference in risk or in means, each on the people who have the outcome. Holm's p holds "
+         "for all of them together; the intervals are those of each alone.",),
+    )  # fmt: skip
