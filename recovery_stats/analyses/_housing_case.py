@@ -85,8 +85,7 @@ class Asked:
             _word(cluster, house, site), tuple(dict.fromkeys(q.adjust)), q.weights, q.reference,
             q.design, q.level, _stays(q, study) if timed else None, q.notes, q.sensitivity,
             q.weighting, q.balance_stop, q.seed,
-            q.treatment,
-            q.outcome_kind, q.trials or q.out_of,
+            q.treatment, q.outcome_kind or "auto", q.trials or q.out_of,
         )  # fmt: skip
 
     @property

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from recovery_stats.analyses.collaborative_housing import Question
 
 REPLICATES = 2000
-KINDS = ("auto", "yes-no", "number", "count", "days", "money")
+KINDS = ("yes-no", "number", "count", "days", "money")
 OWN_MODEL = ("count", "days", "money")
 RATIO = {"count": "Ratio of rates", "days": "Ratio of days", "money": "Ratio of means"}
 OF_KIND = ("zeros", "error of the bootstrap")  # checks that the declared difference lacks

@@ -71,9 +71,9 @@ class Question(Common):
     outcome_level: str | None = option(
         "The level of the outcome that counts (default: yes, or the higher code).", default=None
     )
-    outcome_kind: str = option(
-        "What the outcome is: a count, days out of days (with --out-of or --trials), money.",
-        default="auto", choices=KINDS,
+    outcome_kind: str | None = option(
+        "What the outcome is (default: two levels are yes-no, else a number); days go with "
+        "--out-of or --trials.", default=None, choices=KINDS,
     )  # fmt: skip
     out_of: float | None = option("Days that the outcome's days are out of.", default=None)
     trials: str | None = column(
