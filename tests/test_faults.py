@@ -80,7 +80,11 @@ class TestRun:
         words = ["run", str(folder / "study.toml"), "-o", str(out), "--format", "json"]
         assert cli(*words) == 4
         assert "relationship_satisfaction: study.toml:" in capsys.readouterr().err
-        assert {p.name.partition(".")[0] for p in out.iterdir()} == {"manifest", *ALL[1:]}
+        assert {p.name.partition(".")[0] for p in out.iterdir()} == {
+            "index",
+            "manifest",
+            *ALL[1:],
+        }
         assert cli("check", str(folder / "study.toml"), "-o", str(out)) == 4
         assert cli(*words[:2], *ALL[1:], *words[2:]) == 0
 

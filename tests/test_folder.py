@@ -18,6 +18,7 @@ import pytest
 from recovery_stats.analyses import Analysis
 from recovery_stats.core.study import AnalysisSpec, Study
 from recovery_stats.errors import OutputError, UsageError
+from recovery_stats.report import index
 from recovery_stats.study import batch, fault, folder, lock
 from recovery_stats.study.folder import MANIFEST, opened, read_manifest, write_whole
 from tests.toy import study, toy
@@ -175,6 +176,7 @@ class TestBatch:
         assert {p.name for p in tmp_path.iterdir()} == {
             "toy.md",
             "toy.results.json",
+            index.NAME,
             MANIFEST,
         }
         assert run(tmp_path, study())[0].state == "kept"
@@ -220,7 +222,10 @@ class TestBatch:
         assert codes == {"one": 4, "two": 1, "three": 3, "four": 0}
         assert outcomes["four"].failed_checks == ("toy check",)
         assert "4711" not in outcomes["two"].message
-        assert {p.name for p in tmp_path.iterdir() if "four" not in p.name} == {MANIFEST}
+        assert {p.name for p in tmp_path.iterdir() if "four" not in p.name} == {
+            index.NAME,
+            MANIFEST,
+        }
 
     def test_no_primary_answer_is_written_and_said_again_where_it_is_kept(
         self, tmp_path: Path, toy: Analysis

@@ -85,7 +85,8 @@ def write_reports(
     if dry_run:
         return _tell_plan(batch.plan(study, tuple(specs), wanted, None, faults=faults), screen)
     outcomes: list[Outcome] = []
-    target = opened(folder, force=force, made_with=batch.versions())
+    title = study.protocol.title
+    target = opened(folder, force=force, made_with=batch.versions(), title=title)
     with target as place, listening(screen.meter()):
         made = batch.plan(study, tuple(specs), wanted, place, force=force, faults=faults)
         begin = lambda name: screen.progress(f"{name} …")  # noqa: E731

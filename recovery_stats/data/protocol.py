@@ -175,9 +175,12 @@ def _analysis(
 
 
 def _name(reading: Reading, at: str, name: Any, kind: str) -> str:
-    if isinstance(name, str) and ANALYSIS_NAME.fullmatch(name):
+    if isinstance(name, str) and ANALYSIS_NAME.fullmatch(name) and name.lower() != "index":
         return name
-    cure = "Letters, digits, - and _ (it becomes the name of the report's file)."
+    cure = (
+        "Letters, digits, - and _ (it becomes the name of the report's file; "
+        "'index' is that of the page over all reports)."
+    )
     reading.tell(f"{at}.name", "[[analysis]] name", "Cannot be a name.", cure)
     return kind
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from itertools import groupby
-from pathlib import Path
 
 from recovery_stats.core.check import Check
 from recovery_stats.core.document import (
@@ -27,9 +25,9 @@ from recovery_stats.core.document import (
 )
 from recovery_stats.report import figure_data, figures, words
 from recovery_stats.report.numbers import cell, sentence
-from recovery_stats.report.words import BADGES, BOXES, NUMBER, clean
-
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+from recovery_stats.report.page import badge, page
+from recovery_stats.report.page import text as _text
+from recovery_stats.report.words import BOXES, NUMBER
 
 
 def render(document: Document) -> bytes:
@@ -88,41 +86,11 @@ def _contents(document: Document) -> str:
     return f'<nav aria-label="Contents"><ul>{links}</ul></nav>'
 
 
-def _badge(badge: str) -> str:
-    """Whether the data are real; nothing where nobody knows."""
-    if not badge:
-        return ""
-    word, explained = _text(badge), _text(BADGES.get(badge, ""))
-    line = f"<strong>{word} DATA</strong> <span>{explained}</span>"
-    return f'<p class="badge {word.lower()}">{line}</p>\n'
-
-
 def _page(document: Document, body: str) -> str:
-    style = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
-    title = _text(document.title)
-    called = f" ({_text(document.badge.lower())} data)" if document.badge else ""
-    return f"""<!doctype html>
-<html lang="{_text(document.language)}">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="referrer" content="no-referrer">
-<title>{title}{called}</title>
-<style>
-{style}</style>
-</head>
-<body>
-<a class="skip" href="#report">Skip to the report</a>
-<header>
-{_badge(document.badge)}<h1>{title}</h1>
-</header>
-<main id="report">
-{body}
-</main>
-</body>
-</html>
-"""
+    called = f" ({document.badge.lower()} data)" if document.badge else ""
+    return page(
+        document.title, badge(document.badge), body, called=called, language=document.language
+    )
 
 
 def _block(place: int, block: Block, number: int) -> str:  # noqa: C901, PLR0911 (one case a block)
@@ -257,7 +225,3 @@ def _pairs(pairs: Sequence[tuple[str, str]], name: str) -> str:
 
 def _prose(parts: Sequence[Cell]) -> str:
     return _text(sentence(parts))
-
-
-def _text(text: str) -> str:
-    return escape(clean(text))

@@ -12,10 +12,11 @@ from recovery_stats.core.document import (
     Count,
     Document,
     Paragraph,
+    ParagraphRole,
     Table,
 )
 from recovery_stats.core.estimate import Estimand
-from recovery_stats.report.numbers import cell, column, interval_columns
+from recovery_stats.report.numbers import cell, column, interval_columns, sentence
 
 VERDICTS: dict[Verdict, str] = {"ok": "Holds", "caution": "Caution", "fail": "Fails"}
 
@@ -112,9 +113,9 @@ def estimand(value: Estimand) -> list[tuple[str, str]]:
     return [(name, text) for name, text in pairs if text]
 
 
-def question(document: Document) -> str:
-    """The question the report answers, for those who list reports; empty where it has none."""
+def said(document: Document, role: ParagraphRole) -> str:
+    """The first paragraph of `role`, for those who list reports; empty where there is none."""
     for block in document.blocks:
-        if isinstance(block, Paragraph) and block.role == "question":
-            return "".join(cell(part, "prose") for part in block.parts)
+        if isinstance(block, Paragraph) and block.role == role:
+            return clean(sentence(block.parts))
     return ""

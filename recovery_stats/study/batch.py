@@ -24,6 +24,7 @@ from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.result import Result
 from recovery_stats.core.study import AnalysisSpec, Study
 from recovery_stats.errors import NotEstimable, OutputError, RecoveryError, UsageError, unknown
+from recovery_stats.report.index import Card, card
 from recovery_stats.study import fault, multiverse, workflow
 from recovery_stats.study.binding import bind
 from recovery_stats.study.folder import Entry, Folder, sha256
@@ -49,7 +50,7 @@ class Task:
 class Work:
     """What a worker brings back: files, or the message and exit code of what went wrong.
 
-    refusal: why the report that was written has no primary answer.
+    refusal: why the report that was written has no primary answer. card: its place on the index.
     """
 
     files: Mapping[str, bytes]
@@ -57,6 +58,7 @@ class Work:
     message: str = ""
     exit_code: int = 0
     refusal: str = ""
+    card: Card = Card()
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +162,9 @@ def run(
             yield _failure(spec, work.message, work.exit_code)
             continue
         hashes = {name: sha256(content) for name, content in work.files.items()}
-        entry = Entry(spec.kind, task.key, hashes, inputs, work.failed_checks, work.refusal)
+        entry = Entry(
+            spec.kind, task.key, hashes, inputs, work.failed_checks, work.refusal, work.card
+        )
         try:
             paths = folder.write(spec.name, entry, work.files)
         except OutputError as error:
@@ -170,6 +174,8 @@ def run(
             spec.name, spec.kind, "written", paths, reasons[spec.name], *_refused(work.refusal),
             work.failed_checks,
         )  # fmt: skip
+    if folder.manifest.entries:
+        folder.settle()
 
 
 def finish(task: Task, study: Study, formats: Sequence[str], jobs: int = 1) -> Work:
@@ -181,7 +187,8 @@ def finish(task: Task, study: Study, formats: Sequence[str], jobs: int = 1) -> W
         result = _answered(task, study, jobs)
         document = workflow.report(result)
         files = workflow.render(document, task.spec.name, formats)
-        return Work(files, workflow.failed_checks(result), refusal=workflow.refusal(document))
+        failed, refusal = workflow.failed_checks(result), workflow.refusal(document)
+        return Work(files, failed, refusal=refusal, card=card(document))
     except RecoveryError as error:
         return Work({}, (), str(error), error.exit_code)
     except MemoryError:

@@ -6,13 +6,15 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from recovery_stats.core.study import AnalysisSpec, Study
 from recovery_stats.errors import RecoveryError
+from recovery_stats.report.index import NAME, Card
 from recovery_stats.study import batch, workflow
+from recovery_stats.study.folder import read_manifest
 
 RELATIVE = 1e-9  # other processors move converged results by 3e-13 at most
 ABSOLUTE = 1e-12  # below this a number is nought
@@ -66,10 +68,27 @@ def compare(
     made = batch.plan(study, specs, formats, None, faults=faults)
     tasks = [task for task, _ in made.due]
     found = [Finding(o.name, "failed", (), (), o.message, o.exit_code) for o in made.settled]
+    cards: dict[str, Card] = {}
     for task, work in batch.worked(study, tasks, formats, jobs):
         found.append(_finding(task.spec.name, work, folder))
+        if not work.exit_code:
+            cards[task.spec.name] = work.card
     order = [spec.name for spec in specs]
-    return tuple(sorted(found, key=lambda f: order.index(f.name)))
+    ordered = sorted(found, key=lambda f: order.index(f.name))
+    return (*ordered, *_index(study.protocol.title, cards, folder))
+
+
+def _index(title: str, cards: Mapping[str, Card], folder: Path) -> tuple[Finding, ...]:
+    """The page over all reports, where it is not what the manifest and this run would make."""
+    manifest = read_manifest(folder)
+    if manifest is None or not (cards.keys() & manifest.entries.keys()):
+        return ()
+    entries = {
+        name: replace(entry, card=cards.get(name, entry.card))
+        for name, entry in manifest.entries.items()
+    }
+    page = replace(manifest, entries=entries, title=title).index()
+    return (Finding("index", "layout", (), (NAME,)),) if _differs(folder / NAME, page) else ()
 
 
 def _finding(name: str, work: batch.Work, folder: Path) -> Finding:

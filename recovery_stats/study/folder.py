@@ -16,11 +16,13 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from recovery_stats.errors import OutputError
+from recovery_stats.report import index
+from recovery_stats.report.index import Card
 from recovery_stats.study import lock
 
 MANIFEST = "manifest.json"
@@ -34,6 +36,7 @@ class Entry:
     """What the manifest knows of one analysis: its key, and its files with their hashes.
 
     failed_checks, refusal: what the run said of it, so that one that keeps it says the same.
+    card: what the index page says of it.
     """
 
     kind: str
@@ -42,6 +45,7 @@ class Entry:
     inputs: Mapping[str, str] = field(default_factory=dict)
     failed_checks: tuple[str, ...] = ()
     refusal: str = ""
+    card: Card = Card()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +54,16 @@ class Manifest:
 
     entries: Mapping[str, Entry] = field(default_factory=dict)
     made_with: Mapping[str, str] = field(default_factory=dict)
+    title: str = ""
 
     def with_entry(self, name: str, entry: Entry) -> Manifest:
         """Add or replace one analysis."""
-        return Manifest({**self.entries, name: entry}, self.made_with)
+        return replace(self, entries={**self.entries, name: entry})
+
+    def index(self) -> bytes:
+        """The page over all reports, in the order of their names."""
+        cards = {name: (e.card, tuple(e.files)) for name, e in sorted(self.entries.items())}
+        return index.render(self.title, cards)
 
     def text(self) -> bytes:
         """JSON, sorted, without times."""
@@ -61,12 +71,15 @@ class Manifest:
             "made_by": MAKER,
             "schema": 1,
             "made_with": dict(self.made_with),
+            "title": self.title,
+            "index": {index.NAME: sha256(self.index())},
             "analyses": {
                 name: {
                     "kind": e.kind,
                     "key": e.key,
                     "files": dict(e.files),
                     "inputs": dict(e.inputs),
+                    "card": asdict(e.card),
                     **({"failed_checks": list(e.failed_checks)} if e.failed_checks else {}),
                     **({"refusal": e.refusal} if e.refusal else {}),
                 }
@@ -82,7 +95,8 @@ def read_manifest(folder: Path) -> Manifest | None:
         body = json.loads((folder / MANIFEST).read_bytes())
         if body["made_by"] != MAKER:
             return None
-        return Manifest({n: _entry(e) for n, e in body["analyses"].items()}, body["made_with"])
+        entries = {n: _entry(e) for n, e in body["analyses"].items()}
+        return Manifest(entries, body["made_with"], body.get("title", ""))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -90,7 +104,7 @@ def read_manifest(folder: Path) -> Manifest | None:
 def _entry(body: Mapping[str, Any]) -> Entry:
     return Entry(
         body["kind"], body["key"], dict(body["files"]), dict(body["inputs"]),
-        tuple(body.get("failed_checks", ())), body.get("refusal", ""),
+        tuple(body.get("failed_checks", ())), body.get("refusal", ""), Card(**body.get("card", {})),
     )  # fmt: skip
 
 
@@ -125,13 +139,22 @@ class Folder:
         """Write one analysis and then its line in the manifest; earlier files stay if it fails."""
         with refused_by_system(self.path):
             write_whole(self.path, files)
-            self.manifest = self.manifest.with_entry(name, entry)
-            write_whole(self.path, {MANIFEST: self.manifest.text()})
+        self.manifest = self.manifest.with_entry(name, entry)
+        self.settle()
         return tuple(self.path / file for file in files)
+
+    def settle(self) -> None:
+        """Bring the index page and the manifest up to what the folder holds."""
+        record = {index.NAME: self.manifest.index(), MANIFEST: self.manifest.text()}
+        due = {file: text for file, text in record.items() if _content(self.path / file) != text}
+        with refused_by_system(self.path):
+            write_whole(self.path, due)
 
 
 @contextmanager
-def opened(path: Path, *, force: bool, made_with: Mapping[str, str]) -> Iterator[Folder]:
+def opened(
+    path: Path, *, force: bool, made_with: Mapping[str, str], title: str = ""
+) -> Iterator[Folder]:
     """Hold `path` for writing: OutputError where it is in use, not ours, read-only or full."""
     with ExitStack() as held:
         with refused_by_system(path):
@@ -143,7 +166,7 @@ def opened(path: Path, *, force: bool, made_with: Mapping[str, str]) -> Iterator
             held.enter_context(lock.held(path))
             held.callback(_sweep, path)
             _sweep(path)
-        yield Folder(path, Manifest(manifest.entries if manifest else {}, made_with))
+        yield Folder(path, Manifest(manifest.entries if manifest else {}, made_with, title))
 
 
 @contextmanager
