@@ -15,7 +15,7 @@ from recovery_stats.core.check import Check
 from recovery_stats.core.document import Cell, Count, Quantity, Ref, Share
 from recovery_stats.core.estimate import Estimand, Estimate
 from recovery_stats.models.balance import ALIKE
-from recovery_stats.models.comparison import Clusters
+from recovery_stats.models.comparison import Clusters, strata_fit
 from recovery_stats.models.level import Joined
 from recovery_stats.models.risk import e_value, e_value_limit, number_needed
 
@@ -287,6 +287,11 @@ def _cluster_checks(case: Case) -> Iterator[Check]:
         advice = " Under ten, every method is fragile; read the interval as the least there is."
     elif some:
         advice = " Few enough to need a small-sample correction."
+    elif clusters.structure == "crossed" and not strata_fit(clusters, len(case.data)):
+        advice = (
+            f" A coefficient for each {asked.word} was not asked for: so many people and "
+            f"{asked.word}s would take more memory than an ordinary computer has."
+        )
     yield Check(
         "clusters", "caution" if few else "ok",
         (Count(clusters.named, f"{asked.word}s"), f" {asked.word}s among ", Count(len(case.data)),

@@ -54,16 +54,18 @@ def dependent_columns(X: Array, *, tol: float = 1e-9) -> tuple[int, ...]:
     Modified Gram-Schmidt in the order given, so that the later of two equal columns is named;
     twice over, because once loses orthogonality when columns are nearly dependent.
     """
-    Q = np.empty((len(X), 0))
+    Q, found = np.empty(X.shape, order="F"), 0
     dependent = []
     for j, x in enumerate(X.T):
-        rest = x - Q @ (Q.T @ x)
-        rest = rest - Q @ (Q.T @ rest)
+        basis = Q[:, :found]
+        rest = x - basis @ (basis.T @ x)
+        rest = rest - basis @ (basis.T @ rest)
         size = np.linalg.norm(rest)
         if size <= tol * np.linalg.norm(x) or size == 0:
             dependent.append(j)
         else:
-            Q = np.column_stack([Q, rest / size])
+            Q[:, found] = rest / size
+            found += 1
     return tuple(dependent)
 
 

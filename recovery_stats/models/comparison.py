@@ -43,6 +43,7 @@ Basis = Literal["clusters", "people"]
 Likeness = Intraclass
 
 MOST_WORK = 10_000_000  # clusters times people; beyond, one cluster left out hardly matters
+MOST_CELLS = 20_000_000  # people times strata; beyond, a coefficient a stratum takes gigabytes
 MOSTLY = 0.5  # share of people in clusters shared by the arms from which the arms "meet"
 
 
@@ -164,6 +165,11 @@ def likeness(sample: Sample, clusters: Clusters, *, level: float) -> Likeness | 
 # --- the same difference, asked in other ways ----------------------------------------------
 
 
+def strata_fit(clusters: Clusters, people: int) -> bool:
+    """Whether a column for each cluster fits into the memory of an ordinary computer."""
+    return clusters.named * people <= MOST_CELLS
+
+
 @dataclass(frozen=True, slots=True)
 class Rivals:
     """Makes the same difference under every other method; `word` is what a cluster is called."""
@@ -181,7 +187,7 @@ class Rivals:
             return
         yield from self.of(self.sample.alone(), "naive", f"Ignoring {self.word}s", rank="naive")
         yield from self.of(self.sample, "by_cluster", f"By {self.word} (CR2)")
-        if self.clusters.structure == "crossed":
+        if self.clusters.structure == "crossed" and strata_fit(self.clusters, len(self.sample.y)):
             strata = self.sample.stratified()
             yield from self.of(strata, "within", f"Within {self.word}s (strata)")
         yield from self.marginal()

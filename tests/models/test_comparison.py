@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from recovery_stats.core.dataset import Dataset
+from recovery_stats.models import comparison
 from recovery_stats.models.comparison import Rivals, clusters_of, each_cluster, likeness, primary
 from recovery_stats.models.sample import read_sample
 from tests.tolerance import CLOSED_FORM
@@ -93,6 +94,16 @@ def test_one_cluster_left_out_by_hand():
     ]
     assert rivals["left_out_low"].value == pytest.approx(min(differences), rel=CLOSED_FORM)
     assert rivals["left_out_high"].value == pytest.approx(max(differences), rel=CLOSED_FORM)
+
+
+def test_strata_are_left_out_where_they_would_not_fit(monkeypatch: pytest.MonkeyPatch):
+    data = people(np.repeat(np.arange(4), 12), np.tile([0, 1], 24))
+    found = clusters_of(data, "house", data.frame["arm"].to_numpy())
+    asked = Rivals(sample_of(data, found), found, "gaussian", LEVEL, "house")
+    with_strata = [e.name for e in asked.all()]
+    monkeypatch.setattr(comparison, "MOST_CELLS", 4 * 48 - 1)
+    without = [e.name for e in asked.all()]
+    assert [n for n in with_strata if n not in without] == ["within"]
 
 
 def test_each_cluster_has_wilson_limits():
