@@ -32,7 +32,7 @@ LAYERS = {
     "errors": _layer(),
     "core": _layer("errors core", "", "numpy pandas"),
     "engines": _layer("errors engines", "numpy scipy statsmodels threadpoolctl"),
-    "data": _layer("errors core data", "numpy scipy pandas pyreadstat pyarrow"),
+    "data": _layer("errors core data", "numpy scipy pandas pyreadstat pyarrow polars_readstat"),
     "models": _layer("errors core engines models", "numpy scipy pandas statsmodels pingouin"),
     "analyses": _layer("errors core models analyses", "numpy pandas"),
     "report": _layer("errors core report", "matplotlib numpy docx"),
@@ -50,6 +50,7 @@ LAYERS = {
 # A package with one door: the only files that may import it.
 DOORS = {
     "pyreadstat": ("data/sav_crosscheck.py",),
+    "polars_readstat": ("data/sav_fast.py",),
     "pingouin": ("models/effect_size.py", "models/reliability.py"),
     "matplotlib": ("report/figures.py", "report/figures/*.py"),
     "docx": ("report/docx.py", "report/docx_table.py", "report/docx_xml.py"),

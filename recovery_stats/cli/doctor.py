@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 OPTIONAL = {
     "docx": ("docx", "Word reports"),
     "weasyprint": ("weasyprint", "PDF reports"),
+    "polars-readstat": ("polars_readstat", "fast reading of large .sav files"),
     "formulaic": ("formulaic", "the test that compares our design matrices"),
 }
 

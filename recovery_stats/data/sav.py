@@ -22,7 +22,7 @@ from recovery_stats.data.por import read_portable
 from recovery_stats.data.sav_cache import cached
 from recovery_stats.data.sav_codebook import read_dictionary
 from recovery_stats.data.sav_column import covered
-from recovery_stats.data.sav_data import read_cells
+from recovery_stats.data.sav_fast import cells_of
 from recovery_stats.data.sav_time import datetimes
 from recovery_stats.data.sav_write import write_spss
 from recovery_stats.data.signature import FileKind, hash_of, kind_of
@@ -69,7 +69,7 @@ def read_spss(path: str | Path, columns: Sequence[str] | None = None) -> Dataset
         dictionary = read_dictionary(path)
         codebook = _chosen(dictionary.codebook, columns, path.name)
         names = list(codebook.variables)
-        cells, sha256 = cached(path, dictionary, names, lambda: read_cells(path, dictionary, names))
+        cells, sha256 = cached(path, dictionary, names, lambda: cells_of(path, dictionary, names))
     else:
         raise DataError(f"{path.name!r}: {REFUSALS[kind].format(name=path.name)}")
     return _dataset(Source(path.name, sha256), codebook, cells)

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from recovery_stats.data.sav_codebook import Dictionary
+from recovery_stats.data.sav_fast import lane_asked
 from recovery_stats.data.signature import hash_of
 from recovery_stats.data.whole_file import whole_file
 from recovery_stats.errors import RecoveryError, UsageError
@@ -112,7 +113,7 @@ class Entry:
     @property
     def path(self) -> Path:
         """Its file: named by the data, the reader and the columns, and by nothing readable."""
-        parts = (self.sha256, reader_version(), *self.columns)
+        parts = (self.sha256, reader_version(), lane_asked(), *self.columns)
         return self.folder / (hashlib.sha256("\0".join(parts).encode()).hexdigest() + ENDING)
 
     def cells(self, columns: Sequence[str]) -> Cells | None:

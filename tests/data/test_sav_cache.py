@@ -41,7 +41,7 @@ def sealed(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
         def refuse(*_: object) -> None:
             raise AssertionError("the file was decoded")
 
-        monkeypatch.setattr(sav, "read_cells", refuse)
+        monkeypatch.setattr(sav, "cells_of", refuse)
 
     return seal
 
@@ -129,14 +129,14 @@ def test_a_file_that_changes_while_it_is_read_is_not_kept(
 ) -> None:
     path = tmp_path / "x.sav"
     write_spss(everything, path)
-    read = sav.read_cells
+    read = sav.cells_of
 
     def disturbed(*given: object) -> object:
         cells = read(*given)  # type: ignore[arg-type]
         os.utime(path, (1, 1))
         return cells
 
-    monkeypatch.setattr(sav, "read_cells", disturbed)
+    monkeypatch.setattr(sav, "cells_of", disturbed)
     read_spss(path)
     assert not sav_cache.entries(place)
 
