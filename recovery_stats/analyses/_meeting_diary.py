@@ -67,7 +67,6 @@ RIVAL_HEADS = (
     ("Sites", SITES),
     ("Dates and entries", DATES),
     ("Relapse defined otherwise", NAMES),
-    ("Loss to follow-up", LOSS),
     ("Relapse that comes again", ("recurrent",)),
     ("Negative control: other kinds of events", CONTROLS),
     ("Reverse causation shown: attendance after the day", FUTURE),

@@ -10,12 +10,19 @@ import numpy as np
 
 from recovery_stats.analyses._meeting_curves import Groups
 from recovery_stats.analyses._meeting_people import EVENT, TIME
-from recovery_stats.core.document import Column, Ref, Row, Table
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.models.lost import free_after_loss
 from recovery_stats.models.percentile import percentile_limits
 
-DELTAS = (1.0, 1.5, 2.0, 3.0, inf)
+DELTAS = (0.0, 1.0, 1.5, 2.0, 3.0, inf)
+BOUNDS = {
+    "loss[lowest]": ("Worst: those lost of the first group alone relapse", inf, 0.0),
+    "loss[highest]": (
+        "Best: those lost of the other group alone relapse",
+        0.0,
+        inf,
+    ),
+}
 DRAWS = 200
 
 
@@ -52,14 +59,18 @@ def loss_estimates(lost: Lost, fewest: int) -> Iterator[Estimate]:
         gone += int(away.sum())
     if gone < fewest:
         return
-    value, drawn = free[0] - free[1], draws[0] - draws[1]
-    low, high = percentile_limits(drawn, q.level)
-    for j, delta in enumerate(DELTAS):
+    pairs = [(name_of(d), label_of(d), d, d) for d in DELTAS]
+    pairs += [(name, label, most, least) for name, (label, most, least) in BOUNDS.items()]
+    for name, label, most, least in pairs:
+        i, j = DELTAS.index(most), DELTAS.index(least)
+        drawn = draws[0][:, i] - draws[1][:, j]
+        value = float(free[0][i] - free[1][j])
+        low, high = percentile_limits(drawn[:, None], q.level)
         yield Estimate(
-            name_of(delta), _label(delta), float(value[j]), float(min(low[j], value[j])),
-            float(max(high[j], value[j])), float(drawn[:, j].std(ddof=1)), scale="difference",
-            level="sensitivity", method=f"Kaplan–Meier, {DRAWS} bootstrap draws of people",
-            confidence=q.level, n=min(people),
+            name, label, value, float(min(low[0], value)), float(max(high[0], value)),
+            float(drawn.std(ddof=1)), scale="difference", level="sensitivity",
+            method=f"Kaplan–Meier, {DRAWS} bootstrap draws of people", confidence=q.level,
+            n=min(people),
         )  # fmt: skip
 
 
@@ -67,25 +78,9 @@ def name_of(delta: float) -> str:
     return "loss[as relapse]" if delta == inf else f"loss[{delta:g}]"
 
 
-def _label(delta: float) -> str:
-    return "Each loss a relapse at once" if delta == inf else f"Hazard after loss times {delta:g}"
-
-
-def loss_table(named: dict[str, Estimate], words: str) -> Table | None:
-    rows = [
-        Row(name_of(d), named[name_of(d)].label, (Ref(name_of(d), "interval"),))
-        for d in DELTAS
-        if name_of(d) in named
-    ]
-    if not rows:
-        return None
-    return Table(
-        "loss",
-        "If those lost to follow-up relapsed more often",
-        (Column("difference", "Difference in the share free"),),
-        tuple(rows),
-        (
-            f"{words} of attendance before the landmark, at the horizon. Times 1 is the "
-            "Kaplan–Meier difference: those lost are taken to relapse like those in view.",
-        ),
-    )
+def label_of(delta: float) -> str:
+    if delta == inf:
+        return "Missing = relapse: each loss one at once"
+    if delta == 0:
+        return "No relapse after loss: last state carried forward"
+    return f"Hazard after loss times {delta:g}"

@@ -14,7 +14,8 @@ from recovery_stats.analyses._meeting_dose import (
     dose_figure,
 )
 from recovery_stats.analyses._meeting_landmark import Later, later_estimates, later_table
-from recovery_stats.analyses._meeting_loss import Lost, loss_estimates, loss_table
+from recovery_stats.analyses._meeting_loss import Lost, loss_estimates
+from recovery_stats.analyses._meeting_missing import missing_panel_table
 from recovery_stats.analyses._meeting_models import Models
 from recovery_stats.analyses._meeting_part import Part
 from recovery_stats.analyses._meeting_policy import Policies, policy_estimates, policy_tables
@@ -90,7 +91,7 @@ def sensitivity_tables(named: dict[str, Estimate], most: str, least: str) -> Ite
     """Tables that take their numbers from estimates of any part."""
     made = (
         rival_table(named),
-        loss_table(named, f"{most} minus {least}"),
+        missing_panel_table(named, f"{most} minus {least}"),
         _control_table(named),
         *bias_tables(named),
     )

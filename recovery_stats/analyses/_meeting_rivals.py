@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pandas as pd
 
 from recovery_stats.analyses._meeting_causes import FEWEST_EVENTS
 from recovery_stats.analyses._meeting_definition import definitions, redefined
+from recovery_stats.analyses._meeting_loss import label_of
 from recovery_stats.analyses._meeting_models import MAIN, Models, fit_hazard
 from recovery_stats.analyses._meeting_people import EVENT, TIME, Asked, read_people, terms
 from recovery_stats.analyses._meeting_rows import (
@@ -155,7 +157,7 @@ def _loss(models: Models) -> Iterator[Rival]:
         yield "loss_weighted", "Weighted for loss", MAIN, lambda: _weighted(models, rows)
     happened = np.maximum(rows.frame["event"], rows.frame[ENDED])
     worst = rows.with_column(Variable("event"), happened)
-    yield "lost_relapse", "Loss counted as relapse", MAIN, lambda: fit_hazard(
+    yield "lost_relapse", label_of(inf), MAIN, lambda: fit_hazard(
         models.asked, worst, (MAIN,)
     )  # fmt: skip
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 import numpy as np
 
 from recovery_stats.analyses._meeting_definition import NAMES, definitions, redefined
+from recovery_stats.analyses._meeting_loss import label_of
 from recovery_stats.analyses._meeting_people import EVENT, read_people
 from recovery_stats.analyses._meeting_strategy import (
     PRIMARY,
@@ -26,19 +28,23 @@ from recovery_stats.errors import DataError, NotEstimable
 from recovery_stats.models.strategy import StrategyFit, sustained
 
 DRAWS = 100  # of each rival's bootstrap, so that all of them take less than the primary
-DELTAS = (1.5, 2.0, 3.0)  # hazard after loss over that of people like those lost who are in view
+DELTAS = (
+    0.0,
+    1.5,
+    2.0,
+    3.0,
+)  # hazard after loss over that of people like them in view
 LABELS = {
     "untruncated": "Weights not cut",
     "past": "Weights also from past attendance",
     "as_recorded": "Relapse dated as recorded",
-    "lost_relapse": "Each loss a relapse at once",
-    **{f"loss_{d:g}": f"Hazard after loss times {d:g}" for d in DELTAS},
+    "lost_relapse": label_of(inf),
+    **{f"loss_{d:g}": label_of(d) for d in DELTAS},
 }
 HEADS = (
     ("Weights", ("untruncated", "past")),
     ("Dates", ("as_recorded",)),
     ("Relapse defined otherwise", NAMES),
-    ("Loss to follow-up", (*(f"loss_{d:g}" for d in DELTAS), "lost_relapse")),
 )
 TRIED = ("untruncated", "past")  # told also where they are not estimable
 
@@ -131,11 +137,7 @@ def rival_table(named: dict[str, Estimate]) -> Table | None:
         "The difference between the strategies, asked in other ways",
         (Column("difference", "Risk difference"),),
         (declared, *rows),
-        (
-            f"Intervals of the rivals are percentiles of at most {DRAWS} bootstrap draws. As "
-            "declared, those lost relapse like those in view who were like them; then their hazard "
-            "is multiplied, and at last each relapses at once.",
-        ),
+        (f"Intervals of the rivals are percentiles of at most {DRAWS} bootstrap draws.",),
     )
 
 

@@ -51,3 +51,15 @@ def test_weights_are_people_repeated_and_rows_are_draws():
         )
         assert_allclose(row, alone, rtol=CLOSED_FORM)
     assert (together[:, 0] >= together[:, 1]).all()
+
+
+def test_times_none_is_the_incidence_beside_a_competing_loss():
+    time, event, lost = people()
+    incidence, remaining = 0.0, 1.0
+    for day in range(1, 46):
+        n = (time >= day).sum()
+        relapsed, gone = ((time == day) & event).sum(), ((time == day) & lost).sum()
+        incidence += remaining * relapsed / n
+        remaining *= 1 - (relapsed + gone) / n
+    found = free_after_loss(time, event, lost, np.ones(len(time)), (0.0,), 45.0)
+    assert_allclose(found[0], 1 - incidence, rtol=CLOSED_FORM)

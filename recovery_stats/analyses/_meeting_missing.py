@@ -1,0 +1,90 @@
+"""The panel on loss to follow-up: every difference under each assumption on those lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from math import inf
+
+from recovery_stats.analyses._meeting_loss import BOUNDS, DELTAS, name_of
+from recovery_stats.analyses._meeting_models import MAIN
+from recovery_stats.analyses._meeting_rivals import LOSS
+from recovery_stats.analyses._meeting_strategy import PRIMARY
+from recovery_stats.analyses._meeting_strategy_rivals import DELTAS as OF_STRATEGIES
+from recovery_stats.analyses._missing_panel import NOT_TOLD, Told, assumed_table
+from recovery_stats.core.document import Table
+from recovery_stats.core.estimate import Estimate
+
+STRATEGIES = "Strategies: difference in risk"
+HAZARD = "One more in the last 7 days: hazard ratio"
+NONE = "Ways that do not apply"
+AS_IN_VIEW = "Those lost relapse like those in view who are like them"
+WORDS = {
+    0.0: "Nobody lost relapses up to the horizon.",
+    inf: "Everybody lost relapses on the day of the loss.",
+}
+
+
+def missing_panel_table(named: Mapping[str, Estimate], difference: str) -> Table | None:
+    """The panel; None where no number but the declared ones is told."""
+    free = f"{difference}: difference in the share free at the horizon"
+    rows = tuple(told for told in (*_strategies(), *_hazard(), *_free(free)) if told.name in named)
+    if not {t.name for t in rows} - {PRIMARY, MAIN}:
+        return None
+    declared = next((n for n in (PRIMARY, MAIN) if n in named and named[n].level == "primary"), "")
+    return assumed_table(
+        "The same answers under each assumption on those lost to follow-up", "Estimate",
+        (*_paired(rows), *_without()), named, declared,
+        (
+            "Hazard after loss times 2: of people lost, against people like them in view. "
+            "Where p is n/a, the interval is one of bootstrap percentiles alone. The data cannot "
+            "tell which assumption holds.",
+        ),
+    )  # fmt: skip
+
+
+def _paired(rows: tuple[Told, ...]) -> Iterator[Told]:
+    """The rows of groups that have another assumption to show beside the declared one."""
+    groups = [t.group for t in rows]
+    yield from (t for t in rows if groups.count(t.group) > 1)
+
+
+def _after(delta: float) -> str:
+    return WORDS.get(delta, f"Those lost relapse {delta:g} times as often as those in view.")
+
+
+def _strategies() -> Iterator[Told]:
+    told = f"{AS_IN_VIEW} in attendance, covariates and residence; weights for it."
+    yield Told(PRIMARY, STRATEGIES, told, "Censored, with weights for loss")
+    for delta in OF_STRATEGIES:
+        yield Told(f"strategy[loss_{delta:g}]", STRATEGIES, _after(delta))
+    yield Told("strategy[lost_relapse]", STRATEGIES, _after(inf))
+
+
+def _hazard() -> Iterator[Told]:
+    weighted, worst = LOSS
+    told = f"{AS_IN_VIEW} on the same day: attendance and covariates."
+    yield Told(MAIN, HAZARD, told, "Censored at loss")
+    told = f"{AS_IN_VIEW}; people in view are weighted to stand for them."
+    yield Told(weighted, HAZARD, told, "Censored, with weights for loss")
+    yield Told(worst, HAZARD, _after(inf))
+
+
+def _free(group: str) -> Iterator[Told]:
+    for delta in DELTAS:
+        censored = "Those lost relapse like those in view of their group."
+        yield Told(
+            name_of(delta), group, censored if delta == 1 else _after(delta),
+            "Censored at loss" if delta == 1 else "",
+        )  # fmt: skip
+    for name in BOUNDS:
+        yield Told(name, group, "The two groups were lost for opposite reasons.")
+
+
+def _without() -> Iterator[Told]:
+    why = "The outcome is one event in time: no later value is there to be drawn or modelled."
+    yield Told("", NONE, why, "Mixed model of visits", NOT_TOLD)
+    why = (
+        "Times to relapse drawn from the hazard of those in view repeat the censored rows; the "
+        "multiplied hazards are what shifted draws would give."
+    )
+    yield Told("", NONE, why, "Multiple imputation", NOT_TOLD)
