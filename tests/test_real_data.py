@@ -121,3 +121,13 @@ def test_residential_programmes_of_uis():
 def test_a_column_that_does_not_exist_is_named():
     with pytest.raises(DataError, match="partner"):
         rs.answer("relationship_satisfaction", study("ctn0094"), partnered="partner")
+
+
+def test_missed_screens_of_xbot_show_what_the_missing_rule_does():
+    """11.6 points with missing as positive, which is declared; 6.6 among the attended."""
+    result = answered("ctn0051", "missed_screens")
+    values = {n: result[f"screens[{n}]"].value for n in ("positive", "observed")}
+    assert_allclose([*values.values()], [0.116, 0.066], atol=5e-4)
+    assert result["mean_difference"].value == values["positive"]
+    table = result.tables["screens_panel"]
+    assert [r.key for r in table.rows if "(declared)" in r.label] == ["screens[positive]"]

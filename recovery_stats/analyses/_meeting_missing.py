@@ -10,7 +10,7 @@ from recovery_stats.analyses._meeting_models import MAIN
 from recovery_stats.analyses._meeting_rivals import LOSS
 from recovery_stats.analyses._meeting_strategy import PRIMARY
 from recovery_stats.analyses._meeting_strategy_rivals import DELTAS as OF_STRATEGIES
-from recovery_stats.analyses._missing_panel import NOT_TOLD, Told, assumed_table
+from recovery_stats.analyses._missing_rows import NOT_TOLD, Told, assumed_table
 from recovery_stats.core.document import Table
 from recovery_stats.core.estimate import Estimate
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
+from recovery_stats.analyses._missing_rows import Told, assumed_forest, assumed_table
 from recovery_stats.core import progress
 from recovery_stats.core.check import Check
 from recovery_stats.core.document import (
@@ -15,7 +16,6 @@ from recovery_stats.core.document import (
     ForestFigure,
     LineFigure,
     Quantity,
-    Ref,
     Row,
     Series,
     Table,
@@ -32,18 +32,6 @@ from recovery_stats.models.missing_pattern import WHERE, Pattern
 DRAWN, CHAINS, POINTS = 20, 5, 25
 WIDEST = 3.0  # of the figure: doublings of the odds, or standard deviations
 STEP = "imputations"
-NOT_TOLD = "does not apply"
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """A row of the panel: an estimate's name, or a label with what stands instead of a number."""
-
-    name: str
-    group: str
-    assumption: str
-    label: str = ""
-    instead: str = ""
 
 
 def with_missing_panel(result: Result, contrast: Contrast | None, seed: int) -> Result:
@@ -101,30 +89,6 @@ def _panel_table(found: MissingPanel) -> Table:
         {_key(r.name): r.estimate for r in found.rows}, _key(found.declared),
         (_scale(found.contrast),),
     )  # fmt: skip
-
-
-def assumed_table(
-    caption: str, heading: str, told: Sequence[Told], named: Mapping[str, Estimate], declared: str,
-    notes: tuple[str, ...],
-) -> Table:  # fmt: skip
-    """The panel of any report: one row an assumption, in groups, the declared one marked."""
-    rows: list[Row] = []
-    for group in dict.fromkeys(t.group for t in told):
-        rows.append(Row(group, group))
-        rows += [_told_row(t, named, declared) for t in told if t.group == group]
-    return Table(
-        "missing_panel", caption,
-        (Column("difference", heading), Column("p", "p"), Column("assumption", "It assumes")),
-        tuple(rows), notes,
-    )  # fmt: skip
-
-
-def _told_row(told: Told, named: Mapping[str, Estimate], declared: str) -> Row:
-    if told.instead:
-        return Row(f"none[{told.label}]", told.label, (told.instead, None, told.assumption), 1)
-    label = (told.label or named[told.name].label) + (" (declared)" * (told.name == declared))
-    cells = (Ref(told.name, "interval"), Ref(told.name, "p"), told.assumption)
-    return Row(told.name, label, cells, 1)
 
 
 def _scale(contrast: Contrast) -> str:
@@ -201,13 +165,9 @@ def _figures(found: MissingPanel) -> Iterator[Figure]:
 
 def _forest(found: MissingPanel) -> ForestFigure:
     ordered = [r for g in GROUPS for r in found.rows if r.group == g]
-    heads = []
-    for k, row in enumerate(ordered):
-        if not k or ordered[k - 1].group != row.group:
-            heads.append((k, row.group))
-    return ForestFigure(
-        "missing_forest", "The same difference under each assumption on what is missing",
-        "Difference", tuple(Ref(_key(r.name)) for r in ordered), groups=tuple(heads),
+    return assumed_forest(
+        "The same difference under each assumption on what is missing", "Difference",
+        [Told(_key(r.name), r.group, r.assumption) for r in ordered],
     )  # fmt: skip
 
 

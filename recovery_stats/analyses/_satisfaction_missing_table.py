@@ -4,27 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from recovery_stats.analyses._missing_panel import NOT_TOLD, Told, assumed_table
+from recovery_stats.analyses._missing_rows import NOT_TOLD, Told, assumed_forest, assumed_table
 from recovery_stats.analyses._satisfaction_missing import COUNTED, MOST_ROWS, Gaps, shifted
 from recovery_stats.analyses._wording import plural
-from recovery_stats.core.document import Table
+from recovery_stats.core.document import ForestFigure, Table
 from recovery_stats.core.estimate import Estimate
 
 RANDOM, SINGLE, OTHER = "At random", "One value for each", "Not at random"
 
 
+CAPTION = "The slope within people under each assumption on what is missing"
+
+
 def missing_panel_table(gaps: Gaps, named: dict[str, Estimate]) -> Table | None:
     """The panel; None where nothing is missing or only the declared row is there."""
-    rows = tuple(r for r in _rows(gaps) if r.instead or r.name in named)
-    if sum(r.name in named for r in rows) < 2:
+    rows = _present(gaps, named)
+    if not rows:
         return None
-    caption = "The slope within people under each assumption on what is missing"
     lacking = plural(gaps.occasion).capitalize()
     notes = (
         f"SD: of the value as observed. {lacking} without a row in the table are in no row here. "
         "The data cannot tell which assumption holds.",
     )
-    return assumed_table(caption, gaps.model.law.heading, rows, named, "within", notes)
+    return assumed_table(CAPTION, gaps.model.law.heading, rows, named, "within", notes)
+
+
+def missing_forest(gaps: Gaps, named: dict[str, Estimate]) -> ForestFigure:
+    """The panel as a figure; ask only where there is a table."""
+    law = gaps.model.law
+    return assumed_forest(
+        CAPTION, law.heading, _present(gaps, named), null=law.null, log_x=not law.linear
+    )
+
+
+def _present(gaps: Gaps, named: dict[str, Estimate]) -> tuple[Told, ...]:
+    """The rows that have a number, or say why not; none where the declared one is alone."""
+    rows = tuple(r for r in _rows(gaps) if r.instead or r.name in named)
+    return rows if sum(r.name in named for r in rows) > 1 else ()
 
 
 def _rows(gaps: Gaps) -> Iterator[Told]:

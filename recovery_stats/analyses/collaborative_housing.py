@@ -35,6 +35,7 @@ from recovery_stats.analyses._housing_openings import answer_openings, is_about_
 from recovery_stats.analyses._housing_outcomes import outcome_parts
 from recovery_stats.analyses._housing_rct import answer_trial
 from recovery_stats.analyses._missing_panel import with_missing_panel
+from recovery_stats.analyses._missing_screens import with_screens_panel
 from recovery_stats.analyses._question import Common, column, columns, option
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset, Step
@@ -137,6 +138,10 @@ class Question(Common):
         "Declared subgroup or moderator of the effect, as sex or ACE (repeatable).",
         table="persons", role="subgroup",
     )  # fmt: skip
+    screens: tuple[str, ...] = columns(
+        "Where the outcome is a share of screens: counts of negative, attended and scheduled ones.",
+        table="persons", role="screens",
+    )  # fmt: skip
     margin: float | None = option(
         "Margin of equivalence, on the scale of the difference.", default=None
     )
@@ -186,7 +191,10 @@ def answer(question: Question, study: Study) -> Result:
         sources=tuple(study[name].source for name in asked.tables),
         synthetic=study.protocol.synthetic,
     )
-    return with_missing_panel(result, missing_contrast(case), question.seed)
+    contrast = missing_contrast(case)
+    if question.screens:
+        return with_screens_panel(result, contrast, question.screens)
+    return with_missing_panel(result, contrast, question.seed)
 
 
 # --- people and arms -----------------------------------------------------------------------

@@ -17,7 +17,7 @@ from recovery_stats.analyses._satisfaction_family import FAMILIES
 from recovery_stats.analyses._satisfaction_figures import figures
 from recovery_stats.analyses._satisfaction_level import MeanLevel, Population, adjusted_means
 from recovery_stats.analyses._satisfaction_missing import Gaps, missing_estimates
-from recovery_stats.analyses._satisfaction_missing_table import missing_panel_table
+from recovery_stats.analyses._satisfaction_missing_table import missing_forest, missing_panel_table
 from recovery_stats.analyses._satisfaction_model import (
     Fit,
     Model,
@@ -125,7 +125,13 @@ def answer(question: Question, study: Study) -> Result:
                 *((panel,) if panel else ()),
             )
         },
-        figures={f.name: f for f in figures(model, fit, named, question.unit)},
+        figures={
+            f.name: f
+            for f in (
+                *figures(model, fit, named, question.unit),
+                *((missing_forest(gaps, named),) if panel else ()),
+            )
+        },
         sources=tuple(study[t].source for t in TABLES if t in study),
         synthetic=study.protocol.synthetic,
     )

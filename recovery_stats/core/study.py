@@ -60,7 +60,8 @@ class Derived:
 
     Combinations of `columns`, an endpoint of visits, or the score of a questionnaire (`scoring`).
     part: event, weeks or days of an endpoint with a time. missing: the rule for missed visits.
-    per_week: visits a week in the pattern.
+    per_week: visits a week in the pattern. count: symbols of visits that are counted, as a share
+    of those in `among` where given, over the first `visits` of them (0: all).
     """
 
     name: str
@@ -71,6 +72,9 @@ class Derived:
     missing: str = "published"
     per_week: int = 1
     scoring: Scoring | None = None
+    count: str = ""
+    among: str = ""
+    visits: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,15 @@
     days = { endpoint = "Rs_ctnFiftyOne_2018", pattern = "UDSPUB", part = "days" }
     clean = { endpoint = "Rd_fiellin_2006", pattern = "UDSPUB", missing = "ignored" }
     satisfaction = { scale = "RAS", score = "mean" }
+    negative = { count = "-", among = "+-*o", pattern = "UDSPUB", visits = 24 }
 
 `cross` numbers the combinations of columns (a site number may occur in several trials).
 `endpoint` reads a definition of the library (`rs.endpoints()`) off a pattern of visits. One with
 a time and an event has three parts: the event (1 reached, 0 censored), and its time in weeks or
 days; the others give one value, 1 or 0 where they are logical. `missing` puts another rule for
 missed visits in the place of the published one; `per_week` tells of patterns with several visits
-a week. `scale` scores a questionnaire from its items.
+a week. `scale` scores a questionnaire from its items. `count` counts visits by their symbols, as a
+share of those `among`; with `o` among them a missed visit counts as not in `count`.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ import pandas as pd
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.study import Derived
+from recovery_stats.data.derive_count import COUNTING_KEYS, count_column, counted
 from recovery_stats.data.derive_score import SCORING_KEYS, score_column, scored
 from recovery_stats.data.endpoint.entry import RELAPSE, Endpoint
 from recovery_stats.data.endpoint.missing import MISSING_RULES, PUBLISHED
@@ -33,7 +36,17 @@ from recovery_stats.data.endpoints import ENDPOINTS, evaluate, prepared_visits
 from recovery_stats.errors import unknown
 
 PARTS = ("event", "weeks", "days")
-KEYS = ("cross", "endpoint", "pattern", "part", "missing", "per_week", "label", *SCORING_KEYS)
+KEYS = (
+    "cross",
+    "endpoint",
+    "pattern",
+    "part",
+    "missing",
+    "per_week",
+    "label",
+    *SCORING_KEYS,
+    *COUNTING_KEYS,
+)
 DAYS_IN_A_WEEK = 7.0
 
 
@@ -44,10 +57,13 @@ def derived(name: str, body: Mapping[str, Any]) -> tuple[Derived | None, Sequenc
     if "scale" in body and cross is None and definition is None:
         found, more = scored(name, body)
         return (None, (*faults, *more)) if faults or more else (found, ())
+    if "count" in body and cross is None and definition is None:
+        tally, more = counted(name, body)
+        return (None, (*faults, *more)) if faults or more else (tally, ())
     if (cross is None) == (definition is None):
         faults.append(
             'Give either cross = [columns], or endpoint = "NAME" with pattern and part, or '
-            'scale = "NAME" with score.'
+            'scale = "NAME" with score, or count = "SYMBOLS" with pattern.'
         )
     if cross is not None and not _words(cross, at_least=2):
         faults.append("cross takes a list of two columns or more.")
@@ -70,6 +86,8 @@ def derive(data: Dataset, columns: Sequence[Derived], table: str = "") -> Datase
         data.require(*spec.columns, table=table)
         if spec.scoring:
             data = score_column(data, spec, table)
+        elif spec.count:
+            data = count_column(data, spec, table)
         else:
             data = _endpoint(data, spec, table) if spec.endpoint else _cross(data, spec)
     return data

@@ -15,7 +15,7 @@ from recovery_stats.data.role import TABLES, roles_of
 DERIVED_WORDS = (  # one word each, never a list
     "endpoint", "pattern", "part", "missing", "label", "scale", "score", "rule", "against",
 )  # fmt: skip
-DERIVED_TYPES = {"per_week": int, "coded_from": float, "reversed_already": bool}
+DERIVED_TYPES = {"per_week": int, "visits": int, "coded_from": float, "reversed_already": bool}
 LEAVE = "allow_outside"  # a flag of the command line, never of the file
 
 

@@ -80,7 +80,8 @@ def impute(
       baseline held in one row of each person). cluster_means: means over clusters predict as well.
     delta: column to a shift of what is imputed, for values not missing at random: a number, one
       for each row, or an expression ("-2 * arm"). Numbers move by it, log odds of yes/no and
-      ordered columns, logs of Poisson and negative binomial means.
+      ordered columns, logs of Poisson and negative binomial means. Within clusters counts are
+      matched, and the count itself moves.
     not_applicable: codes of missing reasons (Dataset) whose cells are never imputed, or for each
       column a mask of its rows.
     sweeps: over all columns, in each table; 10, or 30 with a substantive model.

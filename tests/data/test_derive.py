@@ -90,3 +90,35 @@ def test_faults_are_told_with_their_cure(body, words):
 def test_a_column_that_is_not_there_is_named():
     with pytest.raises(DataError, match="Did you mean 'trial'"):
         derive(DATA, [read("cluster", cross=["trail", "site"])])
+
+
+def test_visits_are_counted_and_a_share_is_of_those_among():
+    data = Dataset(pd.DataFrame({"uds": ["-+o*-", "oo", "_-", "", None]}))
+    specs = [
+        read("negative", count="-", pattern="uds"),
+        read("early", count="-", pattern="uds", visits=2),
+        read("clean", count="-", among="+-*o", pattern="uds"),
+        read("seen", count="-", among="+-*", pattern="uds"),
+    ]
+    frame = derive(data, specs).frame
+    assert frame["negative"][:3].tolist() == [2, 0, 1]
+    assert frame["early"][:3].tolist() == [1, 0, 1]
+    assert frame["clean"][:3].tolist() == [0.4, 0, 1]
+    assert frame["seen"][0] == 0.5
+    assert frame["seen"][1:2].isna().all()
+    assert frame[["negative", "clean"]][3:].isna().all(axis=None)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"count": "x"}, "count takes symbols of visits"),
+        ({"count": "-", "among": "+*"}, "among holds every symbol of count"),
+        ({"count": "-", "visits": -1}, "visits is how many of the first visits"),
+        ({"count": "-", "part": "days"}, "part has no meaning beside count"),
+    ],
+)
+def test_a_count_that_cannot_be_made_is_told(body, said):
+    found, faults = derived("x", {"pattern": "uds", **body})
+    assert found is None
+    assert said in " ".join(faults)

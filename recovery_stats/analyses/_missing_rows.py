@@ -1,0 +1,58 @@
+"""The table and the figure of the missing-data panel of any report, from rows with estimates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from recovery_stats.core.document import Column, ForestFigure, Ref, Row, Table
+from recovery_stats.core.estimate import Estimate
+
+NOT_TOLD = "does not apply"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A row of the panel: an estimate's name, or a label with what stands instead of a number."""
+
+    name: str
+    group: str
+    assumption: str
+    label: str = ""
+    instead: str = ""
+
+
+def assumed_table(
+    caption: str, heading: str, told: Sequence[Told], named: Mapping[str, Estimate], declared: str,
+    notes: tuple[str, ...],
+) -> Table:  # fmt: skip
+    """The panel of any report: one row an assumption, in groups, the declared one marked."""
+    rows: list[Row] = []
+    for group in dict.fromkeys(t.group for t in told):
+        rows.append(Row(group, group))
+        rows += [_told_row(t, named, declared) for t in told if t.group == group]
+    return Table(
+        "missing_panel", caption,
+        (Column("difference", heading), Column("p", "p"), Column("assumption", "It assumes")),
+        tuple(rows), notes,
+    )  # fmt: skip
+
+
+def _told_row(told: Told, named: Mapping[str, Estimate], declared: str) -> Row:
+    if told.instead:
+        return Row(f"none[{told.label}]", told.label, (told.instead, None, told.assumption), 1)
+    label = (told.label or named[told.name].label) + (" (declared)" * (told.name == declared))
+    cells = (Ref(told.name, "interval"), Ref(told.name, "p"), told.assumption)
+    return Row(told.name, label, cells, 1)
+
+
+def assumed_forest(
+    caption: str, axis: str, told: Sequence[Told], *, null: float = 0.0, log_x: bool = False
+) -> ForestFigure:
+    """The rows with a number, in the order given, headed by their groups."""
+    shown = [t for t in told if not t.instead]
+    heads = [(k, t.group) for k, t in enumerate(shown) if not k or shown[k - 1].group != t.group]
+    return ForestFigure(
+        "missing_forest", caption, axis, tuple(Ref(t.name) for t in shown), null=null,
+        log_x=log_x, groups=tuple(heads),
+    )  # fmt: skip
