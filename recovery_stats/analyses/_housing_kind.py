@@ -10,18 +10,24 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from recovery_stats.analyses._housing_case import ARM, OUTCOME, Asked, OutcomeAnswer
 from recovery_stats.analyses._housing_part import Part
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.document import Column, Ref, Row, Table
 from recovery_stats.core.estimate import Estimate
+from recovery_stats.errors import NotEstimable
 from recovery_stats.models.arms import ArmsFit, compare_arms, read_kind
+from recovery_stats.models.formula import quote
+from recovery_stats.models.generalised import glmm
 from recovery_stats.models.outcome import Reading
 
 if TYPE_CHECKING:
     from recovery_stats.analyses.collaborative_housing import Question
 
 REPLICATES = 2000
+REST, HOUSE, HOUSED = "rest|", "cluster|", "housed|"
 KINDS = ("yes-no", "number", "count", "days", "money")
 OWN_MODEL = ("count", "days", "money")
 RATIO = {"count": "Ratio of rates", "days": "Ratio of days", "money": "Ratio of means"}
@@ -49,7 +55,7 @@ def by_kind(q: Question, asked: Asked, outcome: OutcomeAnswer) -> Part:
     if asked.kind not in OWN_MODEL:
         return Part()
     fit = _fit(q, asked, outcome)
-    found = tuple(_renamed(fit, asked.kind))
+    found = (*_renamed(fit, asked.kind), *_beta_binomial(asked, outcome))
     rows = tuple(
         Row(e.name, e.label, (Ref(e.name, "interval"), Ref(e.name, "df") if e.df else None,
                               Ref(e.name, "p") if e.level == "secondary" else None))
@@ -89,3 +95,34 @@ def _renamed(fit: ArmsFit, kind: str) -> Iterator[Estimate]:
         label = RATIO[kind] if e.scale == "ratio" else e.label
         level = "secondary" if e.level == "primary" else e.level
         yield replace(e, name=f"{kind}_{e.name}", label=label, level=level)
+
+
+def _beta_binomial(asked: Asked, outcome: OutcomeAnswer) -> Iterator[Estimate]:
+    """The odds of a day within a house, days of a person alike; for whole days out of a number.
+
+    Beside the marginal answer, not instead of it: it holds given the house, and it needs the
+    spread to be right. None without clusters, with weights, or where the model has no answer.
+    """
+    clusters = outcome.clusters
+    days = outcome.data.frame[OUTCOME].to_numpy(float)
+    whole = isinstance(asked.out_of, float | int) and not np.any(days % 1)
+    if asked.kind != "days" or not whole or clusters.structure == "none" or asked.weights:
+        return
+    house, housed = np.where(clusters.real, clusters.codes, -1), clusters.real.astype(float)
+    frame = outcome.data.frame.assign(
+        **{REST: asked.out_of - days, HOUSE: house.astype(str), HOUSED: housed}
+    )
+    predictors = " + ".join(map(quote, (ARM, *asked.adjust)))
+    formula = (
+        f"cbind({quote(OUTCOME)}, {quote(REST)}) ~ {predictors} + "
+        f"(0 + {quote(HOUSED)} | {quote(HOUSE)})"
+    )
+    table = outcome.data.with_frame(frame)
+    try:
+        fit = glmm(formula, table, family="beta-binomial", required=(ARM,))
+    except NotEstimable:
+        return
+    yield fit.estimate(
+        {ARM: 1.0}, name="days_odds_ratio", scale="ratio", level=asked.level, rank="secondary",
+        label=f"Odds ratio of a day, within a {asked.word} (beta-binomial)", n=len(frame),
+    )  # fmt: skip

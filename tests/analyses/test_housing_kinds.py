@@ -72,6 +72,16 @@ def test_days_out_of_a_column_are_the_same_as_out_of_a_number():
     assert own["days_mean_ratio"].high == pytest.approx(one["days_mean_ratio"].high, rel=1e-9)
 
 
+def test_the_beta_binomial_stands_beside_the_fractional_model():
+    """Drawn without house effects as 0.3 and 0.4: an odds ratio of 1.56, within or across."""
+    e = named(ask(draw(), outcome="days", outcome_kind="days", out_of=30.0))["days_odds_ratio"]
+    truth = (0.4 / 0.6) / (0.3 / 0.7)
+    assert abs(np.log(e.value / truth)) < 3 * e.se
+    assert e.low < truth < e.high
+    own = named(ask(draw(), outcome="days", outcome_kind="days", trials="seen"))
+    assert "days_odds_ratio" not in own
+
+
 def test_money_has_the_bootstrap_beside_the_gamma_model():
     result = ask(draw(), outcome="money", outcome_kind="money")
     found = named(result)
