@@ -22,7 +22,7 @@ NOT_ASKED = {
     "kernel_survivor", "lmm_delta", "lmm_hotelling", "marginal_weight", "policy",
     "strategy_lost", "strategy_told",  # what is done after a fit that is asked
     "cox_standardised", "doubly_robust", "log_linear", "markov", "mean_score", "multiplier",
-    "permutation", "rater_icc", "score_sandwich", "wild_bootstrap",  # random, or checked by tests alone
+    "permutation", "rater_icc", "score_sandwich", "wild_bootstrap",  # random, or held by tests
 }  # fmt: skip
 
 
