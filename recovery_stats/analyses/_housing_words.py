@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -136,7 +136,7 @@ def _said_of_clusters(clusters: Clusters) -> Iterator[str]:
 # --- facts -----------------------------------------------------------------------------------
 
 
-def facts(case: Case) -> Mapping[str, Cell]:
+def facts(case: Case) -> dict[str, Cell]:
     """Typed numbers and names for the holes of the template."""
     asked, arms, clusters = case.asked, case.arms, case.clusters
     small, few = case.smaller

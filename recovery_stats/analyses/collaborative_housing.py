@@ -34,6 +34,7 @@ from recovery_stats.analyses._housing_mixed import fit_mixed, mixed_estimate
 from recovery_stats.analyses._housing_openings import answer_openings, is_about_openings
 from recovery_stats.analyses._housing_outcomes import outcome_parts
 from recovery_stats.analyses._housing_rct import answer_trial
+from recovery_stats.analyses._housing_stay import stay_section
 from recovery_stats.analyses._missing_panel import with_missing_panel
 from recovery_stats.analyses._missing_screens import with_screens_panel
 from recovery_stats.analyses._question import Common, column, columns, option
@@ -134,6 +135,9 @@ class Question(Common):
                                     default="in_day")  # fmt: skip
     stay_stop: str | None = column("Day a stay ended.", table="stays", role="stop",
                                    default="out_day")  # fmt: skip
+    stay_days: int = option(
+        "Days since moving in over which times of leaving a house are compared.", default=540
+    )
     subgroup: tuple[str, ...] = columns(
         "Declared subgroup or moderator of the effect, as sex or ACE (repeatable).",
         table="persons", role="subgroup",
@@ -178,16 +182,19 @@ def answer(question: Question, study: Study) -> Result:
     rows = balance(asked_about, asked.adjust, ARM, weights=asked.weights)
     case = Case(asked, everyone, arms, rows, outcome, times, clusters)
     more = outcome_parts(question, asked, everyone, outcome)
+    stay = stay_section(
+        asked, times, clusters, study, horizon=question.stay_days, seed=question.seed
+    )
     result = Result(
         analysis="collaborative_housing",
         estimand=words.estimand(case, study.protocol.population),
-        estimates=(*case.estimates, *more.estimates),
-        checks=(*words.checks(case), *more.checks),
+        estimates=(*case.estimates, *more.estimates, *stay.estimates),
+        checks=(*words.checks(case), *more.checks, *stay.checks),
         flow=case.flow,
-        facts=words.facts(case),
-        said=frozenset(words.said(case)) | more.said,
-        tables={t.name: t for t in (*pages.tables(case), *more.tables)},
-        figures={f.name: f for f in (*pages.figures(case), *more.figures)},
+        facts=words.facts(case) | dict(stay.facts),
+        said=frozenset(words.said(case)) | more.said | stay.said,
+        tables={t.name: t for t in (*pages.tables(case), *more.tables, *stay.tables)},
+        figures={f.name: f for f in (*pages.figures(case), *more.figures, *stay.figures)},
         sources=tuple(study[name].source for name in asked.tables),
         synthetic=study.protocol.synthetic,
     )

@@ -85,7 +85,7 @@ def residence_hazards(
     longer = _fit(rows[0], columns, (*STATES, MONTHS), "state and months", lags[0], level)
     naive = _naive(people, homes, columns, level)
     table = pd.concat([*parts, longer, *naive], ignore_index=True)
-    return ResidenceFit(table, _person_time(rows[0]), *_overlaps(homes, columns))
+    return ResidenceFit(table, person_time(rows[0]), *overlapping_stays(homes, columns))
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ def _days_since_resident(frame: pd.DataFrame, ended: pd.DataFrame) -> Array:
     return np.where(resident, np.nan, day - last.to_numpy(float))
 
 
-def _person_time(rows: Dataset) -> pd.DataFrame:
+def person_time(rows: Dataset) -> pd.DataFrame:
     """Days and events by state."""
     frame = rows.frame
     state = np.select([frame[s].to_numpy() > 0 for s in STATES], STATES, "never")
@@ -227,7 +227,7 @@ def _naive(
     return [_told(fit.tidy(level, exponentiate=True), (NAIVE,), "naive", 0, "stayed less")]
 
 
-def _overlaps(stays: Dataset, columns: StayColumns) -> tuple[int, int]:
+def overlapping_stays(stays: Dataset, columns: StayColumns) -> tuple[int, int]:
     """People with more than one stay, and people whose stays overlap."""
     first, last = read_spells(stays, columns.person, columns.stay_start, columns.stay_stop)
     who = pd.factorize(stays.frame[columns.person])[0]

@@ -1,0 +1,110 @@
+"""Length of stay in the housing report: lags, times of leaving, the naive total, one house."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from recovery_stats import analyses
+from recovery_stats.analyses.collaborative_housing import Question, answer
+from recovery_stats.core.dataset import Dataset
+from recovery_stats.core.study import Protocol, Study, TableSpec
+from recovery_stats.report.compose import compose
+
+MOVED = 60  # people with a second house
+
+
+def residents(people: int = 1200, houses: int = 20) -> Study:
+    """The house does nothing; half live in one; people leave at random, or on relapse."""
+    rng = np.random.default_rng(7)
+    arm = np.arange(people) % 2
+    relapse = np.ceil(rng.exponential(700, people))
+    leave = np.ceil(rng.exponential(120, people)) + 1
+    persons = pd.DataFrame({
+        "pid": np.arange(people) + 1.0, "arm": arm, "time": np.minimum(relapse, 600.0),
+        "event": (relapse <= 600) * 1.0, "sev": rng.normal(size=people),
+        "site": np.arange(people) // 2 % 30,
+    }).astype(float)  # fmt: skip
+    stays = pd.DataFrame({"pid": persons["pid"], "in_day": 0.0,
+                          "out_day": np.minimum(relapse, leave),
+                          "house": rng.integers(0, houses, people) + 1.0})[arm == 1]  # fmt: skip
+    second = stays.iloc[:MOVED].assign(house=houses + 1.0) if houses > 1 else stays.iloc[:0]
+    roles = {"person": "pid", "house": "house"}
+    protocol = Protocol(tables={"persons": TableSpec("persons"),
+                                "stays": TableSpec("stays", roles=roles)})  # fmt: skip
+    tables = {"persons": Dataset(persons), "stays": Dataset(pd.concat([stays, second]))}
+    return Study(tables, protocol)
+
+
+def ask(study: Study, **options):
+    given = {"person": "pid", "arm": "arm", "time": "time", "event": "event", "adjust": ("sev",),
+             "cluster": "site", "stay_start": "in_day", "stay_stop": "out_day"}  # fmt: skip
+    result = answer(Question(**given | options), study)
+    analysis = analyses.get("collaborative_housing")
+    return result, str(compose(result, analysis.title, analysis.template))
+
+
+@pytest.fixture(scope="module")
+def told():
+    return ask(residents(), stay_days=360)
+
+
+def test_residence_on_the_day_finds_nothing_where_the_total_finds_much(told):
+    result, _ = told
+    for lag in (0, 7, 30):
+        assert result[f"stay_{lag}_in_house"].low < 1 < result[f"stay_{lag}_in_house"].high
+    assert result["stayed_six_months"].high < 1
+    assert [e.name for e in result.estimates if e.level == "primary"] == ["hazard_ratio"]
+    levels = {e.level for e in result.estimates if e.name.startswith(("stay_", "leave_"))}
+    assert levels == {"secondary", "sensitivity"}
+
+
+def test_leaving_at_three_six_and_twelve_months_has_one_risk_where_the_house_does_nothing(told):
+    result, words = told
+    truth = 1 - np.exp(-360 / 700)
+    for months in (3, 6, 12):
+        risk = result[f"leave_{months}"]
+        assert risk.low < truth < risk.high
+    assert "leaving_risks" in result.figures
+    assert "leave" in result.said
+
+
+def test_person_time_adds_up_and_evictions_are_counted(told):
+    result, _ = told
+    rows = {r.key: r.cells for r in result.tables["stay_time"].rows}
+    events = [rows[s][1].n for s in ("never", "in_house", "left_recently", "left_earlier")]
+    assert sum(events) == rows["all"][1].n
+    evicted = result.facts["evicted"]
+    assert evicted.n == evicted.of > 0
+
+
+def test_residents_in_two_houses_are_counted_once_and_told(told):
+    result, _ = told
+    assert result.facts["several_houses"].n == MOVED
+    overlap = next(c for c in result.checks if c.name == "overlapping stays")
+    assert overlap.verdict == "caution"
+
+
+def test_too_few_who_leave_at_a_time_is_told_in_words():
+    result, words = ask(residents(people=200))
+    assert "no_leave" in result.said
+    assert "Too few people lived as" in words
+    assert "leaving_risks" not in result.figures
+
+
+def test_one_house_says_what_cannot_be_done():
+    result, words = ask(residents(people=200, houses=1))
+    assert "one_house" in result.said
+    assert "All stays were in one house" in words
+
+
+def test_without_stays_or_sensitivity_there_is_no_section():
+    study = residents(people=200)
+    for result, _ in (
+        ask(study, sensitivity=False),
+        ask(replace(study, tables={"persons": study["persons"]})),
+    ):
+        assert "stay" not in result.said
