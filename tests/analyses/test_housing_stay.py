@@ -63,7 +63,7 @@ def test_residence_on_the_day_finds_nothing_where_the_total_finds_much(told):
 
 
 def test_leaving_at_three_six_and_twelve_months_has_one_risk_where_the_house_does_nothing(told):
-    result, words = told
+    result, _ = told
     truth = 1 - np.exp(-360 / 700)
     for months in (3, 6, 12):
         risk = result[f"leave_{months}"]
