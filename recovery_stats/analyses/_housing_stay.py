@@ -197,7 +197,7 @@ def _ended_by_relapse(asked: Asked, times: Times, stays: Dataset) -> tuple[int, 
 def _checks(history: History, leave: Leave) -> Iterator[Check]:
     least = history.person_time.set_index("state").loc[list(STATES), "events"].min()
     yield Check(
-        "residence", "caution" if least < FEW_EVENTS else "ok",
+        "residence", "caution" if least <= FEW_EVENTS else "ok",
         ("The fewest events in a state of residence are ", Count(int(least), "events"), "."),
     )  # fmt: skip
     yield Check(

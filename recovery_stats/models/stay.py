@@ -33,7 +33,7 @@ RECENT_DAYS = 30  # after leaving: the days told apart from later ones
 MONTH = 30.0
 STATES = ("in_house", "left_recently", "left_earlier")
 MONTHS, NAIVE = "months_in_house", "stayed_six_months"
-FEW_EVENTS = 10
+FEW_EVENTS = 10  # up to so many a state is thin; the verdict must not tell 10 from fewer
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ class ResidenceFit:
         least = self.person_time.set_index("state").loc[list(STATES), "events"].min()
         return (
             Check(
-                "residence", "caution" if least < FEW_EVENTS else "ok",
+                "residence", "caution" if least <= FEW_EVENTS else "ok",
                 ("The fewest events in a state of residence are ", Count(int(least)), "."),
             ),
             Check(
