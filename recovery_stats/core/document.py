@@ -279,7 +279,9 @@ class Heading:
     depth: int = 2
 
 
-ParagraphRole = Literal["text", "question", "answer", "sure", "limits", "note", "warning"]
+ParagraphRole = Literal[
+    "text", "question", "answer", "sure", "limits", "note", "warning", "references"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,7 +337,7 @@ Block = Heading | Paragraph | Bullets | Table | Figure | Flow | Checks | Estiman
 class Document:
     """A whole report. badge: "SYNTHETIC", "REAL" or nothing.
 
-    `estimates` stand in the order of the Result.
+    `estimates` stand in the order of the Result; `references` are the keys of what is cited.
     """
 
     analysis: str
@@ -345,3 +347,4 @@ class Document:
     estimates: tuple[Estimate, ...] = ()
     language: str = "en"
     meta: tuple[tuple[str, str], ...] = field(default=())
+    references: tuple[str, ...] = ()

@@ -19,6 +19,7 @@ _RENDERERS: Mapping[str, tuple[str, str]] = {
     "docx": ("docx", ".docx"),
     "tex": ("latex", ".tex"),
     "csv": ("csv_zip", ".csv.zip"),
+    "bib": ("reference", ".bib"),
 }
 
 FORMATS: Mapping[str, str] = {name: ending for name, (_, ending) in _RENDERERS.items()}

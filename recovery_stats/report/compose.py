@@ -32,6 +32,7 @@ from recovery_stats.core.document import (
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.core.result import Result
 from recovery_stats.errors import UsageError, unknown
+from recovery_stats.report import reference
 from recovery_stats.report.template import (
     Hole,
     Piece,
@@ -44,7 +45,7 @@ from recovery_stats.report.template import (
 )
 
 PARTS: tuple[EstimatePart, ...] = get_args(EstimatePart)
-BUILT_IN = ("estimand", "flow", "checks", "provenance")
+BUILT_IN = ("estimand", "flow", "checks", "references", "provenance")
 
 
 def compose(
@@ -59,9 +60,9 @@ def compose(
 
     Raises UsageError, with the nearest name, for a hole or a place the result cannot fill.
     """
-    names = _Names(result)
+    pieces = tuple(_said(parse(template), result.said))
+    names = _Names(result, tuple(_cited(pieces, result.said)))
     pairs = (*_files(result), *provenance)
-    pieces = _said(parse(template), result.said)
     blocks = [block for piece in pieces for block in _fill(piece, result, names, pairs)]
     return Document(
         result.analysis,
@@ -70,6 +71,7 @@ def compose(
         tuple(_drop_empty_sections(blocks)),
         result.estimates,
         meta=(("level", f"{level:g}"),),
+        references=names.references,
     )
 
 
@@ -78,6 +80,7 @@ class _Names:
     """What the names in a template, a table or a figure stand for."""
 
     result: Result
+    references: tuple[str, ...] = ()
 
     @property
     def estimates(self) -> dict[str, Estimate]:
@@ -93,6 +96,8 @@ class _Names:
 
     def hole(self, name: str) -> Cell:
         """The cell for `{name}` or `{name.part}`."""
+        if reference.cited(name):
+            return reference.citation(name)
         facts = self.result.facts
         if name in facts:
             return self.cell(facts[name], "the facts")
@@ -122,6 +127,25 @@ def _said(pieces: Iterable[Piece], said: frozenset[str]) -> Iterator[Piece]:
             silent_below = None if holds else piece.depth
         if holds and silent_below is None:
             yield piece
+
+
+def _cited(pieces: Iterable[Piece], said: frozenset[str]) -> Iterator[str]:
+    """The keys of the references in the words that are said, each once."""
+    seen: set[str] = set()
+    for words in _told(pieces, said):
+        for word in words:
+            key = reference.cited(word.name) if isinstance(word, Hole) else ""
+            if key and key not in seen:
+                seen.add(key)
+                yield key
+
+
+def _told(pieces: Iterable[Piece], said: frozenset[str]) -> Iterator[Words]:
+    for piece in pieces:
+        if isinstance(piece, TemplateParagraph):
+            yield piece.words
+        elif isinstance(piece, TemplateList):
+            yield from (item.words for item in piece.items if item.condition.holds(said))
 
 
 def _fill(
@@ -167,6 +191,9 @@ def _built_in(
             return [EstimandBox(result.estimand)]
         case "flow":
             return [_flow(result.flow)] if result.flow else []
+        case "references":
+            found = tuple((reference.apa(r),) for r in reference.listed(names.references))
+            return [Bullets(found, "references")] if found else []
         case "checks":
             checks = tuple(_check(check, names) for check in result.checks)
             return [Checks(checks)] if checks else []

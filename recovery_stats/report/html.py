@@ -27,6 +27,7 @@ from recovery_stats.report import figure_data, figures, words
 from recovery_stats.report.numbers import cell, sentence
 from recovery_stats.report.page import badge, page
 from recovery_stats.report.page import text as _text
+from recovery_stats.report.reference import DOI
 from recovery_stats.report.words import BOXES, NUMBER
 
 
@@ -101,7 +102,8 @@ def _block(place: int, block: Block, number: int) -> str:  # noqa: C901, PLR0911
         case Paragraph(parts, role):
             return f'<p class="{role}">{_prose(parts)}</p>'
         case Bullets(items, role):
-            lines = "".join(f"<li>{_prose(item)}</li>\n" for item in items)
+            shown = _linked if role == "references" else _prose
+            lines = "".join(f"<li>{shown(item)}</li>\n" for item in items)
             return f'<ul class="{role}">\n{lines}</ul>'
         case Table():
             return table(block, f"Table {number}")
@@ -221,6 +223,13 @@ def _check(check: Check) -> str:
 def _pairs(pairs: Sequence[tuple[str, str]], name: str) -> str:
     lines = "\n".join(f"<dt>{_text(k)}</dt><dd>{_text(v)}</dd>" for k, v in pairs)
     return f'<dl class="{name}">\n{lines}\n</dl>'
+
+
+def _linked(parts: Sequence[Cell]) -> str:
+    """A reference, with its DOI to follow."""
+    line, mark, doi = sentence(parts).partition(DOI)
+    link = f'<a href="{_text(mark + doi)}">{_text(mark + doi)}</a>' if doi else ""
+    return _text(line) + (" " + link if link else "")
 
 
 def _prose(parts: Sequence[Cell]) -> str:
