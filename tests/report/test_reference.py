@@ -32,7 +32,7 @@ def test_what_templates_cite_is_what_the_library_holds() -> None:
 def test_entries_are_complete(key: str) -> None:
     found = get(key)
     assert all(re.fullmatch(r"[^,]+, (\w\.[ -]?)+", author) for author in found.authors)
-    assert re.fullmatch(r"[CS]?\d+–[CS]?\d+", found.pages)
+    assert re.fullmatch(r"[CS]?\d+–[CS]?\d+|[ek]\d+", found.pages)
     first, last = (int(page.strip("CS")) for page in found.pages.split("–"))
     assert first < last
     assert key.endswith(str(found.year))
