@@ -173,6 +173,7 @@ def _tables(gaps: Gaps, delta: dict[str, float] | None = None) -> Imputed:
     cluster = [gaps.model.cluster] if gaps.model.cluster else []
     used = [asked.person, *cluster, TIME, asked.outcome, asked.satisfaction, *asked.needed]
     frame = applies.frame[list(dict.fromkeys(used))]
+    frame = frame.sort_values([asked.person, TIME], kind="stable")  # the draws know no other order
     return impute(
         applies.with_frame(frame), m=DRAWN, seed=gaps.seed, heterogeneous=False,
         cluster=(*_nesting(gaps), asked.person), delta=delta or {},

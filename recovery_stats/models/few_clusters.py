@@ -177,5 +177,7 @@ def _why(clusters: Clusters, basis: str, stratified: bool, word: str) -> str:
     if stratified:
         return "People were randomised within strata, each with a coefficient of its own."
     if clusters.partial:
-        return f"Only one arm has {word}s: CR2, each person without a {word} a cluster of one."
-    return f"CR2 by {word} with Satterthwaite's degrees of freedom."
+        return (
+            f"Only one arm has {word}s: Bell and McCaffrey's errors, each person without one alone."
+        )
+    return f"Bell and McCaffrey's errors by {word} with Satterthwaite's degrees of freedom."

@@ -280,7 +280,8 @@ def _in_words(found: Result) -> Texts:
     for attribute, text in dataclasses.asdict(found.estimand).items():
         yield ("estimand", attribute), text
     for estimate in found.estimates:
-        yield ("estimate", estimate.name), f"{estimate.label} {estimate.method}"
+        yield ("estimate", estimate.name, "label"), estimate.label
+        yield ("estimate", estimate.name, "method"), estimate.method
 
 
 @EVERY
