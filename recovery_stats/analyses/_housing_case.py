@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recovery_stats.analyses._part import Part
 from recovery_stats.analyses._wording import short
 from recovery_stats.core.dataset import Dataset, Step
 from recovery_stats.core.estimate import Estimate, Level
@@ -21,7 +22,6 @@ from recovery_stats.models.outcome import Reading
 from recovery_stats.models.residence import TimeColumns, Times
 
 if TYPE_CHECKING:
-    from recovery_stats.analyses._housing_chosen import Chosen
     from recovery_stats.analyses._housing_rct import TrialAnswer
     from recovery_stats.analyses.collaborative_housing import Question
 
@@ -148,7 +148,7 @@ class OutcomeAnswer:
     estimates: tuple[Estimate, ...]
     joined: tuple[Joined, ...] = ()
     mixed: MixedFit | None = None
-    chosen: Chosen | None = None
+    chosen: Part | None = None
     trial: TrialAnswer | None = None
 
 

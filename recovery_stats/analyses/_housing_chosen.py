@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 
 from recovery_stats.analyses._housing_case import ARM, OUTCOME, Asked
+from recovery_stats.analyses._part import Part
 from recovery_stats.core.check import Check
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.document import (
     Cell,
     Column,
-    Figure,
     LineFigure,
     LoveFigure,
     Quantity,
@@ -43,19 +43,9 @@ WITH_ARM = (1.5, 2.0, 3.0, 5.0)  # risk ratios of a confounder with the arm
 TARGETS = {"overlap": "who could be in either", "ate": "everybody", "att": "those like the arm"}
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """Rows of the sensitivity table, tables, figures and checks of the chosen design."""
-
-    estimates: tuple[Estimate, ...] = ()
-    tables: tuple[Table, ...] = ()
-    figures: tuple[Figure, ...] = ()
-    checks: tuple[Check, ...] = ()
-
-
 def compare_chosen(
     asked: Asked, data: Dataset, clusters: Clusters, effects: Sequence[Estimate]
-) -> Chosen | None:
+) -> Part | None:
     """Everything that weights and pairs say; None where they are not asked for.
 
     Raises NotEstimable by the study's own stop rule.
@@ -70,7 +60,7 @@ def compare_chosen(
         main = ask.weights(asked.weighting)
     except NoOverlap as none:
         _stop_unbalanced(asked)
-        return Chosen(checks=(_no_overlap(none),))
+        return Part(checks=(_no_overlap(none),))
     except NotEstimable:
         _stop_unbalanced(asked)
         return None
@@ -78,12 +68,12 @@ def compare_chosen(
     _stop(asked, balance)
     arm = data.variable(ARM)
     if not asked.sensitivity:
-        return Chosen(checks=main.checks())
-    return Chosen(
+        return Part(checks=main.checks())
+    return Part(
         tuple(ask.estimates()),
+        main.checks(),
         (_balance_table(asked, balance), *_tipping(effects)),
         (_overlap(main, (arm.level(0.0), arm.level(1.0))), _love(asked, balance)),
-        main.checks(),
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recovery_stats.analyses._housing_case import ARM, Asked
-from recovery_stats.analyses._housing_part import Part
+from recovery_stats.analyses._part import Part
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.document import (
     Cell,
@@ -54,8 +54,8 @@ def cost_and_benefit(q: Question, asked: Asked, everyone: Dataset) -> Part:
         willingness=[m * q.willingness for m in TIMES],
     )  # fmt: skip
     return Part(
-        tuple(_estimates(found)), (_net_table(found), _corners(found), _curve_table(found)),
-        (_curve(found),), found.checks(),
+        tuple(_estimates(found)), found.checks(),
+        (_net_table(found), _corners(found), _curve_table(found)), (_curve(found),),
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recovery_stats.analyses._housing_case import ARM, OUTCOME, Asked, OutcomeAnswer
-from recovery_stats.analyses._housing_part import Part
+from recovery_stats.analyses._part import Part
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.document import Column, Ref, Row, Table
 from recovery_stats.core.estimate import Estimate
@@ -65,7 +65,8 @@ def by_kind(q: Question, asked: Asked, outcome: OutcomeAnswer) -> Part:
     caption = "The effect by a model of this kind of outcome"
     table = Table("by_kind", caption, columns, rows, (MODELS[asked.kind],))
     checks = tuple(c for c in fit.checks() if c.name in OF_KIND)
-    return Part(found, (table,), checks=checks, conditions=(f"kind_{asked.kind}",))
+    said = frozenset((f"kind_{asked.kind}",))
+    return Part(found, checks, (table,), said=said)
 
 
 def _fit(q: Question, asked: Asked, outcome: OutcomeAnswer) -> ArmsFit:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal
 from recovery_stats.analyses._housing_case import ARM, OUTCOME, Asked, OutcomeAnswer
 from recovery_stats.analyses._housing_cost import cost_and_benefit
 from recovery_stats.analyses._housing_kind import by_kind
-from recovery_stats.analyses._housing_part import Part
 from recovery_stats.analyses._housing_secondary import secondary_outcomes
+from recovery_stats.analyses._part import Part, joined
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.document import (
     Cell,
@@ -32,6 +32,7 @@ from recovery_stats.models.subgroup import Subgroups, subgroups
 if TYPE_CHECKING:
     from recovery_stats.analyses.collaborative_housing import Question
 
+BEFOREHAND = {"subgroups", "equivalence", "bayes", "secondary_outcomes"}
 Better = Literal["higher", "lower"]
 VERDICTS = {
     "shown": "Shown: the interval lies within the margin.",
@@ -44,14 +45,21 @@ SAYS = {"effect": "for an effect", "none": "for none", "undecided": "undecided"}
 def outcome_parts(
     q: Question, asked: Asked, everyone: Dataset, outcome: OutcomeAnswer | None
 ) -> Part:
-    """Everything that the study declared beyond its primary difference."""
-    kind = by_kind(q, asked, outcome) if outcome else Part()
-    return (
-        kind
-        + declared(q, outcome, asked.cluster)
-        + secondary_outcomes(q, asked, everyone)
-        + cost_and_benefit(q, asked, everyone)
+    """Everything that the study declared beyond its primary difference.
+
+    The names of its tables are conditions of the sentences about them.
+    """
+    found = joined(
+        (
+            by_kind(q, asked, outcome) if outcome else Part(),
+            declared(q, outcome, asked.cluster),
+            secondary_outcomes(q, asked, everyone),
+            cost_and_benefit(q, asked, everyone),
+        )
     )
+    names = {t.name for t in found.tables}
+    head = {"declared"} if names & BEFOREHAND else set()
+    return replace(found, said=found.said | names | head)
 
 
 def declared(question: Question, outcome: OutcomeAnswer | None, cluster: str | None) -> Part:
@@ -72,8 +80,8 @@ def declared(question: Question, outcome: OutcomeAnswer | None, cluster: str | N
         *([] if question.expected is None else [_bayes_table(main, question.expected)]),
     ]
     return Part(
-        tuple(_effects(found)) if found else (), tuple(tables),
-        (_forest(found),) if found else (), found.checks() if found else (),
+        tuple(_effects(found)) if found else (), found.checks() if found else (),
+        tuple(tables), (_forest(found),) if found else (),
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from recovery_stats.analyses._housing_case import ARM, Asked, had
-from recovery_stats.analyses._housing_part import Part
+from recovery_stats.analyses._part import Part
 from recovery_stats.analyses._wording import short
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.document import Column, Count, Quantity, Ref, Row, Table
@@ -35,7 +35,7 @@ def secondary_outcomes(q: Question, asked: Asked, everyone: Dataset) -> Part:
         return Part()
     everyone.require(*names, table="persons")
     found = [_difference(asked, everyone, name) for name in names]
-    return Part(tuple(found), (_table(everyone, names, found),))
+    return Part(tuple(found), tables=(_table(everyone, names, found),))
 
 
 def _difference(asked: Asked, everyone: Dataset, column: str) -> Estimate:

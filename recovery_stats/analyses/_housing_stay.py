@@ -7,17 +7,18 @@ risk if everyone who moved in had left at a set time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from recovery_stats.analyses._housing_case import STRATUM, Asked
 from recovery_stats.analyses._housing_stay_tables import leaving_figure, stay_figures, stay_tables
+from recovery_stats.analyses._part import Part
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Cell, Count, Figure, Quantity, Share, Table
+from recovery_stats.core.document import Cell, Count, Quantity, Share
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.core.study import Study
 from recovery_stats.errors import DataError, NotEstimable
@@ -34,18 +35,6 @@ AFTER = 30  # days after a relapse within which a stay that ends counts as ended
 
 
 @dataclass(frozen=True, slots=True)
-class StaySection:
-    """The section's own estimates, tables, figures, checks and words; empty without stays."""
-
-    estimates: tuple[Estimate, ...] = ()
-    tables: tuple[Table, ...] = ()
-    figures: tuple[Figure, ...] = ()
-    checks: tuple[Check, ...] = ()
-    facts: Mapping[str, Cell] = field(default_factory=dict)
-    said: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
 class Leave:
     """The strategies of leaving: their fit with the months, or why there is none."""
 
@@ -59,10 +48,10 @@ class Leave:
 def stay_section(
     asked: Asked, times: Times | None, clusters: Clusters | None, study: Study, *,
     horizon: int, seed: int,
-) -> StaySection:  # fmt: skip
+) -> Part:  # fmt: skip
     """Everything told of length of stay, where there are times to relapse and stays."""
     if times is None or clusters is None or asked.stays is None or not asked.sensitivity:
-        return StaySection()
+        return Part()
     assert asked.person is not None
     key, start, stop = asked.stays
     stays = study["stays"]
@@ -75,11 +64,11 @@ def stay_section(
     leave = _leave(asked, times.data, stays, horizon, seed)
     naive = next((e.name for e in times.estimates if e.name == "stayed_six_months"), None)
     figures = [*stay_figures(history, naive), *(leaving_figure(leave.fit) if leave.fit else ())]
-    return StaySection(
+    return Part(
         (*history.estimates, *(_risks(leave, leave.fit, asked.level) if leave.fit else ())),
+        tuple(_checks(history, leave)),
         tuple(stay_tables(history, naive, leave.fit, leave.months)),
         tuple(figures),
-        tuple(_checks(history, leave)),
         _facts(asked, times, stays, leave, study.role("stays", "house")),
         frozenset(_said(history, leave, stays, study.role("stays", "house"))),
     )

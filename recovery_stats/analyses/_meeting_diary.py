@@ -29,7 +29,6 @@ from recovery_stats.analyses._meeting_kernel import (
 from recovery_stats.analyses._meeting_kernel_tables import kernel_figures, kernel_tables
 from recovery_stats.analyses._meeting_landmark import LEAST, MOST, landmark_groups
 from recovery_stats.analyses._meeting_models import LAGS, MAIN, Models
-from recovery_stats.analyses._meeting_part import Part, joined
 from recovery_stats.analyses._meeting_people import TIME, Asked
 from recovery_stats.analyses._meeting_rivals import CONTROLS, DATES, FUTURE, LOSS, SITES
 from recovery_stats.analyses._meeting_rows import REFERENCE_GROUP, WEEKDAY, diary_rows, known_rows
@@ -41,6 +40,7 @@ from recovery_stats.analyses._meeting_strategy import (
     strategy_step,
 )
 from recovery_stats.analyses._meeting_strategy_tables import strategy_figure, strategy_tables
+from recovery_stats.analyses._part import Part, joined
 from recovery_stats.analyses._wording import holding
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset, Source

@@ -17,7 +17,6 @@ from recovery_stats.analyses._meeting_landmark import Later, later_estimates, la
 from recovery_stats.analyses._meeting_loss import Lost, loss_estimates
 from recovery_stats.analyses._meeting_missing import missing_panel_table
 from recovery_stats.analyses._meeting_models import Models
-from recovery_stats.analyses._meeting_part import Part
 from recovery_stats.analyses._meeting_policy import Policies, policy_estimates, policy_tables
 from recovery_stats.analyses._meeting_recurrent import recurrent_estimate
 from recovery_stats.analyses._meeting_rivals import (
@@ -28,6 +27,7 @@ from recovery_stats.analyses._meeting_rivals import (
 from recovery_stats.analyses._meeting_strategy import Strategies
 from recovery_stats.analyses._meeting_strategy_rivals import rival_table, strategy_rivals
 from recovery_stats.analyses._meeting_weeks import Weeks, week_checks, week_estimates, week_table
+from recovery_stats.analyses._part import Part
 from recovery_stats.core.document import Column, Ref, Row, Table
 from recovery_stats.core.estimate import Estimate
 

@@ -1,4 +1,4 @@
-"""A part of the report about meetings: what it estimates and shows, joined by the answer."""
+"""A part of an analysis: what it estimates and shows, joined by the answer."""
 
 from __future__ import annotations
 
