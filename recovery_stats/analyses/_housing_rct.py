@@ -48,7 +48,7 @@ def answer_trial(
     few = FewClusters(sample, clusters, within, DRAWN.get(asked.design), asked.level, asked.word)
     rows = [*_by_arm(asked, data, clusters), *few.all(_rng())] if asked.sensitivity else []
     checks = [choice(clusters, found.basis, found.stratified, asked.word)]
-    if smallest := few.smallest(_rng()):
+    if smallest := few.smallest():
         checks.append(smallest)
     moved = _moved(asked, data, strata is not None)
     if moved is not None:

@@ -29,6 +29,17 @@ TIED = 1e-9  # differences this near, as a share of the largest, are the same nu
 
 
 @dataclass(frozen=True, slots=True)
+class Ways:
+    """groups: units of each stratum that holds both arms; allocations: how many there are; exact:
+    whether all of them are counted; smallest: the smallest p that any outcome could give."""
+
+    groups: list[IntArray]
+    allocations: float
+    exact: bool
+    smallest: float
+
+
+@dataclass(frozen=True, slots=True)
 class Permutation:
     """differences in the allocations: of the values (B,), and of the arm itself (B,).
 
@@ -90,23 +101,41 @@ def permute(
     strata, and strata weigh by their units. Raises NotEstimable where no stratum holds both arms.
     Source: Fisher 1935; Gail et al. 1996. Checked: every allocation by hand; lady tasting tea.
     """
+    ways = count_ways(arm, strata, alike=weights is None, draws=draws, most=most)
+    groups = ways.groups
+    w = np.ones(len(arm)) if weights is None else weights
+    picked = _every(groups, arm) if ways.exact else _drawn(groups, arm, rng, draws)
+    both = np.column_stack([values, arm])
+    parts = [_differences(both, w, groups, chosen) for chosen in _batches(picked, len(arm))]
+    found = np.concatenate(parts)
+    observed = float(_differences(both, w, groups, arm[None] == 1)[0, 0])
+    return Permutation(
+        observed, found[:, 0], found[:, 1], ways.allocations, ways.exact, ways.smallest
+    )
+
+
+def count_ways(
+    arm: Array,
+    strata: IntArray | None,
+    *,
+    alike: bool = True,
+    draws: int = 9_999,
+    most: int = MOST_EXACT,
+) -> Ways:
+    """What the randomisation allowed, none of it drawn; alike: units weigh the same in the means.
+
+    Arguments as in `permute`. Raises NotEstimable where no stratum holds both arms.
+    """
     codes = np.zeros(len(arm), dtype=np.intp) if strata is None else strata
     groups = [np.flatnonzero(codes == s) for s in np.unique(codes)]
     groups = [g for g in groups if 0 < arm[g].sum() < len(g)]
     if not groups:
         raise NotEstimable("No stratum of the randomisation holds both arms: nothing to permute.")
     total = float(np.prod([float(comb(len(g), int(arm[g].sum()))) for g in groups]))
-    w = np.ones(len(arm)) if weights is None else weights
     exact = total <= most
-    picked = _every(groups, arm) if exact else _drawn(groups, arm, rng, draws)
-    both = np.column_stack([values, arm])
-    parts = [_differences(both, w, groups, chosen) for chosen in _batches(picked, len(arm))]
-    found = np.concatenate(parts)
-    observed = float(_differences(both, w, groups, arm[None] == 1)[0, 0])
-    even = all(2 * int(arm[g].sum()) == len(g) for g in groups) and weights is None
+    even = alike and all(2 * int(arm[g].sum()) == len(g) for g in groups)
     least = (2.0 if even else 1.0) / total
-    smallest = least if exact else max(least, 1.0 / (draws + 1.0))
-    return Permutation(observed, found[:, 0], found[:, 1], total, exact, smallest)
+    return Ways(groups, total, exact, least if exact else max(least, 1.0 / (draws + 1.0)))
 
 
 Allocation = tuple[IntArray, ...]

@@ -129,7 +129,7 @@ class ClusteredTrial:
                 f"No {self.word} holds both arms: whatever else differs between the {self.word}s "
                 "of the two arms is part of the difference.",
             )))  # fmt: skip
-        smallest = self._few(0.95).smallest(self._rng())
+        smallest = self._few(0.95).smallest()
         return (*found, smallest) if smallest else tuple(found)
 
     def __repr__(self) -> str:

@@ -19,7 +19,7 @@ from recovery_stats.core.estimate import Estimate
 from recovery_stats.engines import gee as engine
 from recovery_stats.engines.gee_correlation import Structure
 from recovery_stats.engines.mean_law import LAWS, LINKS
-from recovery_stats.engines.permutation import Permutation, permute
+from recovery_stats.engines.permutation import Permutation, count_ways, permute
 from recovery_stats.engines.robust import Kind
 from recovery_stats.engines.wild_bootstrap import wild_bootstrap
 from recovery_stats.errors import NotEstimable
@@ -112,14 +112,21 @@ class FewClusters:
 
     def permutation(self, rng: np.random.Generator) -> Permutation | None:
         """Allocations of what was drawn, within strata; covariates taken out beforehand."""
-        s = self.sample
-        if self.drawn is None or s.weights is not None:
+        if self.drawn is None or self.sample.weights is not None:
             return None
+        s = self.sample
         covariates = np.delete(s.X, ARM, axis=1)
         rest = np.asarray(s.y - covariates @ np.linalg.lstsq(covariates, s.y, rcond=None)[0])
-        arm = np.asarray(s.arm, dtype=float)
+        if self.drawn == "clusters":
+            codes = np.unique(self.clusters.codes, return_inverse=True)[1]
+            rest = np.bincount(codes, rest) / np.bincount(codes)
+        return permute(rest, *self._units(), rng)
+
+    def _units(self) -> tuple[NDArray[np.float64], NDArray[np.intp] | None]:
+        """The arm of each unit that was drawn, people or clusters, and its stratum."""
+        arm = np.asarray(self.sample.arm, dtype=float)
         if self.drawn == "people":
-            return permute(rest, arm, self.strata, rng)
+            return arm, self.strata
         codes = np.unique(self.clusters.codes, return_inverse=True)[1]
         first = np.unique(codes, return_index=True)[1]
         if np.any(arm != arm[first][codes]):
@@ -127,16 +134,15 @@ class FewClusters:
                 f"A {self.word} has people of both arms, so that {self.word}s were not what was "
                 "randomised."
             )
-        means = np.bincount(codes, rest) / np.bincount(codes)
-        return permute(means, arm[first], None if self.strata is None else self.strata[first], rng)
+        return arm[first], None if self.strata is None else self.strata[first]
 
-    def smallest(self, rng: np.random.Generator) -> Check | None:
+    def smallest(self) -> Check | None:
         """The smallest p that the randomisation allows."""
-        try:
-            found = self.permutation(rng)
-        except NotEstimable:
+        if self.drawn is None or self.sample.weights is not None:
             return None
-        if found is None:
+        try:
+            found = count_ways(*self._units())
+        except NotEstimable:
             return None
         none = found.smallest > 1.0 - self.level
         tail = " No result could have been called significant." if none else ""
