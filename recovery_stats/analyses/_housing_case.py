@@ -89,6 +89,11 @@ class Asked:
         )  # fmt: skip
 
     @property
+    def own_site(self) -> str | None:
+        """The site, where it is another column than the cluster."""
+        return self.site if self.site != self.cluster else None
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """Every column of the persons that the question names."""
         single = (self.person, self.arm, self.outcome, self.time, self.event, self.entry,
@@ -223,6 +228,16 @@ def rank_of_times(asked: Asked) -> Level:
     return "secondary" if asked.outcome else "primary"
 
 
+def drawn_within(asked: Asked, data: Dataset, clusters: Clusters) -> str | None:
+    """The column within which people were randomised: sites where there are several, else the
+    clusters where arms meet in them."""
+    if asked.design != "randomised":
+        return None
+    if asked.own_site and data.frame[asked.own_site].nunique(dropna=False) > 1:
+        return asked.own_site
+    return asked.cluster if clusters.structure == "crossed" else None
+
+
 def had(label: str, reading: Reading) -> str:
     """The outcome with the level that counts, where the label does not say it already."""
     said = ("", "yes", "1", "true", "y", short(label).casefold())
@@ -235,10 +250,7 @@ def missing_contrast(case: Case) -> Contrast | None:
     asked, outcome = case.asked, case.outcome
     if outcome is None or not asked.sensitivity:
         return None
-    strata = None
-    if asked.design == "randomised":
-        site = asked.site if asked.site != asked.cluster else None
-        strata = site or (asked.cluster if outcome.clusters.structure == "crossed" else None)
+    strata = drawn_within(asked, outcome.data, outcome.clusters)
     return Contrast(
         join(outcome.eligible, outcome.joined), outcome.reading.binary, asked.adjust,
         cluster=asked.cluster, strata=strata, weights=asked.weights,

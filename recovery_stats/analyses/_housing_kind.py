@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recovery_stats.analyses._housing_case import ARM, OUTCOME, Asked, OutcomeAnswer
+from recovery_stats.analyses._housing_case import (
+    ARM,
+    OUTCOME,
+    Asked,
+    OutcomeAnswer,
+    drawn_within,
+)
 from recovery_stats.analyses._part import Part
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.document import Column, Ref, Row, Table
@@ -73,19 +79,15 @@ def _fit(q: Question, asked: Asked, outcome: OutcomeAnswer) -> ArmsFit:
     """The same people, covariates, clusters and strata as the declared difference."""
     out_of = 1.0 if isinstance(asked.out_of, str) else asked.out_of
     clustered = outcome.clusters.structure != "none"
+    within = drawn_within(asked, outcome.data, outcome.clusters)
     return compare_arms(
         outcome.data, OUTCOME, ARM, kind=asked.kind,  # type: ignore[arg-type]
         out_of=out_of, adjust=asked.adjust,
         cluster=asked.cluster if clustered else None,
-        strata=_strata(asked, outcome) if outcome.primary.stratified else None,
+        strata=within if outcome.primary.stratified else None,
         weights=asked.weights, level=asked.level, seed=q.seed,
         replicates=REPLICATES if asked.kind == "money" and asked.sensitivity else 0,
     )  # fmt: skip
-
-
-def _strata(asked: Asked, outcome: OutcomeAnswer) -> str | None:
-    site = asked.site if asked.site != asked.cluster else None
-    return site if site and outcome.data.frame[site].nunique() > 1 else asked.cluster
 
 
 def _renamed(fit: ArmsFit, kind: str) -> Iterator[Estimate]:

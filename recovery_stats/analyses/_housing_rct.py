@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recovery_stats.analyses._housing_case import ARM, OUTCOME, Asked
+from recovery_stats.analyses._housing_case import ARM, OUTCOME, Asked, drawn_within
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.document import Cell, Column, Quantity, Ref, Row, Table
@@ -44,28 +44,28 @@ def answer_trial(
     strata: NDArray[np.intp] | None,
 ) -> TrialAnswer:
     """The part of the answer that this module tells; data: the people analysed."""
-    within = _drawn_within(asked, data, strata)
+    within = _permuted_within(asked, data, strata)
     few = FewClusters(sample, clusters, within, DRAWN.get(asked.design), asked.level, asked.word)
     rows = [*_by_arm(asked, data, clusters), *few.all(_rng())] if asked.sensitivity else []
     checks = [choice(clusters, found.basis, found.stratified, asked.word)]
     if smallest := few.smallest():
         checks.append(smallest)
-    moved = _moved(asked, data, strata is not None)
+    moved = _moved(asked, data, drawn_within(asked, data, clusters))
     if moved is not None:
         rows += _told(moved, asked)
         checks += moved.checks()
     return TrialAnswer(tuple(rows), tuple(checks), moved)
 
 
-def _drawn_within(
+def _permuted_within(
     asked: Asked, data: Dataset, strata: NDArray[np.intp] | None
 ) -> NDArray[np.intp] | None:
     """Permutations of houses stay within their sites: valid whether or not they were drawn so."""
     if strata is not None or asked.design != "houses-randomised":
         return strata
-    if not asked.site or asked.site == asked.cluster:
+    if not asked.own_site:
         return None
-    return np.unique(data.frame[asked.site].astype(str), return_inverse=True)[1]
+    return np.unique(data.frame[asked.own_site].astype(str), return_inverse=True)[1]
 
 
 def _rng() -> np.random.Generator:
@@ -86,7 +86,7 @@ def _by_arm(asked: Asked, data: Dataset, clusters: Clusters) -> Iterator[Estimat
     )  # fmt: skip
 
 
-def _moved(asked: Asked, data: Dataset, stratified: bool) -> ComplierEffect | None:
+def _moved(asked: Asked, data: Dataset, strata: str | None) -> ComplierEffect | None:
     """The effect of the treatment taken, with the arm as its instrument."""
     if asked.treatment is None:
         return None
@@ -95,10 +95,6 @@ def _moved(asked: Asked, data: Dataset, stratified: bool) -> ComplierEffect | No
             "'treatment' asks for assignment as an instrument, which it is only where chance "
             "decided the arm: set design = \"randomised\", or take 'treatment' out."
         )
-    strata = None
-    if stratified:
-        own = asked.site and asked.site != asked.cluster
-        strata = asked.site if own else asked.cluster
     return complier_effect(
         data, outcome=OUTCOME, assigned=ARM, treatment=asked.treatment, cluster=asked.cluster,
         adjust=asked.adjust, strata=strata, weights=asked.weights,

@@ -40,7 +40,7 @@ def secondary_outcomes(q: Question, asked: Asked, everyone: Dataset) -> Part:
 
 def _difference(asked: Asked, everyone: Dataset, column: str) -> Estimate:
     """Adjusted and clustered as the primary difference is; strata where people were randomised."""
-    within = asked.site if asked.design == "randomised" and asked.site != asked.cluster else None
+    within = asked.own_site if asked.design == "randomised" else None
     fit = compare_arms(
         everyone, column, ARM, adjust=asked.adjust, cluster=asked.cluster, strata=within,
         weights=asked.weights, level=asked.level,

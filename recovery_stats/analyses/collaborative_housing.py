@@ -25,6 +25,7 @@ from recovery_stats.analyses._housing_case import (
     Asked,
     Case,
     OutcomeAnswer,
+    drawn_within,
     missing_contrast,
     rank_of_times,
 )
@@ -45,7 +46,14 @@ from recovery_stats.core.result import Result
 from recovery_stats.core.study import Study
 from recovery_stats.errors import DataError, NotEstimable, UsageError
 from recovery_stats.models.balance import balance
-from recovery_stats.models.comparison import Clusters, Rivals, clusters_of, likeness, primary
+from recovery_stats.models.comparison import (
+    Clusters,
+    Likeness,
+    Rivals,
+    clusters_of,
+    likeness,
+    primary,
+)
 from recovery_stats.models.effect_size import hedges_g
 from recovery_stats.models.level import join, separating_levels
 from recovery_stats.models.outcome import Reading, read_arms
@@ -274,10 +282,12 @@ def _answer_outcome(asked: Asked, everyone: Dataset, arms: Reading, study: Study
     family: Family = "binomial" if reading.binary else "gaussian"
     if reading.binary:
         _both_outcomes(asked, data, reading, arms)
-    found = primary(sample, family, strata=_strata(asked, data, clusters), level=asked.level)
+    strata = _strata(asked, data, clusters)
+    found = primary(sample, family, strata=strata, level=asked.level)
+    alike = likeness(sample, clusters, level=asked.level)
     estimates = [
         *_effects(asked, found.fit, reading, arms),
-        *_standardised(asked, data, reading, sample, clusters),
+        *_standardised(asked, data, reading, alike),
     ]
     mixed = fit_mixed(asked, data, clusters)
     chosen = compare_chosen(asked, data, clusters, estimates)
@@ -289,8 +299,7 @@ def _answer_outcome(asked: Asked, everyone: Dataset, arms: Reading, study: Study
             *(chosen.estimates if chosen else ()),
             *_missing_as(asked, join(eligible, joined), reading),
         ]
-    alike = likeness(sample, clusters, level=asked.level)
-    trial = answer_trial(asked, data, sample, clusters, found, _strata(asked, data, clusters))
+    trial = answer_trial(asked, data, sample, clusters, found, strata)
     estimates += trial.estimates
     return OutcomeAnswer(
         reading,
@@ -339,14 +348,11 @@ def _sample(asked: Asked, data: Dataset) -> tuple[Clusters, Sample]:
 
 
 def _strata(asked: Asked, data: Dataset, clusters: Clusters) -> NDArray[Any] | None:
-    """What people were randomised within: the site, or the cluster where arms meet in it."""
-    if asked.design != "randomised":
-        return None
-    if asked.site and asked.site != asked.cluster:
-        codes, sites = pd.factorize(data.frame[asked.site], use_na_sentinel=False)
-        if len(sites) > 1:
-            return np.asarray(codes)
-    return clusters.codes if clusters.structure == "crossed" else None
+    """Codes of what people were randomised within."""
+    column = drawn_within(asked, data, clusters)
+    if column is None or column == asked.cluster:
+        return clusters.codes if column else None
+    return np.asarray(pd.factorize(data.frame[column], use_na_sentinel=False)[0])
 
 
 def _both_outcomes(asked: Asked, data: Dataset, reading: Reading, arms: Reading) -> None:
@@ -380,12 +386,11 @@ def _effects(asked: Asked, fit: Any, reading: Reading, arms: Reading) -> Iterato
 
 
 def _standardised(
-    asked: Asked, data: Dataset, reading: Reading, sample: Sample, clusters: Clusters
+    asked: Asked, data: Dataset, reading: Reading, alike: Likeness | None
 ) -> Iterator[Estimate]:
     """Hedges g of a number, its interval widened by the design effect."""
     if reading.binary:
         return
-    alike = likeness(sample, clusters, level=asked.level)
     y, arm = data.frame[OUTCOME].to_numpy(float), data.frame[ARM].to_numpy(float)
     yield hedges_g(
         y[arm == 1], y[arm == 0], level=asked.level,
@@ -395,9 +400,9 @@ def _standardised(
 
 def _by_site(asked: Asked, data: Dataset, sample: Sample, family: Family) -> Iterator[Estimate]:
     """The difference with the other kind of cluster, where both house and site are known."""
-    if not asked.site or asked.site == asked.cluster or sample.cluster is None:
+    if not asked.own_site or sample.cluster is None:
         return
-    clusters = clusters_of(data, asked.site, sample.arm)
+    clusters = clusters_of(data, asked.own_site, sample.arm)
     if clusters.named > 2:
         fit = standardise(replace(sample, cluster=clusters.codes), family)
         yield fit.effect(
