@@ -1,6 +1,6 @@
 """Coverage-guided fuzzing of everything that reads bytes or text from strangers.
 
-python scripts/fuzz.py TARGET [--minutes 10] [--folder /tmp/fuzz]
+python scripts/fuzz.py TARGET [--minutes 10] [--folder FOLDER]
 
 Needs the extra `fuzz` (atheris, Linux). Targets: sav, study, formula, endpoint. A target passes
 when it either reads its input or raises a RecoveryError: any other exception, an input that
