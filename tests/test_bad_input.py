@@ -749,6 +749,18 @@ def test_html_in_labels(tmp_path: Path, cli: Callable[..., Run]) -> None:
     assert "&lt;script&gt;" in page
 
 
+def test_ctrl_c_in_code_run_from_text_is_answered_by_the_exit_code(tmp_path: Path) -> None:
+    """`python -m` would end itself by the signal, -2 to whoever waits for it."""
+    (tmp_path / "pressed.py").write_text(
+        "import sys\nfrom recovery_stats.cli.ending import ended\n"
+        "sys.exit(ended(lambda: exec('raise KeyboardInterrupt')))\n"
+    )
+    command = [sys.executable, "-m", "pressed"]
+    surroundings = {**os.environ, "PYTHONPATH": str(ROOT)}
+    run = subprocess.run(command, cwd=tmp_path, env=surroundings, capture_output=True, check=False)
+    assert run.returncode == 130, run.stderr
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX there")
 def test_ctrl_c_leaves_finished_reports_whole(tmp_path: Path) -> None:
     cohort().to_csv(tmp_path / "t.csv", index=False)

@@ -49,6 +49,17 @@ def _told(message: str, code: int) -> int:
     return code
 
 
+def _interrupted(error: Any) -> int:
+    """The answer to Ctrl-C, given as an exit code and not by the signal.
+
+    Where it comes inside code that Python runs from text (making a dataclass while a module is
+    imported), `python -m` remembers it and kills itself at exit although it was answered here;
+    running a text again, an empty one, makes it forget.
+    """
+    exec("")  # noqa: S102
+    return _told(f"Interrupted. {KEPT}", INTERRUPTED)
+
+
 def _recovery(error: Any) -> int:
     return _told(f"Error: {error}", error.exit_code)
 
@@ -86,7 +97,7 @@ def _fault(error: Any) -> int:
 
 Ending = tuple[type[BaseException] | tuple[type[BaseException], ...], Callable[[Any], int]]
 ENDINGS: tuple[Ending, ...] = (
-    ((KeyboardInterrupt, click.Abort), lambda e: _told(f"Interrupted. {KEPT}", INTERRUPTED)),
+    ((KeyboardInterrupt, click.Abort), _interrupted),
     (Terminated, lambda e: _told(f"Terminated. {KEPT}", TERMINATED)),
     (SystemExit, _left),
     (click.ClickException, _click),
