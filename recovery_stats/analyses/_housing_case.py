@@ -22,8 +22,8 @@ from recovery_stats.models.outcome import Reading
 from recovery_stats.models.residence import TimeColumns, Times
 
 if TYPE_CHECKING:
+    from recovery_stats.analyses._housing_question import Question
     from recovery_stats.analyses._housing_rct import TrialAnswer
-    from recovery_stats.analyses.collaborative_housing import Question
 
 ARM, OUTCOME, STRATUM = "arm|", "outcome|", "stratum|"
 THIN = 0.1  # share of the people in the smaller arm

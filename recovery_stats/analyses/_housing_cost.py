@@ -27,7 +27,7 @@ from recovery_stats.errors import UsageError
 from recovery_stats.models.net_benefit import NetBenefit, net_benefit
 
 if TYPE_CHECKING:
-    from recovery_stats.analyses.collaborative_housing import Question
+    from recovery_stats.analyses._housing_question import Question
 
 TIMES = (0.0, 0.5, 1.0, 2.0)  # the declared worth of a unit, for net benefit
 POINTS = 41  # of the acceptability curve, from nothing to twice the declared worth

@@ -30,7 +30,7 @@ from recovery_stats.models.generalised import glmm
 from recovery_stats.models.outcome import Reading
 
 if TYPE_CHECKING:
-    from recovery_stats.analyses.collaborative_housing import Question
+    from recovery_stats.analyses._housing_question import Question
 
 REPLICATES = 2000
 REST, HOUSE, HOUSED = "rest|", "cluster|", "housed|"

@@ -38,7 +38,7 @@ from recovery_stats.models.staggered_fit import Staggered, TwoWay
 from recovery_stats.models.summary import missing_table, table_one
 
 if TYPE_CHECKING:
-    from recovery_stats.analyses.collaborative_housing import Question
+    from recovery_stats.analyses._housing_question import Question
 
 OUTCOME, FIRST, PLACE = "outcome|", "first|", "place|"
 MULTIPLES = (0.0, 0.5, 1.0, 1.5, 2.0)

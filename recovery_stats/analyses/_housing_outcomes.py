@@ -30,7 +30,7 @@ from recovery_stats.models.evidence import bayes_factor, equivalence
 from recovery_stats.models.subgroup import Subgroups, subgroups
 
 if TYPE_CHECKING:
-    from recovery_stats.analyses.collaborative_housing import Question
+    from recovery_stats.analyses._housing_question import Question
 
 BEFOREHAND = {"subgroups", "equivalence", "bayes", "secondary_outcomes"}
 Better = Literal["higher", "lower"]

@@ -16,7 +16,7 @@ from recovery_stats.models.arms import compare_arms
 from recovery_stats.models.multiplicity import adjust_p
 
 if TYPE_CHECKING:
-    from recovery_stats.analyses.collaborative_housing import Question
+    from recovery_stats.analyses._housing_question import Question
 
 
 def secondary_outcomes(q: Question, asked: Asked, everyone: Dataset) -> Part:

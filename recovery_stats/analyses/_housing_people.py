@@ -1,0 +1,71 @@
+"""Whom `collaborative_housing` compares: their arms, who is complete, where they were drawn."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from recovery_stats.analyses._housing_case import ARM, Asked, drawn_within
+from recovery_stats.core.codebook import Variable
+from recovery_stats.core.dataset import Dataset, Step
+from recovery_stats.core.study import Study
+from recovery_stats.errors import DataError, NotEstimable
+from recovery_stats.models.comparison import Clusters
+from recovery_stats.models.outcome import Reading, read_arms
+
+
+def read_people(asked: Asked, study: Study) -> tuple[Dataset, Reading]:
+    """The persons with an arm as 0/1, and what the arms are called."""
+    data = study["persons"]
+    data.require(*asked.columns, table="persons")
+    if asked.person:
+        repeated = int(data.frame[asked.person].duplicated().sum())
+        if repeated:
+            raise DataError(
+                f"Table 'persons' has {repeated} rows whose {asked.person!r} occurred before; "
+                "this analysis needs one row a person."
+            )
+    arms = read_arms(data, asked.arm, asked.reference)
+    start = Step("People in the file", len(data), "people")
+    data = replace(data, flow=(start,)).with_column(
+        Variable(ARM, data.label(asked.arm), {0.0: arms.other, 1.0: arms.counted}), arms.values
+    )
+    known = data.frame[ARM].notna()
+    return (data if known.all() else keep(data, known, f"{data.label(asked.arm)} known")), arms
+
+
+def keep(data: Dataset, rows: Any, reason: str) -> Dataset:
+    """Keep rows and write the loss in people."""
+    frame = data.frame[rows]
+    return replace(data, frame=frame, flow=(*data.flow, Step(reason, len(frame), "people")))
+
+
+def complete(data: Dataset, columns: tuple[str, ...]) -> Dataset:
+    for name in columns:
+        observed = data.frame[name].notna()
+        if not observed.all():
+            data = keep(data, observed, f"{data.label(name)} observed")
+    return data
+
+
+def need_both_arms(asked: Asked, data: Dataset, before: int) -> None:
+    """NotEstimable when an arm has nobody left, saying how many rows went."""
+    left = data.frame[ARM].nunique()
+    if left < 2:
+        raise NotEstimable(
+            f"Arm {asked.arm!r} has {left} level left: {before - len(data)} of {before} rows were "
+            "dropped for missing values, and with them one of the two groups. Look at the "
+            "columns named in 'outcome' and 'adjust'."
+        )
+
+
+def strata_of(asked: Asked, data: Dataset, clusters: Clusters) -> NDArray[Any] | None:
+    """Codes of what people were randomised within."""
+    column = drawn_within(asked, data, clusters)
+    if column is None or column == asked.cluster:
+        return clusters.codes if column else None
+    return np.asarray(pd.factorize(data.frame[column], use_na_sentinel=False)[0])
