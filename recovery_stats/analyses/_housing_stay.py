@@ -26,7 +26,6 @@ from recovery_stats.models.comparison import Clusters
 from recovery_stats.models.leaving import MONTH, leave_at, stay_courses
 from recovery_stats.models.residence import CLUSTER, Times
 from recovery_stats.models.residence_lags import History, residence_history
-from recovery_stats.models.stay import FEW_EVENTS, STATES
 from recovery_stats.models.strategy import StrategyFit, TooFewFollow, sustained
 
 LEAVE_AT = (3, 6, 12)  # months of 30 days
@@ -58,8 +57,8 @@ def stay_section(
     stays = stays.with_frame(stays.frame.rename(columns={key: asked.person}))
     strata = STRATUM if STRATUM in times.data.frame.columns else None
     history = residence_history(
-        times, asked.times(strata), clusters, stays, person=asked.person, start=start, stop=stop,
-        level=asked.level,
+        times.data, asked.times(strata), clusters, stays, person=asked.person, start=start,
+        stop=stop, level=asked.level,
     )  # fmt: skip
     leave = _leave(asked, times.data, stays, horizon, seed)
     naive = next((e.name for e in times.estimates if e.name == "stayed_six_months"), None)
@@ -184,15 +183,6 @@ def _ended_by_relapse(asked: Asked, times: Times, stays: Dataset) -> tuple[int, 
 
 
 def _checks(history: History, leave: Leave) -> Iterator[Check]:
-    least = history.person_time.set_index("state").loc[list(STATES), "events"].min()
-    yield Check(
-        "residence", "caution" if least <= FEW_EVENTS else "ok",
-        ("The fewest events in a state of residence are ", Count(int(least), "events"), "."),
-    )  # fmt: skip
-    yield Check(
-        "overlapping stays", "caution" if history.overlapping else "ok",
-        (Count(history.moved), " people have several stays; those of ",
-         Count(history.overlapping), " overlap, and a day in two houses counts once."),
-    )  # fmt: skip
+    yield from history.checks()
     if leave.fit:
         yield from leave.fit.checks()

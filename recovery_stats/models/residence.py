@@ -125,21 +125,37 @@ def compare_residence(
     )  # fmt: skip
     days = days_resident(stays, person, start, stop)
     total = found.data.frame[person].map(days).fillna(0.0)
-    long = (total >= LONG_STAY_DAYS).astype(float)
-    resident, stayed = int((total > 0).sum()), int(long.sum())
-    added = [now]
-    if 0 < stayed < len(long):
-        coded = found.data.with_frame(found.data.frame.assign(**{LONG_STAY: long}))
-        try:
-            naive = fit_hazard(coded, columns, (LONG_STAY,), clusters)
-            added.append(hazard_ratio(
-                naive, LONG_STAY, clusters, name="stayed_six_months",
-                label="Stayed six months in all (known only later)", level=level,
-                rank="naive",
-            ))  # fmt: skip
-        except NotEstimable:
-            pass  # nobody who stayed long relapsed: the artefact at its purest
+    resident, stayed = int((total > 0).sum()), int((total >= LONG_STAY_DAYS).sum())
+    naive = long_stay_ratio(found.data, columns, clusters, total, level=level)
+    added = (now, naive) if naive else (now,)
     return replace(found, estimates=(*found.estimates, *added), resident=resident, long_stay=stayed)
+
+
+def long_stay_ratio(
+    data: Dataset,
+    columns: TimeColumns,
+    clusters: Clusters,
+    total: pd.Series[float],
+    *,
+    level: float,
+) -> Estimate | None:
+    """Six months in all against less, as if it were known at entry.
+
+    total (n,): days in all stays of the rows of `data`. None where everybody or nobody stayed so
+    long, or nobody who did had the event: the artefact at its purest.
+    """
+    long = (total >= LONG_STAY_DAYS).astype(float)
+    if long.nunique() < 2:
+        return None
+    coded = data.with_frame(data.frame.assign(**{LONG_STAY: long}))
+    try:
+        fit = fit_hazard(coded, columns, (LONG_STAY,), clusters)
+    except NotEstimable:
+        return None
+    return hazard_ratio(
+        fit, LONG_STAY, clusters, name="stayed_six_months",
+        label="Stayed six months in all (known only later)", level=level, rank="naive",
+    )  # fmt: skip
 
 
 # --- fits ------------------------------------------------------------------------------------

@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm, t
 
 import recovery_stats as rs
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.models.comparison import clusters_of
-from recovery_stats.models.residence import TimeColumns, Times, with_clusters
+from recovery_stats.models.residence import TimeColumns, with_clusters
 from recovery_stats.models.residence_lags import residence_history
+from recovery_stats.models.residence_state import StayColumns, stay_rows
 from tests.tolerance import CONVERGED, MONTE_CARLO_SES
 
 STAYS = {"person": "pid", "start": "in_day", "stop": "out_day"}
@@ -39,9 +41,9 @@ def history(persons: pd.DataFrame, stays: pd.DataFrame, cluster: str | None = No
     data = Dataset(persons)
     arm = persons["pid"].isin(stays["pid"]).to_numpy(float)
     clusters = clusters_of(data, cluster, arm)
-    times = Times(with_clusters(data, clusters), (0, 0), 500.0, (), (), 1.0, 1.0)
     columns = TimeColumns("arm", "time", "relapse", adjust=("sev",))
-    return residence_history(times, columns, clusters, Dataset(stays), level=0.95, **STAYS)
+    data = with_clusters(data, clusters)
+    return residence_history(data, columns, clusters, Dataset(stays), level=0.95, **STAYS)
 
 
 def test_a_lag_cures_a_relapse_dated_after_the_eviction_it_caused():
@@ -54,12 +56,48 @@ def test_a_lag_cures_a_relapse_dated_after_the_eviction_it_caused():
         assert abs(np.log(cured.value)) < MONTE_CARLO_SES * cured.se, state
 
 
+def single_days(persons: pd.DataFrame, stays: pd.DataFrame, terms: str) -> pd.DataFrame:
+    """The Cox regression of the states written out, on one row a person and day."""
+    columns = StayColumns("pid", "time", "relapse", "in_day", "out_day", adjust=("sev", "house"))
+    rows = stay_rows(Dataset(persons), Dataset(stays), columns)
+    return (
+        rs.cox(f"Surv(start, stop, event) ~ {terms} + sev", rows, cluster="house")
+        .tidy()
+        .set_index("term")
+    )
+
+
 def test_merged_days_have_the_likelihood_of_single_days():
     persons, stays = evictions(people=600)
-    found = [e.value for e in history(persons, stays).estimates]
-    table = rs.residence_hazards(persons, stays, adjust=["sev"], **HAZARDS).tidy()
-    states = table.query("model == 'state' or term == 'months_in_house'")["estimate"]
-    np.testing.assert_allclose(found, states, rtol=CONVERGED)
+    table = rs.residence_hazards(persons, stays, adjust=["sev"], lags=[0], **HAZARDS).tidy()
+    table = table.set_index(["model", "term"])
+    for model in ("state", "state and months"):
+        found = table.loc[model]
+        direct = single_days(persons, stays, " + ".join(found.index)).loc[found.index]
+        np.testing.assert_allclose(np.log(found["estimate"]), direct["estimate"], rtol=CONVERGED)
+        np.testing.assert_allclose(found["std_error"], direct["std_error_model"], rtol=CONVERGED)
+
+
+def test_few_clusters_take_the_wider_of_two_intervals_with_t_of_two_fewer():
+    persons, stays = evictions(people=600)
+    persons = persons.assign(house=persons["house"] % 8)
+    found = rs.residence_hazards(
+        persons, stays, adjust=["sev"], lags=[0], cluster="house", **HAZARDS
+    ).tidy()
+    found = found[found["model"] == "state"]
+    direct = single_days(persons, stays, " + ".join(found["term"]))
+    robust = 0
+    for row in found.itertuples():
+        beta, by_house, plain = direct.loc[
+            row.term, ["estimate", "std_error", "std_error_model"]
+        ].astype(float)
+        reach = max(by_house * t.isf(0.025, 6), plain * norm.isf(0.025))
+        robust += by_house * t.isf(0.025, 6) > plain * norm.isf(0.025)
+        np.testing.assert_allclose(
+            np.log([row.conf_low, row.conf_high]), [beta - reach, beta + reach], rtol=CONVERGED
+        )
+        assert row.df in (6.0, np.inf)
+    assert robust  # the case tests what it is here to test
 
 
 def test_an_interval_by_cluster_never_comes_out_shorter():

@@ -9,7 +9,7 @@ import pytest
 import recovery_stats as rs
 from recovery_stats.core.dataset import as_dataset
 from recovery_stats.errors import DataError, NotEstimable, UsageError
-from recovery_stats.models.stay import MONTHS, STATES, StayColumns, stay_rows
+from recovery_stats.models.residence_state import MONTHS, STATES, StayColumns, stay_rows
 from tests.tolerance import CONVERGED, EXACT, MONTE_CARLO_SES
 
 COLUMNS = {"person": "pid", "stop": "time", "event": "relapse", "stay_start": "in_day",
