@@ -73,6 +73,16 @@ class Ref:
     part: str = "value"
 
 
+@dataclass(frozen=True, slots=True)
+class Sections:
+    """Where something stands: the headings of sections of the report; none: nowhere in it.
+
+    Until the document is composed, the names of what may meet it (`report.checklist`).
+    """
+
+    names: tuple[str, ...] = ()
+
+
 EstimatePart = Literal[
     "value",
     "interval",
@@ -100,7 +110,7 @@ class Shown:
     part: EstimatePart = "full"
 
 
-Cell = str | Count | Share | Spread | Quantity | Hidden | Ref | Shown | None
+Cell = str | Count | Share | Spread | Quantity | Hidden | Ref | Shown | Sections | None
 
 
 # --- tables ------------------------------------------------------------------------------

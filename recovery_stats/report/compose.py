@@ -32,7 +32,7 @@ from recovery_stats.core.document import (
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.core.result import Result
 from recovery_stats.errors import UsageError, unknown
-from recovery_stats.report import reference
+from recovery_stats.report import checklist, reference
 from recovery_stats.report.template import (
     Hole,
     Piece,
@@ -45,7 +45,7 @@ from recovery_stats.report.template import (
 )
 
 PARTS: tuple[EstimatePart, ...] = get_args(EstimatePart)
-BUILT_IN = ("estimand", "flow", "checks", "references", "provenance")
+BUILT_IN = ("estimand", "flow", "checks", "references", "checklist", "provenance")
 
 
 def compose(
@@ -68,7 +68,7 @@ def compose(
         result.analysis,
         title,
         "SYNTHETIC" if result.synthetic else "REAL",
-        tuple(_drop_empty_sections(blocks)),
+        checklist.resolved(_drop_empty_sections(blocks)),
         result.estimates,
         meta=(("level", f"{level:g}"),),
         references=names.references,
@@ -132,12 +132,20 @@ def _said(pieces: Iterable[Piece], said: frozenset[str]) -> Iterator[Piece]:
 def _cited(pieces: Iterable[Piece], said: frozenset[str]) -> Iterator[str]:
     """The keys of the references in the words that are said, each once."""
     seen: set[str] = set()
-    for words in _told(pieces, said):
-        for word in words:
-            key = reference.cited(word.name) if isinstance(word, Hole) else ""
-            if key and key not in seen:
-                seen.add(key)
-                yield key
+    for key in (*_keys(pieces, said), *_of_checklist(pieces, said)):
+        if key not in seen:
+            seen.add(key)
+            yield key
+
+
+def _keys(pieces: Iterable[Piece], said: frozenset[str]) -> Iterator[str]:
+    holes = (word.name for words in _told(pieces, said) for word in words if isinstance(word, Hole))
+    yield from filter(None, map(reference.cited, holes))
+
+
+def _of_checklist(pieces: Iterable[Piece], said: frozenset[str]) -> list[str]:
+    placed = any(isinstance(piece, Place) and piece.name == checklist.NAME for piece in pieces)
+    return checklist.cites(said) if placed else []
 
 
 def _told(pieces: Iterable[Piece], said: frozenset[str]) -> Iterator[Words]:
@@ -194,6 +202,8 @@ def _built_in(
         case "references":
             found = tuple((reference.apa(r),) for r in reference.listed(names.references))
             return [Bullets(found, "references")] if found else []
+        case checklist.NAME:
+            return checklist.blocks(result.said)
         case "checks":
             checks = tuple(_check(check, names) for check in result.checks)
             return [Checks(checks)] if checks else []

@@ -21,6 +21,7 @@ from recovery_stats.core.document import (
     Paragraph,
     Provenance,
     Row,
+    Sections,
     Table,
 )
 from recovery_stats.report import figure_data, figures, words
@@ -64,7 +65,7 @@ def _run(placed: Sequence[Placed]) -> str:
     """The blocks in order; neighbours that share a boxed role share one box."""
     parts: list[str] = []
     for role, blocks in groupby(placed, key=lambda item: _boxed(item[1])):
-        body = "\n".join(filter(None, (_block(*item) for item in blocks)))
+        body = "\n".join(filter(None, (_block(*item[1:]) for item in blocks)))
         if role:
             body = f'<div class="box {role}" role="note">\n<h2>{BOXES[role]}</h2>\n{body}\n</div>'
         parts.append(body)
@@ -78,12 +79,10 @@ def _boxed(block: Block) -> str:
 
 def _contents(document: Document) -> str:
     """Links to the sections, for pages that have several."""
-    headings = [
-        (i, b.text) for i, b in enumerate(document.blocks) if isinstance(b, Heading) and b.depth < 3
-    ]
+    headings = [b.text for b in document.blocks if isinstance(b, Heading) and b.depth < 3]
     if len(headings) < 3:
         return ""
-    links = "".join(f'<li><a href="#s{i}">{_text(text)}</a></li>' for i, text in headings)
+    links = "".join(f"<li>{_link(text)}</li>" for text in headings)
     return f'<nav aria-label="Contents"><ul>{links}</ul></nav>'
 
 
@@ -94,11 +93,11 @@ def _page(document: Document, body: str) -> str:
     )
 
 
-def _block(place: int, block: Block, number: int) -> str:  # noqa: C901, PLR0911 (one case a block)
+def _block(block: Block, number: int) -> str:  # noqa: C901, PLR0911 (one case a block)
     match block:
         case Heading(text, depth):
             level = min(max(depth, 2), 6)
-            return f'<h{level} id="s{place}">{_text(text)}</h{level}>'
+            return f'<h{level} id="{words.anchor(text)}">{_text(text)}</h{level}>'
         case Paragraph(parts, role):
             return f'<p class="{role}">{_prose(parts)}</p>'
         case Bullets(items, role):
@@ -170,10 +169,17 @@ def _row(row: Row, cells: Sequence[tuple[str, str]], width: int) -> str:
 def _data(text: str, pad: str, value: Cell) -> str:
     if isinstance(value, Hidden):
         return f'<td class="hidden">{_text(text)}</td>'
+    if isinstance(value, Sections):
+        return f'<td class="words">{"; ".join(map(_link, value.names))}</td>'
     if isinstance(value, str) and not NUMBER.match(text):
         return f'<td class="words">{_text(text)}</td>'
     space = f'<span class="pad" aria-hidden="true">{pad}</span>' if pad else ""
     return f"<td>{_text(text)}{space}</td>"
+
+
+def _link(heading: str) -> str:
+    """A link to the section called `heading`."""
+    return f'<a href="#{words.anchor(heading)}">{_text(heading)}</a>'
 
 
 def _figure(figure: Figure, number: int) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from itertools import groupby
 
-from recovery_stats.core.document import Document, Row, Table
+from recovery_stats.core.document import Document, Row, Sections, Table
 from recovery_stats.report import words
 from recovery_stats.report.words import clean
 
@@ -108,4 +108,4 @@ def _notes(notes: Sequence[str]) -> list[str]:
 def _is_words(value: Table, j: int) -> bool:
     cells = [row.cells[j] for row in value.rows if j < len(row.cells)]
     texts = [c for c in cells if c is not None]
-    return bool(texts) and all(isinstance(c, str) for c in texts)
+    return bool(texts) and all(isinstance(c, str | Sections) for c in texts)

@@ -9,6 +9,7 @@ from recovery_stats.core.check import Check
 from recovery_stats.core.document import (
     Block,
     Bullets,
+    Cell,
     Checks,
     Document,
     EstimandBox,
@@ -17,6 +18,7 @@ from recovery_stats.core.document import (
     Heading,
     Paragraph,
     Provenance,
+    Sections,
     Table,
 )
 from recovery_stats.report import figure_data, words
@@ -74,8 +76,21 @@ def _grid(table: Table) -> list[str]:
         label = "&nbsp;" * 4 * row.depth + _escape(row.label)
         if not row.cells:
             label = f"**{label}**" if row.label else ""
-        lines.append("| " + " | ".join([label, *map(_escape, cells)]) + " |")
+        values = (*row.cells, *[None] * len(cells))
+        shown = [_cell(*pair) for pair in zip(cells, values, strict=False)]
+        lines.append("| " + " | ".join([label, *shown]) + " |")
     return lines
+
+
+def _cell(text: str, value: Cell) -> str:
+    """The text of a cell; sections are links to where they begin, as hosts of code name them."""
+    if not isinstance(value, Sections):
+        return _escape(text)
+    return "; ".join(f"[{_escape(name)}](#{_slug(name)})" for name in value.names)
+
+
+def _slug(heading: str) -> str:
+    return re.sub(r"[^\w -]", "", clean(heading).casefold()).replace(" ", "-")
 
 
 def _figure(figure: Figure, number: str) -> str:

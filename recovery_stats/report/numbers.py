@@ -8,7 +8,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from recovery_stats.core.document import Cell, Count, Hidden, Quantity, Ref, Share, Shown, Spread
+from recovery_stats.core.document import (
+    Cell,
+    Count,
+    Hidden,
+    Quantity,
+    Ref,
+    Sections,
+    Share,
+    Shown,
+    Spread,
+)
 from recovery_stats.report.digits import (
     MOST_DECIMALS,
     count,
@@ -49,6 +59,8 @@ def cell(  # noqa: C901, PLR0911 (one case for each type of cell)
             return _hidden(below, setting)
         case Shown(estimate, part):
             return shown(estimate, part, setting, decimals)
+        case Sections(names):
+            return "; ".join(names)
         case Ref(name):
             raise AssertionError(f"compose() left the reference to {name!r} open")
 

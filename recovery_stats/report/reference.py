@@ -18,6 +18,7 @@ from recovery_stats.errors import UsageError, unknown
 
 DOI = "https://doi.org/"
 FEW = 2  # with more authors than this the text names the first
+MANY = 20  # with more authors than this the list leaves some out (APA 7, section 9.8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +89,17 @@ def _plain(authors: tuple[str, ...]) -> str:
 
 def apa(found: Reference) -> str:
     """One line of a list of references."""
-    *before, last = found.authors
-    authors = f"{', '.join(before)}, & {last}" if before else last
     issue = f"({found.issue})" if found.issue else ""
     place = f"{found.journal}, {found.volume}{issue}, {found.pages}."
     doi = f" {DOI}{found.doi}" if found.doi else ""
-    return f"{authors} ({found.year}). {found.title}. {place}{doi}"
+    return f"{_authors(found.authors)} ({found.year}). {found.title}. {place}{doi}"
+
+
+def _authors(names: tuple[str, ...]) -> str:
+    *before, last = names
+    if len(names) > MANY:
+        return f"{', '.join(before[: MANY - 1])}, … {last}"
+    return f"{', '.join(before)}, & {last}" if before else last
 
 
 def render(document: Document) -> bytes:

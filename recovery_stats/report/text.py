@@ -16,6 +16,7 @@ from recovery_stats.core.document import (
     Heading,
     Paragraph,
     Provenance,
+    Sections,
     Table,
 )
 from recovery_stats.report import figure_data, words
@@ -93,7 +94,7 @@ class _Grid:
 
 def _is_words(value: Table, j: int) -> bool:
     cells = [row.cells[j] for row in value.rows if j < len(row.cells)]
-    return all(c is None or isinstance(c, str) for c in cells)
+    return all(c is None or isinstance(c, str | Sections) for c in cells)
 
 
 def _shared_out(grid: _Grid, width: int) -> list[list[int]]:

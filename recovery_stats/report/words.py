@@ -25,6 +25,7 @@ BADGES = {
     "REAL": "Real people. Small counts were withheld by the privacy rule of the study.",
 }
 BOXES = {"sure": "How sure are we?", "limits": "What this does not show", "warning": "Warning"}
+SUMMARY = "Summary"  # the first screen, which has no heading of its own
 NUMBER = re.compile(r"−?[\d,]+(?:\.(\d+))?")
 
 _DIRECTION = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
@@ -43,6 +44,12 @@ def _is_text(character: str) -> bool:
     return unicodedata.category(character) not in ("Cc", "Cs", "Cn") and (
         character not in _DIRECTION
     )
+
+
+def anchor(heading: str) -> str:
+    """What links to a section: s-missing-data. The first screen, without heading: report."""
+    slug = re.sub(r"[^\w]+", "-", clean(heading).casefold()).strip("-")
+    return "report" if heading == SUMMARY else f"s-{slug}"
 
 
 def numbering(document: Document) -> dict[int, int]:

@@ -12,7 +12,7 @@ from recovery_stats.core.document import Bullets, Document
 from recovery_stats.core.estimate import Estimand
 from recovery_stats.core.result import Result
 from recovery_stats.errors import UsageError
-from recovery_stats.report import render
+from recovery_stats.report import checklist, render
 from recovery_stats.report.compose import compose
 from recovery_stats.report.reference import apa, bibtex, citation, get, library, listed
 
@@ -21,7 +21,7 @@ CITED = {
     key
     for page in TEMPLATES
     for key in re.findall(r"\{cite[tp] (\w+)\}", page.read_text(encoding="utf-8"))
-}
+} | {key for guideline in checklist.library().values() for key in guideline.cites}
 
 
 def test_what_templates_cite_is_what_the_library_holds() -> None:
@@ -53,6 +53,10 @@ def test_apa_of_one_two_and_more_authors() -> None:
     assert apa(get("steegen_2016")).startswith(
         "Steegen, S., Tuerlinckx, F., Gelman, A., & Vanpaemel, W. (2016). "
     )
+    many = apa(get("hopewell_2025"))
+    assert len(get("hopewell_2025").authors) == 39
+    assert "Goodman, S. N., … Boutron, I. (2025). " in many
+    assert "Hoffmann" not in many
 
 
 def test_citations_in_the_text() -> None:
