@@ -43,7 +43,7 @@ def ends_well(name: str, folder: Path) -> None:
     line = words(name, folder)
     before = catalogue.states(folder)
     done = subprocess.run(
-        [INSTALLED, *line], cwd=folder, capture_output=True, text=True, timeout=120
+        [INSTALLED, *line], cwd=folder, capture_output=True, text=True, timeout=900
     )
     run = catalogue.Run(done.returncode, done.stdout, done.stderr)
     catalogue.held(run, folder, before)

@@ -11,6 +11,7 @@ import click
 
 from recovery_stats import __version__
 from recovery_stats.cli.ending import ended
+from recovery_stats.cli.stop import deaf
 
 VERBS = {
     "init": "Look at data files and write a commented study.toml.",
@@ -78,4 +79,5 @@ def recovery_stats() -> None:
 
 def main() -> None:
     """Run the command line and leave with the exit code of its ending."""
+    deaf()  # once the answer is given, a second Ctrl-C changes nothing
     raise SystemExit(ended(lambda: recovery_stats.main(standalone_mode=False)))

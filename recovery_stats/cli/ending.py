@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import sys
 import warnings
 from collections.abc import Callable
-from types import FrameType
 from typing import Any
 
 import click
 
+from recovery_stats.cli.stop import Terminated, heeded
 from recovery_stats.errors import DataError, OutputError, RecoveryError, UsageError
 
 INTERRUPTED = 130
@@ -20,25 +19,17 @@ TERMINATED = 143
 KEPT = "What was finished is kept; the same command goes on from there."
 
 
-class Terminated(BaseException):
-    """SIGTERM came; raised where the program stands, so that everything is put in order."""
-
-
 def ended(command: Callable[[], Any]) -> int:
     """Call `command` and return the exit code of however it ended; never a traceback."""
-    signal.signal(signal.SIGTERM, _terminate)
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # what matters is a Check in the report
     try:
-        code = command()
-        sys.stdout.flush()
+        with heeded():
+            code = command()
+            sys.stdout.flush()
     except BaseException as error:
         return next(end(error) for kinds, end in ENDINGS if isinstance(error, kinds))
     return code if isinstance(code, int) else 0
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    raise Terminated
 
 
 def _told(message: str, code: int) -> int:

@@ -14,9 +14,11 @@ from recovery_stats.errors import RecoveryError
 if TYPE_CHECKING:
     from recovery_stats.core.study import AnalysisSpec, Study
     from recovery_stats.study.batch import Outcome, Plan
+    from recovery_stats.study.folder import Folder
 
 FOUND = 7
 DEFAULT_FOLDER = "reports"
+NAMED = 10  # analyses that one line of the screen names
 
 folder_option = click.option(
     "-o",
@@ -89,6 +91,7 @@ def write_reports(
     target = opened(folder, force=force, made_with=batch.versions(), title=title)
     with target as place, listening(screen.meter()):
         made = batch.plan(study, tuple(specs), wanted, place, force=force, faults=faults)
+        _tell_going_on(made, place, screen)
         begin = lambda name: screen.progress(f"{name} …")  # noqa: E731
         for outcome in batch.run(study, made, place, wanted, jobs=jobs, begin=begin):
             outcomes.append(outcome)
@@ -96,6 +99,19 @@ def write_reports(
     if screen.as_json:
         screen.data({"analyses": [_plain(o) for o in outcomes]})
     return _code(outcomes, strict)
+
+
+def _tell_going_on(made: Plan, place: Folder, screen: Screen) -> None:
+    """After a run that was broken off: what it left that is kept, and what is done now."""
+    kept = [o.name for o in made.settled if o.state == "kept"]
+    due = [task.spec.name for task, _ in made.due]
+    if not (place.broken_off and due):
+        return
+    more = f" and {len(due) - NAMED} more" if len(due) > NAMED else ""
+    screen.say(
+        f"The run before this one was broken off. Kept: {len(kept)} of {len(kept) + len(due)} "
+        f"analyses; done now: {', '.join(due[:NAMED])}{more}."
+    )
 
 
 def _code(outcomes: Iterable[Outcome], strict: bool) -> int:

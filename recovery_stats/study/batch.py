@@ -185,7 +185,9 @@ def finish(task: Task, study: Study, formats: Sequence[str], jobs: int = 1) -> W
     """
     try:
         result = _answered(task, study, jobs)
+        progress.look()
         document = workflow.report(result)
+        progress.look()
         files = workflow.render(document, task.spec.name, formats)
         failed, refusal = workflow.failed_checks(result), workflow.refusal(document)
         return Work(files, failed, refusal=refusal, card=card(document))
@@ -218,6 +220,7 @@ def worked(
     """Finish every task, in this process or in several; in the order in which they are done."""
     if jobs < 2 or len(tasks) < 2:
         for task in tasks:
+            progress.look()
             begin(task.spec.name)
             yield task, finish(task, study, formats, jobs)
         return
@@ -243,6 +246,7 @@ def _in_parallel(
             pending[pool.submit(finish, task, study, formats)] = task
         while pending:
             done, _ = wait(pending, PATIENCE, FIRST_COMPLETED)
+            progress.look()
             while not told.empty():
                 progress.tell(*told.get())
             for future in done:

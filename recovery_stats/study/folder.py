@@ -115,10 +115,14 @@ def sha256(content: bytes) -> str:
 
 @dataclass(slots=True)
 class Folder:
-    """An open output folder; made by `opened`, the only state of a run."""
+    """An open output folder; made by `opened`, the only state of a run.
+
+    broken_off: the run before this one did not come to its end.
+    """
 
     path: Path
     manifest: Manifest
+    broken_off: bool = False
 
     def why_stale(self, name: str, key: str, wanted: frozenset[str]) -> str | None:
         """Say why analysis `name` must be done again, or None when what stands is current."""
@@ -163,10 +167,11 @@ def opened(
             manifest = read_manifest(path)
             _refuse_strangers(path, manifest, force)
             _refuse_unwritable(path)
-            held.enter_context(lock.held(path))
+            left = held.enter_context(lock.held(path))
             held.callback(_sweep, path)
-            _sweep(path)
-        yield Folder(path, Manifest(manifest.entries if manifest else {}, made_with, title))
+            broken_off = _sweep(path) or left
+        entries = manifest.entries if manifest else {}
+        yield Folder(path, Manifest(entries, made_with, title), broken_off)
 
 
 @contextmanager
@@ -206,11 +211,12 @@ def _drop_empty(path: Path | None) -> None:
 
 
 def _refuse_strangers(path: Path, manifest: Manifest | None, force: bool) -> None:
-    ours = {lock.NAME}
-    content = [p.name for p in path.iterdir() if p.name not in ours and not _is_part(p)]
-    if content and manifest is None and not force:
+    names = {p.name for p in path.iterdir() if not _is_part(p)}
+    if lock.NAME in names:  # a run of ours was killed here, maybe before its first manifest
+        return
+    if names and manifest is None and not force:
         raise OutputError(
-            f"Folder {str(path)!r} holds {len(content)} file(s) and no manifest of ours, so "
+            f"Folder {str(path)!r} holds {len(names)} file(s) and no manifest of ours, so "
             "nothing was written. Give an empty folder with -o, or --force to write there anyway."
         )
 
@@ -258,11 +264,12 @@ def _is_part(path: Path) -> bool:
     return path.name.startswith(".") and path.name.endswith(PART)
 
 
-def _sweep(path: Path) -> None:
-    """Remove the temporary files of a run that was killed."""
-    for file in path.iterdir():
-        if _is_part(file):
-            file.unlink(missing_ok=True)
+def _sweep(path: Path) -> bool:
+    """Remove the temporary files of a run that was killed; whether there were any."""
+    parts = [file for file in path.iterdir() if _is_part(file)]
+    for file in parts:
+        file.unlink(missing_ok=True)
+    return bool(parts)
 
 
 def _content(path: Path) -> bytes | None:

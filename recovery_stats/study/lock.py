@@ -14,21 +14,24 @@ NAME = ".recovery_stats.lock"
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
+def held(folder: Path) -> Iterator[bool]:
     """Hold `folder` for this process; OutputError when another process does.
 
     A lock file left by a killed process does not hold: the lock is the system's, not the file.
+    Yields whether there was one.
     """
     path = folder / NAME
     handle = _open(path, folder)
     try:
+        left = os.fstat(handle).st_size > 0
         os.truncate(handle, 0)
         os.write(handle, str(os.getpid()).encode())
-        yield
+        yield left
     finally:
         # Removed while still held, so that nobody locks a file that is about to go; Windows
         # cannot remove an open file and keeps an empty one.
         if sys.platform == "win32":
+            os.truncate(handle, 0)
             os.close(handle)
             path.unlink(missing_ok=True)
         else:
