@@ -105,6 +105,11 @@ class Asked:
     def tables(self) -> tuple[str, ...]:
         return ("persons", "stays") if self.stays else ("persons",)
 
+    @property
+    def timed(self) -> tuple[str, ...]:
+        """The columns without which nobody's time to relapse is compared."""
+        return tuple(c for c in (self.time, self.event, self.entry, *self.adjust) if c)
+
     def times(self, strata: str | None) -> TimeColumns:
         """The columns of the comparison of times to relapse."""
         assert self.time is not None
@@ -135,6 +140,19 @@ def _stays(q: Question, study: Study) -> tuple[str, str, str] | None:
 
 
 @dataclass(frozen=True, slots=True)
+class Analysed:
+    """The people behind the primary estimate, before anything is compared.
+
+    eligible: people to whom the outcome applies; data: those with every value that is needed.
+    reading: how the outcome is read; None for times to relapse alone.
+    """
+
+    eligible: Dataset
+    data: Dataset
+    reading: Reading | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class OutcomeAnswer:
     """What was found on a yes/no outcome or a number.
 
@@ -162,12 +180,12 @@ class Case:
     """Everything that the report tells."""
 
     asked: Asked
-    everyone: Dataset
+    people: Analysed
     arms: Reading
     balance: tuple[Balance, ...]
     outcome: OutcomeAnswer | None
     times: Times | None
-    time_clusters: Clusters | None
+    clusters: Clusters
 
     @property
     def estimates(self) -> tuple[Estimate, ...]:
@@ -185,16 +203,15 @@ class Case:
 
     @property
     def data(self) -> Dataset:
-        """The people of the primary estimate."""
+        """The people of the primary estimate; after `join`, where levels were rare."""
         if self.outcome:
             return self.outcome.data
-        assert self.times is not None
-        return self.times.data
+        return self.times.data if self.times else self.people.data
 
     @property
     def described(self) -> Dataset:
         """The people asked about: those to whom the outcome applies."""
-        return self.outcome.eligible if self.outcome else self.everyone
+        return self.people.eligible
 
     @property
     def smaller(self) -> tuple[int, int]:
@@ -210,13 +227,6 @@ class Case:
 
     def arm_name(self, arm: int) -> str:
         return self.arms.counted if arm else self.arms.other
-
-    @property
-    def clusters(self) -> Clusters:
-        """The clusters of the primary estimate."""
-        found = self.outcome.clusters if self.outcome else self.time_clusters
-        assert found is not None
-        return found
 
     @property
     def flow(self) -> tuple[Step, ...]:

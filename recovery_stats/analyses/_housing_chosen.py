@@ -46,61 +46,43 @@ TARGETS = {"overlap": "who could be in either", "ate": "everybody", "att": "thos
 def compare_chosen(
     asked: Asked, data: Dataset, clusters: Clusters, effects: Sequence[Estimate]
 ) -> Part | None:
-    """Everything that weights and pairs say; None where they are not asked for.
-
-    Raises NotEstimable by the study's own stop rule.
-    """
+    """Everything that weights and pairs say; None where they are not asked for."""
     if asked.design != "chosen" or not asked.adjust or asked.weights:
         return None
-    clustered = clusters.structure != "none"
-    if clustered:
-        data = data.with_column(Variable(CLUSTER), clusters.codes.astype(float))
-    ask = _Ask(asked, data, CLUSTER if clustered else None)
+    ask = _asks(asked, data, clusters)
     try:
         main = ask.weights(asked.weighting)
     except NoOverlap as none:
-        _stop_unbalanced(asked)
-        return Part(checks=(_no_overlap(none),))
+        return Part(checks=(no_overlap(none),))
     except NotEstimable:
-        _stop_unbalanced(asked)
         return None
-    balance = main.balance()
-    _stop(asked, balance)
-    arm = data.variable(ARM)
     if not asked.sensitivity:
         return Part(checks=main.checks())
-    return Part(
-        tuple(ask.estimates()),
-        main.checks(),
-        (_balance_table(asked, balance), *_tipping(effects)),
-        (_overlap(main, (arm.level(0.0), arm.level(1.0))), _love(asked, balance)),
+    before = balance_part(asked, data, main)
+    return replace(
+        before, estimates=tuple(ask.estimates()), tables=(*before.tables, *_tipping(effects))
     )
 
 
-# --- the stop rule -------------------------------------------------------------------------
+def weigh(asked: Asked, data: Dataset, clusters: Clusters) -> PropensityWeights:
+    """The weights of the declared target. Raises NoOverlap, NotEstimable."""
+    return _asks(asked, data, clusters).weights(asked.weighting)
 
 
-def _stop(asked: Asked, balance: pd.DataFrame) -> None:
-    """NotEstimable where a covariate differs by more than the study allows."""
-    limit = asked.balance_stop
-    left = balance["smd_after"].abs()
-    if limit > 0 and (over := int((left > limit).sum())):
-        worst = balance["label"].iloc[int(left.to_numpy().argmax())]
-        raise NotEstimable(
-            f"The study's stop rule holds (balance_stop = {limit:g}): after weighting to "
-            f"“{TARGETS[asked.weighting]}”, {over} of {len(left)} columns differ by more than "
-            f"{limit:g} standard deviations, {worst!r} by {left.max():.2f}. No effect was looked "
-            "at. Change the covariates' form, or the people asked about, before the outcome."
-        )
+def balance_part(asked: Asked, data: Dataset, main: PropensityWeights) -> Part:
+    """What weights made of the two groups: balance, positivity, overlap; no outcome is read."""
+    balance, arm = main.balance(), data.variable(ARM)
+    return Part(
+        (), main.checks(), (_balance_table(asked, balance),),
+        (_overlap(main, (arm.level(0.0), arm.level(1.0))), _love(asked, balance)),
+    )  # fmt: skip
 
 
-def _stop_unbalanced(asked: Asked) -> None:
-    if asked.balance_stop > 0:
-        raise NotEstimable(
-            f"The study's stop rule (balance_stop = {asked.balance_stop:g}) asks for balance "
-            "after weighting, and no weights exist: some propensity is 0 or 1, or a covariate is "
-            "determined by others. No effect was looked at."
-        )
+def _asks(asked: Asked, data: Dataset, clusters: Clusters) -> _Ask:
+    if clusters.structure == "none":
+        return _Ask(asked, data, None)
+    coded = data.with_column(Variable(CLUSTER), clusters.codes.astype(float))
+    return _Ask(asked, coded, CLUSTER)
 
 
 # --- estimates -----------------------------------------------------------------------------
@@ -159,7 +141,7 @@ class _Ask:
 # --- tables, figures, checks ---------------------------------------------------------------
 
 
-def _no_overlap(none: NoOverlap) -> Check:
+def no_overlap(none: NoOverlap) -> Check:
     return Check(
         "positivity", "caution",
         (f"By {none.columns} a propensity of exactly 0 or 1 is fitted for ",

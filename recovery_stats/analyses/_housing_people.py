@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from recovery_stats.analyses._housing_case import ARM, Asked, drawn_within
+from recovery_stats.analyses._housing_case import ARM, OUTCOME, Analysed, Asked, drawn_within
+from recovery_stats.analyses._housing_kind import read_declared
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset, Step
 from recovery_stats.core.study import Study
@@ -69,3 +70,41 @@ def strata_of(asked: Asked, data: Dataset, clusters: Clusters) -> NDArray[Any] |
     if column is None or column == asked.cluster:
         return clusters.codes if column else None
     return np.asarray(pd.factorize(data.frame[column], use_na_sentinel=False)[0])
+
+
+def analysed(asked: Asked, everyone: Dataset, study: Study) -> Analysed:
+    """The people of the primary estimate, and of the flow: nobody is compared yet."""
+    if asked.outcome:
+        found = _with_outcome(asked, everyone, study)
+    else:
+        found = Analysed(everyone, complete(everyone, asked.timed))
+    need_both_arms(asked, found.data, len(everyone))
+    return found
+
+
+def _with_outcome(asked: Asked, everyone: Dataset, study: Study) -> Analysed:
+    assert asked.outcome is not None
+    reading = read_declared(asked, everyone)
+    label = everyone.label(asked.outcome)
+    data = everyone.with_column(Variable(OUTCOME, label), reading.values)
+    outside = _does_not_apply(asked, data, study)
+    if outside.any():
+        data = keep(data, ~outside, f"{label} applies")
+    needed = tuple(c for c in (*asked.adjust, asked.weights) if c)
+    return Analysed(data, complete(data, (OUTCOME, *needed)), reading)
+
+
+def _does_not_apply(asked: Asked, data: Dataset, study: Study) -> pd.Series[bool]:
+    """People whose outcome does not exist (dead): coded not applicable, or declared structural."""
+    assert asked.outcome is not None
+    variable = data.variable(asked.outcome)
+    codes = data.missing.get(asked.outcome, pd.Series(dtype=float))
+    structural = [
+        code
+        for code in codes.unique()
+        if code in study.protocol.structural or "not applicable" in variable.level(code).casefold()
+    ]
+    rows = codes.index[codes.isin(structural)]
+    return (
+        pd.Series(data.frame.index.isin(rows), index=data.frame.index) & data.frame[OUTCOME].isna()
+    )

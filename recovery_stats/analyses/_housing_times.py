@@ -17,8 +17,7 @@ def answer_times(asked: Asked, everyone: Dataset, arms: Reading) -> tuple[Times,
     """Time to relapse by arm."""
     assert asked.time is not None
     assert asked.event is not None
-    needed = tuple(c for c in (asked.time, asked.event, asked.entry, *asked.adjust) if c)
-    data = complete(everyone, needed)
+    data = complete(everyone, asked.timed)
     need_both_arms(asked, data, len(everyone))
     clusters = clusters_of(data, asked.cluster, data.frame[ARM].to_numpy(dtype=float))
     _events_in_both(asked, data, arms)

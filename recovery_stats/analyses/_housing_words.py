@@ -38,11 +38,12 @@ def estimand(case: Case, population: str) -> Estimand:
         "houses-randomised": "as the house was randomised, whatever happened after",
     }[asked.design]
     adjusted = "adjusted for baseline covariates" if asked.adjust else "not adjusted"
-    if case.outcome:
+    reading = case.people.reading
+    if reading:
         endpoint = case.data.label(OUTCOME)
-        if had(endpoint, case.outcome.reading) != short(endpoint):
-            endpoint += f" ({case.outcome.reading.counted})"
-        if case.outcome.reading.binary:
+        if had(endpoint, reading) != short(endpoint):
+            endpoint += f" ({reading.counted})"
+        if reading.binary:
             summary = f"difference in risk, standardised over the people analysed, {adjusted}"
         else:
             summary = f"difference in means, {adjusted}"
@@ -53,7 +54,7 @@ def estimand(case: Case, population: str) -> Estimand:
     beyond = (
         "People to whom the outcome cannot apply, as after death, are left out and counted in the "
         "flow (while alive)."
-        if case.outcome
+        if reading
         else "Death, loss and the end of the study end the follow-up (censored)."
     )
     return Estimand(
@@ -71,24 +72,34 @@ def estimand(case: Case, population: str) -> Estimand:
 
 def said(case: Case) -> Iterator[str]:
     """Names that switch sentences of the report on."""
-    asked, named = case.asked, case.named
-    yield asked.design.replace("-", "_")
+    named = case.named
+    yield from said_before(case)
     yield _direction(case.primary)
-    yield "adjusted" if asked.adjust else "unadjusted"
+    yield "adjusted" if case.asked.adjust else "unadjusted"
     yield from _said_of_outcome(case, case.outcome) if case.outcome else ("times_only",)
-    yield from _said_of_clusters(case.clusters)
     present = {
         "timed": case.times is not None,
         "missing_both": {"missing_yes", "missing_no"} <= set(named),
-        "imbalanced": any(b.imbalanced for b in case.balance),
-        "notes": bool(asked.notes),
-        "thin": case.thin,
-        "thin_clusters": case.thin and case.clusters.by_arm[case.smaller[0]] > 0,
     }
     yield from (name for name, holds in present.items() if holds)
     yield from (
         n for n in ("in_house", "stayed_six_months", "left_out_low", "mixed", "gee") if n in named
     )
+
+
+def said_before(case: Case) -> Iterator[str]:
+    """What is known of the question and the groups before any effect."""
+    reading = case.people.reading
+    yield case.asked.design.replace("-", "_")
+    yield f"asks_{'times' if reading is None else 'binary' if reading.binary else 'number'}"
+    yield from _said_of_clusters(case.clusters)
+    present = {
+        "imbalanced": any(b.imbalanced for b in case.balance),
+        "notes": bool(case.asked.notes),
+        "thin": case.thin,
+        "thin_clusters": case.thin and case.clusters.by_arm[case.smaller[0]] > 0,
+    }
+    yield from (name for name, holds in present.items() if holds)
 
 
 def _said_of_outcome(case: Case, outcome: OutcomeAnswer) -> Iterator[str]:
@@ -98,6 +109,7 @@ def _said_of_outcome(case: Case, outcome: OutcomeAnswer) -> Iterator[str]:
         "lost": bool(_lost(outcome)),
         "alike": outcome.alike is not None,
         "weighted": outcome.chosen is not None and bool(outcome.chosen.estimates),
+        "weights": outcome.chosen is not None and bool(outcome.chosen.figures),
     }
     yield from (name for name, holds in present.items() if holds)
     yield from said_of_trial(outcome.trial)
@@ -167,10 +179,8 @@ def facts(case: Case) -> dict[str, Cell]:
 
 
 def _outcome_facts(case: Case, outcome: OutcomeAnswer) -> dict[str, Cell]:
-    reading, label = outcome.reading, case.data.label(OUTCOME)
     found: dict[str, Cell] = {
-        "outcome": short(label),
-        "had": had(label, reading),
+        **asked_of(case),
         "lost": Share(_lost(outcome), len(outcome.eligible)),
         **facts_of_trial(outcome.trial),
     }
@@ -181,7 +191,7 @@ def _outcome_facts(case: Case, outcome: OutcomeAnswer) -> dict[str, Cell]:
             "icc_high": Quantity(alike.high),
             "design_effect": Quantity(alike.design_effect, "ratio"),
         }  # fmt: skip
-    if reading.binary:
+    if outcome.reading.binary:
         needed = number_needed(case.named["risk_difference"])
         ratio = case.named["risk_ratio"]
         found |= {
@@ -193,6 +203,15 @@ def _outcome_facts(case: Case, outcome: OutcomeAnswer) -> dict[str, Cell]:
             "e_value_limit": Quantity(e_value_limit(ratio), "ratio"),
         }  # fmt: skip
     return found
+
+
+def asked_of(case: Case) -> dict[str, Cell]:
+    """What the outcome is called; nothing for times to relapse alone."""
+    reading = case.people.reading
+    if reading is None:
+        return {}
+    label = case.data.label(OUTCOME)
+    return {"outcome": short(label), "had": had(label, reading)}
 
 
 def _lost(outcome: OutcomeAnswer) -> int:
@@ -230,9 +249,10 @@ def _design_check(case: Case) -> Check:
     if asked.design != "chosen":
         return Check("design", "ok", ("The study file says that chance decided the arm.",))
     adjusted = "only on the covariates named" if asked.adjust else "on nothing: none was named"
+    made = "were made" if case.estimates else "could have been made"
     return Check(
         "design", "caution",
-        (f"The arm was chosen, not drawn by lot. The groups were made comparable {adjusted}; "
+        (f"The arm was chosen, not drawn by lot. The groups {made} comparable {adjusted}; "
          "what was not measured may explain the difference or hide one.",),
         asked.arm,
     )  # fmt: skip

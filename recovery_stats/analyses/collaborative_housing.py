@@ -12,33 +12,31 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-import pandas as pd
-
 from recovery_stats.analyses import _housing_tables as pages
 from recovery_stats.analyses import _housing_words as words
 from recovery_stats.analyses._housing_case import (
     ARM,
     OUTCOME,
+    Analysed,
     Asked,
     Case,
     OutcomeAnswer,
     missing_contrast,
 )
 from recovery_stats.analyses._housing_chosen import compare_chosen
-from recovery_stats.analyses._housing_kind import read_declared
 from recovery_stats.analyses._housing_mixed import fit_mixed, mixed_estimate
 from recovery_stats.analyses._housing_openings import answer_openings, is_about_openings
 from recovery_stats.analyses._housing_outcomes import outcome_parts
 from recovery_stats.analyses._housing_people import (
+    analysed,
     complete,
-    keep,
-    need_both_arms,
     read_people,
     strata_of,
 )
 from recovery_stats.analyses._housing_question import TABLES, Question
 from recovery_stats.analyses._housing_rct import answer_trial
 from recovery_stats.analyses._housing_stay import stay_section
+from recovery_stats.analyses._housing_stop import stop
 from recovery_stats.analyses._housing_times import answer_residence, answer_times
 from recovery_stats.analyses._missing_panel import with_missing_panel
 from recovery_stats.analyses._missing_screens import with_screens_panel
@@ -77,13 +75,17 @@ def answer(question: Question, study: Study) -> Result:
         )
     asked = Asked.of(question, study)
     everyone, arms = read_people(asked, study)
-    outcome = _answer_outcome(asked, everyone, arms, study) if asked.outcome else None
+    people = analysed(asked, everyone, study)
+    if stopped := stop(asked, people, arms, study):
+        return stopped
+    outcome = _answer_outcome(asked, people, people.reading, arms) if people.reading else None
     times, clusters = answer_times(asked, everyone, arms) if asked.time else (None, None)
     if times is not None and clusters is not None and asked.stays:
         times = answer_residence(asked, times, clusters, study["stays"])
-    asked_about = outcome.eligible if outcome else everyone
-    rows = balance(asked_about, asked.adjust, ARM, weights=asked.weights)
-    case = Case(asked, everyone, arms, rows, outcome, times, clusters)
+    rows = balance(people.eligible, asked.adjust, ARM, weights=asked.weights)
+    own = outcome.clusters if outcome else clusters
+    assert own is not None
+    case = Case(asked, people, arms, rows, outcome, times, own)
     more = outcome_parts(question, asked, everyone, outcome)
     stay = stay_section(
         asked, times, clusters, study, horizon=question.stay_days, seed=question.seed
@@ -110,19 +112,11 @@ def answer(question: Question, study: Study) -> Result:
 # --- a yes/no outcome or a number ----------------------------------------------------------
 
 
-def _answer_outcome(asked: Asked, everyone: Dataset, arms: Reading, study: Study) -> OutcomeAnswer:
+def _answer_outcome(
+    asked: Asked, people: Analysed, reading: Reading, arms: Reading
+) -> OutcomeAnswer:
     """Every estimate of the outcome, on the people who have it."""
-    assert asked.outcome is not None
-    reading = read_declared(asked, everyone)
-    label = everyone.label(asked.outcome)
-    data = everyone.with_column(Variable(OUTCOME, label), reading.values)
-    outside = _does_not_apply(asked, data, study)
-    if outside.any():
-        data = keep(data, ~outside, f"{label} applies")
-    needed = tuple(c for c in (*asked.adjust, asked.weights) if c)
-    eligible = data
-    data = complete(data, (OUTCOME, *needed))
-    need_both_arms(asked, data, len(everyone))
+    eligible, data = people.eligible, people.data
     joined = separating_levels(data, OUTCOME, asked.adjust) if reading.binary else ()
     data = join(data, joined)
     clusters, sample = _sample(asked, data)
@@ -160,22 +154,6 @@ def _answer_outcome(asked: Asked, everyone: Dataset, arms: Reading, study: Study
         mixed,
         chosen,
         trial,
-    )
-
-
-def _does_not_apply(asked: Asked, data: Dataset, study: Study) -> pd.Series[bool]:
-    """People whose outcome does not exist (dead): coded not applicable, or declared structural."""
-    assert asked.outcome is not None
-    variable = data.variable(asked.outcome)
-    codes = data.missing.get(asked.outcome, pd.Series(dtype=float))
-    structural = [
-        code
-        for code in codes.unique()
-        if code in study.protocol.structural or "not applicable" in variable.level(code).casefold()
-    ]
-    rows = codes.index[codes.isin(structural)]
-    return (
-        pd.Series(data.frame.index.isin(rows), index=data.frame.index) & data.frame[OUTCOME].isna()
     )
 
 

@@ -19,7 +19,7 @@ __all__ = ["Result", "answer", "report"]
 
 SHORT_HASH = 16
 # the checks of which one fails where what was declared is not estimable
-PRIMARY = ("primary estimand", "shared source")
+PRIMARY = ("primary estimand", "shared source", "stop rule")
 
 
 def answer(name: str, study: Study, **options: Any) -> Result:
