@@ -20,6 +20,7 @@ _RENDERERS: Mapping[str, tuple[str, str]] = {
     "tex": ("latex", ".tex"),
     "csv": ("csv_zip", ".csv.zip"),
     "bib": ("reference", ".bib"),
+    "pdf": ("pdf", ".pdf"),
 }
 
 FORMATS: Mapping[str, str] = {name: ending for name, (_, ending) in _RENDERERS.items()}
@@ -27,7 +28,14 @@ FORMATS: Mapping[str, str] = {name: ending for name, (_, ending) in _RENDERERS.i
 
 def render(document: Document, format: str) -> bytes:
     """The bytes of `document` in one of FORMATS; the document must have been disclosed."""
-    if format not in _RENDERERS:
-        raise UsageError(unknown("report format", format, _RENDERERS))
+    require(format)
     module = import_module(f"{__name__}.{_RENDERERS[format][0]}")
     return cast(Callable[[Document], bytes], module.render)(document)
+
+
+def require(format: str) -> None:
+    """Raise UsageError for a format that nothing renders here, before any work is done for it."""
+    if format not in _RENDERERS:
+        raise UsageError(unknown("report format", format, _RENDERERS))
+    if format == "pdf":
+        import_module(f"{__name__}.pdf").printer()

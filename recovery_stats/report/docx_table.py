@@ -21,7 +21,6 @@ from recovery_stats.report.docx_xml import (
 from recovery_stats.report.numbers import cell
 from recovery_stats.report.words import NUMBER, clean
 
-FIGURE_SPACE, POINT_SPACE = "\u2007", "\u2008"  # as wide as a digit, as wide as a full stop
 WIDE, WIDEST = 6, 9  # columns from which the type is smaller
 INDENT_CM = 0.4
 TEXT_CM = 16.6  # the width of the page between its margins
@@ -128,8 +127,8 @@ def _row(target: Any, row: Row, cells: Sequence[tuple[str, str]], size: float) -
     target.cells[0].paragraphs[0].paragraph_format.left_indent = Cm(INDENT_CM * min(row.depth, 3))
     values = (*row.cells, *[None] * len(cells))
     for place, (text, pad), value in zip(target.cells[1:], cells, values, strict=False):
-        space = pad.replace("0", FIGURE_SPACE).replace(".", POINT_SPACE)
-        _write(place, text, size, side=SIDE.RIGHT, italic=isinstance(value, Hidden), pad=space)
+        hidden = isinstance(value, Hidden)
+        _write(place, text, size, side=SIDE.RIGHT, italic=hidden, pad=words.spaces(pad))
 
 
 def _line(row: Any, texts: Sequence[str], size: float, *, bold: bool = False) -> None:

@@ -31,14 +31,30 @@ from recovery_stats.report.page import text as _text
 from recovery_stats.report.reference import DOI
 from recovery_stats.report.words import BOXES, NUMBER
 
+LONG_ROWS = 18  # from which a table may break between two pages
+WIDE_COLUMNS = 6  # beyond which a table is set smaller on paper
+PROSE = ' class="prose"'
+
 
 def render(document: Document) -> bytes:
     """The page as UTF-8 bytes; the same document gives the same bytes."""
+    return framed(document, body(document)).encode()
+
+
+def body(document: Document) -> str:
+    """All that stands below the title."""
     numbers = words.numbering(document)
     placed = [(i, block, numbers.get(i, 0)) for i, block in enumerate(document.blocks)]
     first = next((i for i, b in enumerate(document.blocks) if isinstance(b, Heading)), len(placed))
     parts = [_lead(placed[:first]), _contents(document), _run(placed[first:])]
-    return _page(document, "\n".join(part for part in parts if part)).encode()
+    return "\n".join(part for part in parts if part)
+
+
+def framed(document: Document, body: str, style: str = "") -> str:
+    """The page around a body; `style` comes after the page's own."""
+    called = f"({document.badge.lower()} data)" if document.badge else ""
+    badges = badge(document.badge)
+    return page(document.title, badges, body, called=called, language=document.language, also=style)
 
 
 Placed = tuple[int, Block, int]  # place in the document, block, number of its table or figure
@@ -86,13 +102,6 @@ def _contents(document: Document) -> str:
     return f'<nav aria-label="Contents"><ul>{links}</ul></nav>'
 
 
-def _page(document: Document, body: str) -> str:
-    called = f" ({document.badge.lower()} data)" if document.badge else ""
-    return page(
-        document.title, badge(document.badge), body, called=called, language=document.language
-    )
-
-
 def _block(block: Block, number: int) -> str:  # noqa: C901, PLR0911 (one case a block)
     match block:
         case Heading(text, depth):
@@ -121,19 +130,33 @@ def _block(block: Block, number: int) -> str:  # noqa: C901, PLR0911 (one case a
 def table(value: Table, number: str = "") -> str:
     """One table in APA style: number and title above, horizontal rules only, notes below."""
     label = f'<span class="number">{_text(number)}</span> ' if number else ""
-    head = f"<caption>{label}{_text(value.caption)}</caption>\n<thead>\n{_head(value)}\n</thead>"
-    lines = zip(value.rows, words.aligned(words.printed(value)), strict=True)
-    body = "\n".join(_row(row, cells, len(value.columns)) for row, cells in lines)
+    printed = words.printed(value)
+    prose = words.prose_columns(printed)
+    head = (
+        f"<caption>{label}{_text(value.caption)}</caption>\n"
+        f"<thead>\n{_head(value, prose)}\n</thead>"
+    )
+    lines = zip(value.rows, words.aligned(printed), strict=True)
+    body = "\n".join(_row(row, cells, prose) for row, cells in lines)
     grid = f"<table>\n{head}\n<tbody>\n{body}\n</tbody>\n</table>"
     name = _text(number or value.caption)
     return (
-        f'<div class="table">\n<div class="scroll" tabindex="0" role="region" '
+        f'<div class="{_shape(value)}">\n<div class="scroll" tabindex="0" role="region" '
         f'aria-label="{name}">\n{grid}\n</div>\n{_notes(value.notes)}</div>'
     )
 
 
-def _head(value: Table) -> str:
-    titles = "".join(f'<th scope="col">{_text(c.label)}</th>' for c in value.columns)
+def _shape(value: Table) -> str:
+    """What paper must know of a table: whether it may break, whether its type is small."""
+    long = " long" if len(value.rows) > LONG_ROWS else ""
+    return f"table{long}{' wide' if len(value.columns) > WIDE_COLUMNS else ''}"
+
+
+def _head(value: Table, prose: Sequence[bool]) -> str:
+    titles = "".join(
+        f'<th scope="col"{PROSE if words_only else ""}>{_text(c.label)}</th>'
+        for c, words_only in zip(value.columns, prose, strict=True)
+    )
     stub = f'<th scope="col" class="stub">{_text(value.stub)}</th>' if value.stub else "<td></td>"
     row = f"<tr>{stub}{titles}</tr>"
     if not any(c.group for c in value.columns):
@@ -157,20 +180,25 @@ def _spans(groups: Sequence[str]) -> list[str]:
     ]
 
 
-def _row(row: Row, cells: Sequence[tuple[str, str]], width: int) -> str:
+def _row(row: Row, cells: Sequence[tuple[str, str]], prose: Sequence[bool]) -> str:
+    width = len(prose)
     label = f'<th scope="row" class="d{min(row.depth, 3)}">{_text(row.label)}</th>'
     if not row.cells:
         return f'<tr class="head">{label}<td colspan="{width}"></td></tr>'
     values = (*row.cells, *[None] * width)
-    data = (_data(text, pad, value) for (text, pad), value in zip(cells, values, strict=False))
+    data = (_data(*each) for each in zip(cells, values, prose, strict=False))
     return f"<tr>{label}{''.join(data)}</tr>"
 
 
-def _data(text: str, pad: str, value: Cell) -> str:
+def _data(printed: tuple[str, str], value: Cell, prose: bool) -> str:
+    text, pad = printed
+    if isinstance(value, Sections):
+        kind = PROSE if prose else ' class="words"'
+        return f"<td{kind}>{'; '.join(map(_link, value.names))}</td>"
+    if prose:
+        return f"<td{PROSE}>{_text(text)}</td>"
     if isinstance(value, Hidden):
         return f'<td class="hidden">{_text(text)}</td>'
-    if isinstance(value, Sections):
-        return f'<td class="words">{"; ".join(map(_link, value.names))}</td>'
     if isinstance(value, str) and not NUMBER.match(text):
         return f'<td class="words">{_text(text)}</td>'
     space = f'<span class="pad" aria-hidden="true">{pad}</span>' if pad else ""

@@ -10,10 +10,18 @@ from recovery_stats.report.words import BADGES, clean
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
-def page(title: str, badges: str, body: str, *, called: str = "", language: str = "en") -> str:
+def page(
+    title: str,
+    badges: str,
+    body: str,
+    *,
+    called: str = "",
+    language: str = "en",
+    also: str = "",
+) -> str:
     """A self-contained page: no script, nothing fetched. `badges` and `body` are HTML already.
 
-    called: what follows the title in the name of the window.
+    called: what follows the title in the name of the window. also: a style after the page's own.
     """
     style = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
     shown = text(title)
@@ -24,9 +32,9 @@ def page(title: str, badges: str, body: str, *, called: str = "", language: str 
 <meta http-equiv="Content-Security-Policy" content="{POLICY}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="referrer" content="no-referrer">
-<title>{shown}{text(called)}</title>
+<title>{shown}{" " + text(called) if called else ""}</title>
 <style>
-{style}</style>
+{style}{also}</style>
 </head>
 <body>
 <a class="skip" href="#report">Skip to the report</a>

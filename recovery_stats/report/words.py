@@ -26,6 +26,8 @@ BADGES = {
 }
 BOXES = {"sure": "How sure are we?", "limits": "What this does not show", "warning": "Warning"}
 SUMMARY = "Summary"  # the first screen, which has no heading of its own
+FIGURE_SPACE, POINT_SPACE = "\u2007", "\u2008"  # as wide as a digit, as wide as a full stop
+SENTENCE = 28  # characters of a cell that is more than a word or two
 NUMBER = re.compile(r"−?[\d,]+(?:\.(\d+))?")
 
 _DIRECTION = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
@@ -85,6 +87,11 @@ def aligned(printed: list[list[str]]) -> list[list[tuple[str, str]]]:
     return [[column[i] for column in columns] for i in range(len(printed))]
 
 
+def spaces(pad: str) -> str:
+    """What `aligned` put after a cell, as spaces of the same width."""
+    return pad.replace("0", FIGURE_SPACE).replace(".", POINT_SPACE)
+
+
 def _padded(column: Sequence[str]) -> list[tuple[str, str]]:
     found = [NUMBER.fullmatch(text) for text in column]
     decimals = [len(m[1] or "") if m else 0 for m in found]
@@ -92,6 +99,14 @@ def _padded(column: Sequence[str]) -> list[tuple[str, str]]:
     return [
         (text, ("." if not d else "") + "0" * (most - d) if m and d < most else "")
         for text, m, d in zip(column, found, decimals, strict=True)
+    ]
+
+
+def prose_columns(printed: list[list[str]]) -> list[bool]:
+    """Which columns hold sentences, and so are read from the left as text is."""
+    return [
+        max(map(len, column)) > SENTENCE and not any(NUMBER.match(text) for text in column)
+        for column in zip(*printed, strict=True)
     ]
 
 

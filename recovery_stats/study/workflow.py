@@ -12,7 +12,7 @@ from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.document import Document
 from recovery_stats.core.result import Result
 from recovery_stats.core.study import Protocol, Study
-from recovery_stats.errors import UsageError, unknown
+from recovery_stats.errors import UsageError
 from recovery_stats.study.binding import bind
 
 __all__ = ["Result", "answer", "report"]
@@ -150,8 +150,7 @@ def _format_of(path: Path) -> str:
             f"{path.name!r} would be one table, and a report has several: they are written as one "
             f"zip of CSV files. Give {path.stem + renderers.FORMATS['csv']!r}."
         )
-    if word not in renderers.FORMATS:
-        raise UsageError(unknown("report format", word, renderers.FORMATS))
+    renderers.require(word)
     return word
 
 
@@ -194,8 +193,7 @@ def formats_of(words: str | Sequence[str]) -> tuple[str, ...]:
     asked = words.split(",") if isinstance(words, str) else words
     found = tuple(dict.fromkeys(w.strip().lower().removeprefix(".") for w in asked if w.strip()))
     for word in found:
-        if word not in renderers.FORMATS:
-            raise UsageError(unknown("report format", word, renderers.FORMATS))
+        renderers.require(word)
     return found
 
 

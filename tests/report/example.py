@@ -28,8 +28,20 @@ from recovery_stats.core.document import (
 )
 from recovery_stats.core.estimate import Estimand, Estimate
 from recovery_stats.core.result import Result
+from recovery_stats.errors import UsageError
+from recovery_stats.report.pdf import printer
 
 HOSTILE = "<script>alert('x')</script> \"q\" & \u202eevil\u202c \x00\x1b[31m 👩‍⚕️ سؤال"
+
+
+def draws_pdf() -> bool:
+    """Whether the extra for PDF is here, and the library it draws with."""
+    try:
+        printer()
+    except UsageError:
+        return False
+    return True
+
 
 TEMPLATE = """# Do more meetings go with later relapse?
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -49,6 +50,11 @@ def png(figure: Figure, dpi: int = 200) -> bytes:
         buffer = BytesIO()
         canvas.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def font_file(name: str) -> Path:
+    """A font that travels with matplotlib, by the name of its file."""
+    return Path(mpl.get_data_path()) / "fonts" / "ttf" / f"{name}.ttf"
 
 
 def draw(figure: Figure) -> Canvas:
