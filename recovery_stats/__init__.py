@@ -253,8 +253,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'recovery_stats' has no attribute {name!r}")
     home = import_module(_HOME[name])
-    if ".models." in _HOME[name]:
-        import_module("recovery_stats.study.notebook").attach(home)
+    if name not in ("VISITS", "Result"):
+        import_module("recovery_stats.study.notebook").attach()
     value = getattr(home, name)
     globals()[name] = value
     return value

@@ -1,77 +1,60 @@
-"""What a fit shows in a notebook: its coefficients and checks, by the report's own renderer.
+"""What results show in a notebook: the page of the report's own renderer, in a frame of its own.
 
-The models know nothing of reports; the package's `__init__` attaches this where it hands them out.
+Counts pass the default privacy profile first, and curves are drawn as a report draws them, since
+a notebook is saved with what it shows. The models know nothing of reports; the package's
+`__init__` attaches this where it hands them out.
 """
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from html import escape
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
-import pandas as pd
+from recovery_stats.core.dataset import Dataset
+from recovery_stats.core.document import Document
+from recovery_stats.core.study import PROFILES, Study
 
-from recovery_stats.core.check import Check
-from recovery_stats.core.document import Checks, Column, Document, Quantity, Row, Table
-
-LABELS = {
-    "estimate": "Estimate", "std_error": "Standard error", "df": "df", "statistic": "Statistic",
-    "p_value": "p", "conf_low": "95% from", "conf_high": "to",
-    "error_ratio": "Robust ÷ model's error",
-}  # fmt: skip
-STYLES = {"df": "df", "p_value": "p"}
+WAYS = ("document", "tidy", "summary", "describe", "curve")  # by which a result tells its numbers
+PLAIN = ("Equivalence", "PolicyRisk")  # results that are a few numbers with names
+HOMES = ("recovery_stats.models.", "recovery_stats.study.scoring")
 
 
-class Fit(Protocol):
-    """What is shown of a fit."""
-
-    def tidy(self) -> pd.DataFrame: ...
-    def checks(self) -> tuple[Check, ...]: ...
-
-
-def attach(module: ModuleType) -> None:
-    """Give the fit classes that a module of models names their `_repr_html_`."""
-    for kind in vars(module).values():
-        if isinstance(kind, type) and _shows(kind, module):
-            kind._repr_html_ = framed  # type: ignore[attr-defined]
+def attach() -> None:
+    """Give every result class of the modules loaded by now its `_repr_html_`."""
+    Dataset._repr_html_ = framed  # type: ignore[attr-defined]
+    Study._repr_html_ = framed  # type: ignore[attr-defined]
+    for kind in _classes([m for name, m in list(sys.modules.items()) if name.startswith(HOMES)]):
+        kind._repr_html_ = framed  # type: ignore[attr-defined]
 
 
-def _shows(kind: type, module: ModuleType) -> bool:
-    """Whether a class has a document of its own, or coefficients and checks, and no page yet."""
-    if "_repr_html_" in vars(kind):
-        return False
-    own = hasattr(kind, "document") and kind.__module__ == module.__name__
-    return own or (hasattr(kind, "tidy") and hasattr(kind, "checks"))
+def _classes(modules: list[ModuleType]) -> Iterator[type]:
+    for module in modules:
+        for kind in list(vars(module).values()):
+            ours = isinstance(kind, type) and kind.__module__.startswith("recovery_stats.")
+            if ours and "_repr_html_" not in vars(kind) and _tells(kind):
+                yield kind
 
 
-def framed(fit: Fit) -> str:
-    """The page of a fit in a frame of its own, so that its style and the notebook's do not meet."""
+def _tells(kind: type) -> bool:
+    return kind.__name__ in PLAIN or any(callable(getattr(kind, way, None)) for way in WAYS)
+
+
+def framed(shown: Any) -> str:
+    """The page of a result in a frame, so that its style and the notebook's do not meet."""
+    from recovery_stats.report.disclose import disclose
+    from recovery_stats.study.notebook_page import page_of
+
+    own = getattr(shown, "document", None)
+    draft = own() if callable(own) else page_of(shown)
+    return frame(disclose(draft, PROFILES["cms"]))
+
+
+def frame(document: Document, height: int = 30) -> str:
+    """A disclosed document as an inline frame of `height` em."""
     from recovery_stats import report
 
-    own = getattr(fit, "document", None)
-    shown = own() if own is not None else document(fit)
-    page = escape(report.render(shown, "html").decode(), quote=True)
-    return f'<iframe srcdoc="{page}" style="width:100%;height:30em;border:0"></iframe>'
-
-
-def document(fit: Fit) -> Document:
-    """Coefficients, and what the checks say."""
-    table = fit.tidy()
-    shown = [c for c in LABELS if c in table]
-    columns = tuple(Column(c, LABELS[c]) for c in shown)
-    rows = tuple(_row(record, shown) for record in table.to_dict("records"))
-    title = repr(fit).strip("<>")
-    blocks = (Table("coefficients", title, columns, rows), Checks(tuple(fit.checks())))
-    return Document("fit", title, "", blocks)
-
-
-def _row(record: dict[Any, Any], shown: list[str]) -> Row:
-    cells = tuple(_cell(record[c], c) for c in shown)
-    return Row(str(record["term"]), str(record["term"]), cells)
-
-
-def _cell(value: float, column: str) -> Quantity | str:
-    if np.isinf(value):
-        return "∞" if value > 0 else "−∞"
-    return "" if np.isnan(value) else Quantity(float(value), STYLES.get(column, "plain"))  # type: ignore[arg-type]
+    page = escape(report.render(document, "html").decode(), quote=True)
+    return f'<iframe srcdoc="{page}" style="width:100%;height:{height}em;border:0"></iframe>'

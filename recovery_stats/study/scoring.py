@@ -109,14 +109,6 @@ class Scored:
         names = ", ".join(map(str, self.frame.columns[:4]))
         return f"<{self.scale.name} scored: {names}; rule {self.scores.rule.name!r}>"
 
-    def _repr_html_(self) -> str:
-        from html import escape
-
-        from recovery_stats import report
-
-        page = escape(report.render(self.document(), "html").decode(), quote=True)
-        return f'<iframe srcdoc="{page}" style="width:100%;height:30em;border:0"></iframe>'
-
     def items(self) -> pd.DataFrame:
         """Each item: its column, rows answered, answers out of range, correlation with the rest."""
         keyed = self.scores.keyed

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from recovery_stats import analyses
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Document
+from recovery_stats.core.document import Document, Figure, Table
 from recovery_stats.core.result import Result
 from recovery_stats.core.study import Protocol, Study
-from recovery_stats.errors import UsageError
+from recovery_stats.errors import UsageError, unknown
 from recovery_stats.study.binding import bind
 
 __all__ = ["Result", "answer", "report"]
@@ -154,18 +154,46 @@ def _format_of(path: Path) -> str:
     return word
 
 
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """One table or figure of a report, after disclosure control; it shows itself in a notebook."""
+
+    document: Document = field(repr=False)
+    name: str
+
+    def write(self, path: str | Path) -> Path:
+        """Write it alone, in the format of the extension of `path`."""
+        return write_document(self.document, path)
+
+    def _repr_html_(self) -> str:
+        from recovery_stats.study.notebook import frame
+
+        return frame(self.document)
+
+
+def excerpt(result: Result, name: str) -> Excerpt:
+    """The table or figure called `name` as the report of `result` prints it.
+
+    UsageError, with the names there are, where the report has none of that name.
+    """
+    whole = report(result)
+    found = {b.name: b for b in whole.blocks if isinstance(b, Table | Figure)}
+    if name not in found:
+        raise UsageError(unknown("table or figure", name, found))
+    alone = replace(whole, title=found[name].caption, blocks=(found[name],), references=())
+    return Excerpt(alone, name)
+
+
 def _framed(result: Result) -> str:
-    """The report in a frame of its own, so that its style and the notebook's do not meet."""
-    from html import escape
+    """The report in a frame of its own."""
+    from recovery_stats.study.notebook import frame
 
-    from recovery_stats import report as renderers
-
-    page = escape(renderers.render(report(result), "html").decode(), quote=True)
-    return f'<iframe srcdoc="{page}" style="width:100%;height:40em;border:0"></iframe>'
+    return frame(report(result), 40)
 
 
 # Here, where results come from: core knows nothing of reports.
 Result.write = write_result  # type: ignore[attr-defined]
+Result.excerpt = excerpt  # type: ignore[attr-defined]
 Result._repr_html_ = _framed  # type: ignore[attr-defined]
 
 
