@@ -53,7 +53,7 @@ DOORS = {
     "polars_readstat": ("data/sav_fast.py",),
     "pingouin": ("models/effect_size.py", "models/reliability.py"),
     "matplotlib": ("report/figures.py", "report/figures/*.py"),
-    "docx": ("report/docx.py", "report/docx_table.py", "report/docx_xml.py"),
+    "docx": ("report/docx.py", "report/docx_grid.py", "report/docx_xml.py"),
     "weasyprint": ("report/pdf.py",),
     "click": ("cli.py", "cli/*.py"),
     "threadpoolctl": ("cli/doctor.py", "study/workflow.py", "engines/linalg.py"),

@@ -6,6 +6,7 @@ appendix, so that the text reads as a paper does.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from io import BytesIO
 from typing import Any
@@ -31,7 +32,7 @@ from recovery_stats.core.document import (
 )
 from recovery_stats.report import figure_data, figures, words
 from recovery_stats.report.docx_table import add_flow, add_pairs, add_table, caption, notes
-from recovery_stats.report.docx_xml import START, describe_picture, fixed
+from recovery_stats.report.docx_xml import START, describe_picture, fixed, page_number, paragraph
 from recovery_stats.report.numbers import sentence
 from recovery_stats.report.words import BADGES, BOXES, clean
 
@@ -39,6 +40,8 @@ INK = RGBColor(0x1A, 0x1A, 0x1A)
 TEXT_FONT, HEAD_FONT = "Georgia", "Arial"
 PICTURE_CM = 16.4
 HEADINGS = {"Title": 20, "Heading 1": 15, "Heading 2": 12.5, "Heading 3": 11, "Heading 4": 11}
+NO_BREAK = "\u00a0"
+P_VALUE = re.compile(r"\bp [=<>] \.\d+")
 
 
 def render(document: Document) -> bytes:
@@ -49,7 +52,7 @@ def render(document: Document) -> bytes:
     for i, block in enumerate(document.blocks):
         now = block.role if isinstance(block, Paragraph | Bullets) else ""
         if now in BOXES and now != role:
-            page.add_paragraph(BOXES[now], style="Box heading")
+            paragraph(page, "Boxheading", BOXES[now])
         role = now
         _add(page, block, numbers.get(i, 0))
     _appendix(page, document, numbers)
@@ -65,9 +68,10 @@ def _page(document: Document) -> Any:
     section.page_width, section.page_height = Cm(21.0), Cm(29.7)
     section.left_margin = section.right_margin = Cm(2.2)
     section.top_margin = section.bottom_margin = Cm(2.0)
-    page.add_paragraph(clean(document.title), style="Title")
+    page_number(section, clean(document.title))
+    paragraph(page, "Title", clean(document.title))
     if document.badge:
-        line = page.add_paragraph(style="Table note")
+        line = paragraph(page, "Tablenote")
         line.add_run(f"{clean(document.badge)} DATA ").bold = True
         line.add_run(BADGES.get(document.badge, ""))
     return page
@@ -116,12 +120,12 @@ def _font(style: Any, name: str, size: float) -> None:
 def _add(page: Any, block: Block, number: int) -> None:  # noqa: C901 (one case for each block)
     match block:
         case Heading(text, depth):
-            page.add_heading(clean(text), min(max(depth - 1, 1), 4))
+            paragraph(page, f"Heading{min(max(depth - 1, 1), 4)}", clean(text))
         case Paragraph(parts, role):
             _paragraph(page, sentence(parts), role)
         case Bullets(items):
             for item in items:
-                page.add_paragraph(clean(sentence(item)), style="List Bullet")
+                paragraph(page, "ListBullet", _unbroken(sentence(item)))
         case Table():
             add_table(page, block, number)
         case Flow():
@@ -138,21 +142,28 @@ def _add(page: Any, block: Block, number: int) -> None:  # noqa: C901 (one case 
 
 
 def _paragraph(page: Any, text: str, role: str) -> None:
-    run = page.add_paragraph().add_run(clean(text))
+    run = page.add_paragraph().add_run(_unbroken(text))
     run.italic = role == "question" or None
     run.bold = role == "answer" or None
 
 
 def _check(page: Any, check: Check) -> None:
-    line = page.add_paragraph(style="List Bullet")
+    line = paragraph(page, "ListBullet")
     line.add_run(f"{words.VERDICTS[check.verdict]}: {clean(check.name)}").bold = True
     about = f" ({clean(check.about)})" if check.about else ""
-    line.add_run(f"{about}. {clean(sentence(check.parts))}")
+    line.add_run(f"{about}. {_unbroken(sentence(check.parts))}")
+
+
+def _unbroken(text: str) -> str:
+    """Text in which p = .012 stays on one line."""
+    return P_VALUE.sub(lambda p: p[0].replace(" ", NO_BREAK), clean(text))
 
 
 def _figure(page: Any, figure: Figure, number: int) -> None:
-    caption(page, "Figure", number, figure.caption, before=True)
-    run = page.add_paragraph().add_run()
+    caption(page, "Figure", number, figure.caption)
+    line = page.add_paragraph()
+    line.paragraph_format.keep_with_next = bool(figure.notes)
+    run = line.add_run()
     run.add_picture(BytesIO(figures.png(figure)), width=Cm(PICTURE_CM))
     describe_picture(run, f"Figure {number}", clean(figure_data.alt_text(figure)))
     notes(page, figure.notes)
@@ -163,9 +174,9 @@ def _appendix(page: Any, document: Document, numbers: dict[int, int]) -> None:
     drawn: Sequence[tuple[int, Figure]] = list(_figures(document, numbers))
     if not drawn:
         return
-    page.add_heading("Numbers of the figures", 1)
+    paragraph(page, "Heading1", "Numbers of the figures")
     for number, figure in drawn:
-        page.add_heading(f"Figure {number}", 2)
+        paragraph(page, "Heading2", f"Figure {number}")
         add_table(page, figure_data.table(figure))
 
 

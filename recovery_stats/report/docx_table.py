@@ -6,103 +6,100 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from docx.enum.text import WD_ALIGN_PARAGRAPH as SIDE
-from docx.shared import Cm, Pt
-
 from recovery_stats.core.document import Flow, Hidden, Row, Table
 from recovery_stats.report import words
-from recovery_stats.report.docx_xml import (
-    describe_table,
-    header_row,
-    numbered,
-    rule,
-    whole_row,
-)
+from recovery_stats.report.docx_grid import Grid, Place, Side, add_grid
+from recovery_stats.report.docx_xml import numbered, paragraph
 from recovery_stats.report.numbers import cell
-from recovery_stats.report.words import NUMBER, clean
+from recovery_stats.report.words import clean
 
 WIDE, WIDEST = 6, 9  # columns from which the type is smaller
+LONG = 18  # rows from which a table may break between two pages
 INDENT_CM = 0.4
 TEXT_CM = 16.6  # the width of the page between its margins
 NARROW, BROAD = 8, 30  # characters a column counts for, at least and at most
-CELL_STYLE = "Tabletext"
+BROADER = 50  # at most, where it holds sentences
+PAIR_CM = (4.2, 12.4)
 
 
 def add_table(page: Any, value: Table, number: int = 0) -> None:
     """Number and title above, heading rows that repeat, horizontal rules only, notes below."""
-    caption(page, "Table", number, value.caption, before=True)
-    grouped = any(c.group for c in value.columns)
-    grid = _grid(page, 1 + grouped + len(value.rows), 1 + len(value.columns), value.caption)
+    caption(page, "Table", number, value.caption)
+    printed = words.printed(value)
+    prose = words.prose_columns(printed)
+    grouped = [_groups([c.group for c in value.columns])] if any(_group(value)) else []
+    sides: list[Side] = ["left", *("left" if p else "right" for p in prose)]
+    labels = [value.stub, *(c.label for c in value.columns)]
+    head = [Place(text, side, bold=True) for text, side in zip(labels, sides, strict=True)]
+    lines = zip(value.rows, words.aligned(printed), strict=True)
+    body = [_row(row, cells, sides) for row, cells in lines]
+    texts = [[value.stub, *(r.label for r in value.rows)], *_columns(value, printed)]
     size = _size(len(value.columns))
-    if grouped:
-        _groups(grid.rows[0], [c.group for c in value.columns], size)
-    head = grid.rows[int(grouped)]
-    _line(head, [value.stub, *(c.label for c in value.columns)], size, bold=True)
-    lines = zip(value.rows, words.aligned(words.printed(value)), strict=True)
-    for target, (row, cells) in zip(grid.rows[1 + grouped :], lines, strict=True):
-        _row(target, row, cells, size)
-    _share_width(grid, [[value.stub, *(r.label for r in value.rows)], *_columns(value)])
-    _finish(grid, 1 + grouped)
+    rows = [*grouped, head, *body]
+    whole = len(body) <= LONG
+    add_grid(
+        page,
+        Grid(value.caption, _widths(texts, [False, *prose]), rows, 1 + len(grouped), size, whole),
+    )
     notes(page, value.notes)
 
 
-def _columns(value: Table) -> list[list[str]]:
-    printed = words.printed(value)
+def _group(value: Table) -> list[str]:
+    return [c.group for c in value.columns]
+
+
+def _columns(value: Table, printed: list[list[str]]) -> list[list[str]]:
     return [[c.label, *(row[j] for row in printed)] for j, c in enumerate(value.columns)]
 
 
-def _share_width(grid: Any, texts: Sequence[Sequence[str]]) -> None:
+def _widths(texts: Sequence[Sequence[str]], prose: Sequence[bool] = ()) -> list[float]:
     """Give each column room for its longest text, as far as the page has it."""
-    wanted = [min(max(max(map(len, column)), NARROW), BROAD) for column in texts]
-    for column, size in zip(grid.columns, wanted, strict=True):
-        column.width = Cm(TEXT_CM * size / sum(wanted))
+    most = [BROADER if words_only else BROAD for words_only in (*prose, *[False] * len(texts))]
+    wanted = [
+        min(max(max(map(len, column)), NARROW), limit)
+        for column, limit in zip(texts, most, strict=False)
+    ]
+    return [TEXT_CM * size / sum(wanted) for size in wanted]
 
 
 def add_flow(page: Any, flow: Flow) -> None:
     """The participant flow: one row a step."""
     titles = ["Step", "Remaining", "Left out", *(["People"] if flow.people else [])]
-    grid = _grid(page, 1 + len(flow.steps), len(titles), "Participant flow")
-    _line(grid.rows[0], titles, 9, bold=True)
+    lines = [titles]
     for i, (label, kept, lost) in enumerate(flow.steps):
         people = [cell(flow.people[i])] if flow.people else []
-        _line(grid.rows[i + 1], [label, words.with_unit(kept), cell(lost), *people], 9)
-    _finish(grid, 1)
+        lines.append([label, words.with_unit(kept), cell(lost), *people])
+    rows = [
+        [Place(t, "right" if j else "left", bold=not i) for j, t in enumerate(line)]
+        for i, line in enumerate(lines)
+    ]
+    add_grid(page, Grid("Participant flow", _widths(list(zip(*lines, strict=True))), rows, 1, 9))
     notes(page, ())
 
 
 def add_pairs(page: Any, pairs: Sequence[tuple[str, str]], title: str) -> None:
     """Names and what they stand for, in two columns."""
-    grid = _grid(page, len(pairs), 2, title)
-    for row, (name, text) in zip(grid.rows, pairs, strict=True):
-        _write(row.cells[0], name, 9, bold=True)
-        _write(row.cells[1], text, 9)
-        row.cells[0].width, row.cells[1].width = Cm(4.6), Cm(12.0)
-        whole_row(row)
+    rows = [[Place(name, bold=True), Place(text)] for name, text in pairs]
+    add_grid(page, Grid(title, PAIR_CM, rows, 0, 9))
     notes(page, ())
 
 
-def caption(page: Any, kind: str, number: int, text: str, *, before: bool) -> None:
-    """The caption as Word's own style and field; `before`: it stays on the page of what follows."""
-    paragraph = page.add_paragraph(style="Caption")
+def caption(page: Any, kind: str, number: int, text: str) -> None:
+    """The caption as Word's own style and field, on the page of what follows."""
+    line = paragraph(page, "Caption")
     if number:
-        numbered(paragraph, kind, number)
-        paragraph.add_run().add_break()
-    paragraph.add_run(clean(text)).italic = True
-    paragraph.paragraph_format.keep_with_next = before
+        numbered(line, kind, number)
+        line.add_run().add_break()
+    line.add_run(clean(text)).italic = True
+    line.paragraph_format.keep_with_next = True
 
 
 def notes(page: Any, texts: Sequence[str]) -> None:
     """All notes in one paragraph; without any, the space below a table."""
-    paragraph = page.add_paragraph(style="Table note")
+    line = paragraph(page, "Tablenote")
     if texts:
-        paragraph.add_run("Note. ").italic = True
-        paragraph.add_run(" ".join(map(clean, texts)))
-
-
-def _grid(page: Any, rows: int, columns: int, title: str) -> Any:
-    grid = page.add_table(rows, columns)
-    describe_table(grid, clean(title))
-    return grid
+        line.add_run("Note. ").italic = True
+        line.add_run(" ".join(map(clean, texts)))
 
 
 def _size(columns: int) -> float:
@@ -110,60 +107,20 @@ def _size(columns: int) -> float:
     return 9 if columns < WIDE else 8 if columns < WIDEST else 7
 
 
-def _groups(row: Any, names: Sequence[str], size: float) -> None:
+def _groups(names: Sequence[str]) -> list[Place]:
     """Headings over several columns, each over one merged cell."""
-    start = 1
+    row = [Place("")]
     for name, run in groupby(names):
-        width = len(list(run))
-        spanned = row.cells[start].merge(row.cells[start + width - 1])
-        _write(spanned, name, size, bold=True, side=SIDE.CENTER)
-        if name:
-            rule(spanned, "bottom", "thin")
-        start += width
+        span = len(list(run))
+        row.append(Place(name, "center", bold=True, span=span, below="thin" if name else ""))
+    return row
 
 
-def _row(target: Any, row: Row, cells: Sequence[tuple[str, str]], size: float) -> None:
-    _write(target.cells[0], row.label, size, bold=not row.cells)
-    target.cells[0].paragraphs[0].paragraph_format.left_indent = Cm(INDENT_CM * min(row.depth, 3))
+def _row(row: Row, cells: Sequence[tuple[str, str]], sides: Sequence[Side]) -> list[Place]:
+    indent = INDENT_CM * min(row.depth, 3)
+    made = [Place(row.label, bold=not row.cells, indent_cm=indent)]
     values = (*row.cells, *[None] * len(cells))
-    for place, (text, pad), value in zip(target.cells[1:], cells, values, strict=False):
+    for (text, pad), value, side in zip(cells, values, sides[1:], strict=False):
         hidden = isinstance(value, Hidden)
-        _write(place, text, size, side=SIDE.RIGHT, italic=hidden, pad=words.spaces(pad))
-
-
-def _line(row: Any, texts: Sequence[str], size: float, *, bold: bool = False) -> None:
-    for i, (place, text) in enumerate(zip(row.cells, texts, strict=True)):
-        numeric = bool(i) and (bold or bool(NUMBER.match(text)))
-        _write(place, text, size, bold=bold, side=SIDE.RIGHT if numeric else SIDE.LEFT)
-
-
-def _write(
-    place: Any,
-    text: str,
-    size: float,
-    *,
-    bold: bool = False,
-    italic: bool = False,
-    side: Any = SIDE.LEFT,
-    pad: str = "",
-) -> None:
-    paragraph = place.paragraphs[0]
-    paragraph._p.style = CELL_STYLE  # by its id: by name python-docx would read all styles
-    paragraph.alignment = side
-    run = paragraph.add_run(clean(text) + pad)
-    run.bold, run.italic, run.font.size = bold or None, italic or None, Pt(size)
-
-
-def _finish(grid: Any, heads: int) -> None:
-    """The three rules of an APA table, and rows that neither break nor lose their headings."""
-    for row in grid.rows:
-        whole_row(row)
-    for row in grid.rows[:heads]:
-        header_row(row)
-    for place in grid.rows[0].cells:
-        rule(place, "top", "thick")
-    for place in grid.rows[heads - 1].cells:
-        rule(place, "bottom", "thin")
-    if len(grid.rows) > heads:
-        for place in grid.rows[-1].cells:
-            rule(place, "bottom", "thick")
+        made.append(Place(text, side, italic=hidden, pad=words.spaces(pad)))
+    return made

@@ -13,7 +13,6 @@ from docx.oxml.ns import qn
 
 START = datetime(1980, 1, 1)  # noqa: DTZ001 (the earliest a zip can hold; a zip has no zone)
 MEMBER_DATE = (1980, 1, 1, 0, 0, 0)
-RULE_EIGHTHS = {"thick": "12", "thin": "6"}  # of a point
 
 
 def element(tag: str, **attributes: str) -> Any:
@@ -24,41 +23,25 @@ def element(tag: str, **attributes: str) -> Any:
     return made
 
 
-def rule(cell: Any, side: str, weight: str) -> None:
-    """A horizontal rule at the `side` (top, bottom) of a cell; APA tables have no others."""
-    properties = cell._tc.get_or_add_tcPr()
-    borders = properties.find(qn("w:tcBorders"))
-    if borders is None:
-        borders = element("tcBorders")
-        properties.append(borders)
-    line = element(side, val="single", sz=RULE_EIGHTHS[weight], space="0", color="1A1A1A")
-    if side == "top":
-        borders.insert(0, line)
-    else:
-        borders.append(line)
+def paragraph(page: Any, style: str, text: str = "") -> Any:
+    """A new paragraph at the end; `style` by its id: by name python-docx would read all styles."""
+    made = page.add_paragraph(text)
+    made._p.style = style
+    return made
 
 
-def header_row(row: Any) -> None:
-    """Repeat the row on every page, and tell screen readers that it heads the columns."""
-    row._tr.get_or_add_trPr().append(element("tblHeader", val="1"))
-
-
-def whole_row(row: Any) -> None:
-    """Never break the row between two pages."""
-    row._tr.get_or_add_trPr().append(element("cantSplit", val="1"))
-
-
-def describe_table(table: Any, title: str) -> None:
-    """The title that screen readers announce, and that the first column holds row headings."""
-    properties = table._tbl.tblPr
-    look = properties.find(qn("w:tblLook"))
-    if look is not None:
-        properties.remove(look)
-    properties.append(
-        element("tblLook", val="00A0", firstRow="1", lastRow="0", firstColumn="1",
-                lastColumn="0", noHBand="1", noVBand="1")
-    )  # fmt: skip
-    properties.append(element("tblCaption", val=title))
+def page_number(section: Any, title: str) -> None:
+    """The title and the number of the page, at the foot of each."""
+    line = section.footer.paragraphs[0]
+    line._p.style = "Tablenote"
+    line.add_run(f"{title}  ·  ")
+    for instruction in ("PAGE", "NUMPAGES"):
+        field = element("fldSimple", instr=f" {instruction} ")
+        run = line.add_run("1")
+        field.append(run._r)
+        line._p.append(field)
+        if instruction == "PAGE":
+            line.add_run(" / ")
 
 
 def describe_picture(run: Any, title: str, alt: str) -> None:
