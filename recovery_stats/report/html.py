@@ -24,7 +24,7 @@ from recovery_stats.core.document import (
     Sections,
     Table,
 )
-from recovery_stats.report import figure_data, figures, words
+from recovery_stats.report import figure_data, figures, style, words
 from recovery_stats.report.numbers import cell, sentence
 from recovery_stats.report.page import badge, page
 from recovery_stats.report.page import text as _text
@@ -72,16 +72,20 @@ def _lead(placed: Sequence[Placed]) -> str:
         for role in dict.fromkeys(_boxed(block) for _, block, _ in boxes)
     )
     side = f'\n<div class="side">\n{aside}\n</div>' if aside else ""
-    columns = f'<div class="columns">\n<div>\n{_run(others[drawn:])}\n</div>{side}\n</div>'
+    figure = _run(others[drawn:], narrow=True)
+    columns = f'<div class="columns">\n<div>\n{figure}\n</div>{side}\n</div>'
     head = _run(others[:drawn])
     return f'<section class="lead" aria-label="Summary">\n{head}\n{columns}\n</section>'
 
 
-def _run(placed: Sequence[Placed]) -> str:
-    """The blocks in order; neighbours that share a boxed role share one box."""
+def _run(placed: Sequence[Placed], *, narrow: bool = False) -> str:
+    """The blocks in order; neighbours that share a boxed role share one box.
+
+    narrow: figures have a second drawing, for telephones.
+    """
     parts: list[str] = []
     for role, blocks in groupby(placed, key=lambda item: _boxed(item[1])):
-        body = "\n".join(filter(None, (_block(*item[1:]) for item in blocks)))
+        body = "\n".join(filter(None, (_block(*item[1:], narrow=narrow) for item in blocks)))
         if role:
             body = f'<div class="box {role}" role="note">\n<h2>{BOXES[role]}</h2>\n{body}\n</div>'
         parts.append(body)
@@ -102,7 +106,9 @@ def _contents(document: Document) -> str:
     return f'<nav aria-label="Contents"><ul>{links}</ul></nav>'
 
 
-def _block(block: Block, number: int) -> str:  # noqa: C901, PLR0911 (one case a block)
+def _block(  # noqa: C901, PLR0911 (one case a block)
+    block: Block, number: int, *, narrow: bool = False
+) -> str:
     match block:
         case Heading(text, depth):
             level = min(max(depth, 2), 6)
@@ -124,7 +130,7 @@ def _block(block: Block, number: int) -> str:  # noqa: C901, PLR0911 (one case a
         case Provenance(pairs):
             return _pairs(pairs, "provenance")
         case _:
-            return _figure(block, number)
+            return _figure(block, number, narrow=narrow)
 
 
 def table(value: Table, number: str = "") -> str:
@@ -210,10 +216,14 @@ def _link(heading: str) -> str:
     return f'<a href="#{words.anchor(heading)}">{_text(heading)}</a>'
 
 
-def _figure(figure: Figure, number: int) -> str:
+def _figure(figure: Figure, number: int, *, narrow: bool = False) -> str:
+    drawing = figures.svg(figure, f"f{number}")
+    if narrow and figures.narrows(figure):
+        small = figures.svg(figure, f"n{number}", style.NARROW_INCHES)
+        drawing = f'<div class="broad">\n{drawing}</div>\n<div class="narrow">\n{small}</div>'
     drawing = (
         f'<div class="scroll" tabindex="0" role="region" aria-label="Figure {number}">\n'
-        f"{figures.svg(figure, f'f{number}')}\n</div>"
+        f"{drawing}\n</div>"
     )
     caption = f'<span class="number">Figure {number}</span> {_text(figure.caption)}'
     return (

@@ -15,9 +15,11 @@ FAINT = "#595959"
 GRID = "#e4e4e4"
 BAND_OPACITY = 0.16
 WIDTH_INCHES = 7.2
+NARROW_INCHES = 3.9  # for a telephone, where letters of the wide drawing would be 6 pixels high
 FONT_POINTS = 9.0
 SMALL_POINTS = 8.0
 LABEL_CHARACTERS = 30
+NARROW_CHARACTERS = 13
 
 
 @dataclass(frozen=True, slots=True)

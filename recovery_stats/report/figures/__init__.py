@@ -32,10 +32,10 @@ from recovery_stats.report.figures.row import caterpillar, forest, love
 from recovery_stats.report.figures.specification import specifications
 
 
-def svg(figure: Figure, prefix: str) -> str:
+def svg(figure: Figure, prefix: str, width: float = style.WIDTH_INCHES) -> str:
     """The drawing as one SVG element with title and description; ids begin with `prefix`."""
     with _look():
-        canvas = draw(figure)
+        canvas = draw(figure, width)
         FigureCanvasSVG(canvas)
         buffer = BytesIO()
         canvas.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
@@ -57,17 +57,27 @@ def font_file(name: str) -> Path:
     return Path(mpl.get_data_path()) / "fonts" / "ttf" / f"{name}.ttf"
 
 
-def draw(figure: Figure) -> Canvas:
-    """The matplotlib figure; it looks as intended inside `rc_context(style.MATPLOTLIB)`."""
+def narrows(figure: Figure) -> bool:
+    """Whether there is a drawing of the figure for a telephone."""
+    return isinstance(figure, CurveFigure | LineFigure | ForestFigure) and not isinstance(
+        figure, SpecificationFigure
+    )
+
+
+def draw(figure: Figure, width: float = style.WIDTH_INCHES) -> Canvas:
+    """The matplotlib figure; it looks as intended inside `rc_context(style.MATPLOTLIB)`.
+
+    width: inches, for a figure that `narrows`.
+    """
     match figure:
         case CurveFigure():
-            return curves(figure)
+            return curves(figure, width)
         case LineFigure():
-            return lines(figure)
+            return lines(figure, width)
         case SpecificationFigure():
             return specifications(figure)
         case ForestFigure():
-            return forest(figure)
+            return forest(figure, width)
         case LoveFigure():
             return love(figure)
         case CaterpillarFigure():

@@ -27,12 +27,14 @@ from recovery_stats.report.numbers import cell
 EARLY = 0.97  # share of the width before which a line has ended early
 
 
-def curves(figure: CurveFigure) -> Canvas:
+def curves(figure: CurveFigure, width: float = style.WIDTH_INCHES) -> Canvas:
     risk = figure_data.risk_rows(figure)
-    below = 0.62 + (0.22 * (len(risk) + 1) if risk else 0)
+    narrow = width < style.WIDTH_INCHES
+    lines_under = (2 if narrow else 1) * len(risk) + 1
+    below = 0.62 + (0.22 * lines_under if risk else 0)
     names = [*distinct([name for name, _ in risk]), *["Number at risk"] * bool(risk)]
-    left = max(0.75, stub(names, 0.0) + _half_number(risk)) if risk else 0.75
-    canvas, axes = new_panel(3.3 + below, below, left, stub(stacked(_names(figure)), 0.5))
+    left = max(0.75, stub(names, 0.0) + _half_number(risk)) if risk and not narrow else 0.75
+    canvas, axes = new_panel(3.3 + below, below, left, _aside(figure, width), width=width)
     start = figure_data.beginning(figure)
     for i, series in enumerate(figure.series):
         if series.x:
@@ -43,14 +45,14 @@ def curves(figure: CurveFigure) -> Canvas:
     _span(axes, figure)
     finish(axes, figure.x_label, figure.y_label)
     _marks(axes, figure.marks)
-    _end_labels(axes, figure.series, inside=True)
+    _end_labels(axes, figure.series, width, inside=True)
     if risk:
-        _risk_table(axes, figure)
+        _risk_table(axes, figure, named_above=narrow)
     return canvas
 
 
-def lines(figure: LineFigure) -> Canvas:
-    canvas, axes = new_panel(3.6, 0.62, 0.75, stub(stacked(_names(figure)), 0.5))
+def lines(figure: LineFigure, width: float = style.WIDTH_INCHES) -> Canvas:
+    canvas, axes = new_panel(3.6, 0.62, 0.75, _aside(figure, width), width=width)
     if figure.log_y:
         axes.set_yscale("log")
     if figure.horizontal is not None:
@@ -66,7 +68,7 @@ def lines(figure: LineFigure) -> Canvas:
     if figure.log_y:
         log_axis(axes.yaxis, axes.get_ylim())
     finish(axes, figure.x_label, figure.y_label)
-    _end_labels(axes, figure.series)
+    _end_labels(axes, figure.series, width)
     return canvas
 
 
@@ -121,13 +123,25 @@ def _marks(axes: Any, marks: Sequence[tuple[float, str]]) -> None:
         )
 
 
-def _end_labels(axes: Any, series: Sequence[Series], *, inside: bool = False) -> None:
+def _aside(figure: CurveFigure | LineFigure, width: float) -> float:
+    """Inches that the names of the lines need at their right."""
+    return stub(_stacked([series.name for series in figure.series], width), 0.5)
+
+
+def _stacked(names: Sequence[str], width: float) -> list[str]:
+    """Names in lines that fit beside a panel of a figure `width` inches wide."""
+    wide = width >= style.WIDTH_INCHES
+    return stacked(names, style.LABEL_CHARACTERS if wide else style.NARROW_CHARACTERS)
+
+
+def _end_labels(axes: Any, series: Sequence[Series], width: float, *, inside: bool = False) -> None:
     """Name each line at its right end, moved apart where the ends are close.
 
     With `inside` a line that ends well before the edge is named where it ends.
     """
     drawn = [(i, s) for i, s in enumerate(series) if s.x]
-    texts = dict(zip((i for i, _ in drawn), stacked([s.name for _, s in drawn]), strict=True))
+    named = _stacked([s.name for _, s in drawn], width)
+    texts = dict(zip((i for i, _ in drawn), named, strict=True))
     ends = {i: _in_panel(axes, s.x[-1], s.y[-1]) for i, s in drawn}
     early = [i for i, (x, _) in ends.items() if inside and x < EARLY]
     for i in early:
@@ -179,17 +193,20 @@ def _apart(heights: Sequence[float], room: Sequence[float]) -> list[float]:
     return result
 
 
-def _risk_table(axes: Any, figure: CurveFigure) -> None:
-    """The numbers at risk, each under its time on the axis."""
+def _risk_table(axes: Any, figure: CurveFigure, *, named_above: bool) -> None:
+    """The numbers at risk, each under its time on the axis; names beside or above them."""
     rows = figure_data.risk_rows(figure)
     pens = [i for i, cells in enumerate(figure.risk) if cells]
     top, step = -46.0, 15.5
     names = distinct([name for name, _ in rows])
     aside = -10 - 72 * _half_number(rows)
-    _under(axes, 0, (aside, top), "Number at risk", style.INK, "right", weight="bold")
-    for line, (i, name, (_, cells)) in enumerate(zip(pens, names, rows, strict=True), 1):
-        y = top - step * line
-        _under(axes, 0, (aside, y), name, style.pen(i).ink, "right")
+    side, at = ("left", -30.0) if named_above else ("right", aside)
+    _under(axes, 0, (at, top), "Number at risk", style.INK, side, weight="bold")
+    y = top
+    for i, name, (_, cells) in zip(pens, names, rows, strict=True):
+        y -= step
+        _under(axes, 0, (at, y), name, style.pen(i).ink, side)
+        y -= step if named_above else 0
         for time, number in zip(figure.risk_times, cells, strict=True):
             _under(axes, time, (0, y), cell(number), style.INK, "center", data=True)
 
@@ -223,7 +240,3 @@ def _under(
         fontweight=weight,
         annotation_clip=False,
     )
-
-
-def _names(figure: CurveFigure | LineFigure) -> list[str]:
-    return [series.name for series in figure.series]

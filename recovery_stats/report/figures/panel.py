@@ -21,23 +21,33 @@ CHARACTER_INCHES = 0.55 * style.FONT_POINTS / 72
 
 
 def new_panel(
-    height: float, below: float, left: float, right: float, top: float = 0.15
+    height: float,
+    below: float,
+    left: float,
+    right: float,
+    top: float = 0.15,
+    width: float = style.WIDTH_INCHES,
 ) -> tuple[Canvas, Any]:
-    """A figure of our width with one panel; margins in inches."""
-    width = style.WIDTH_INCHES
+    """A figure with one panel; width and margins in inches."""
     canvas = Canvas(figsize=(width, height))
     panel = (left / width, below / height, 1 - (left + right) / width, 1 - (below + top) / height)
     return canvas, canvas.add_axes(panel)
 
 
 def finish(axes: Any, x_label: str, y_label: str) -> None:
-    axes.set_xlabel(short(x_label, 80))
+    axes.set_xlabel(_folded(x_label, axes))
     if y_label:
         axes.set_ylabel(short(y_label, 48))
     for axis in (axes.xaxis, axes.yaxis):
         locator = axis.get_major_locator()
         if not isinstance(locator, FixedLocator | NullLocator):
             _label_ticks(axis)
+
+
+def _folded(label: str, axes: Any) -> str:
+    """A label of one or two lines, as long as the figure is wide."""
+    longest = int(0.9 * axes.figure.get_figwidth() / CHARACTER_INCHES)
+    return "\n".join(wrap(short(label, 2 * longest - 10), longest)[:2])
 
 
 def _label_ticks(axis: Any) -> None:

@@ -15,15 +15,23 @@ from recovery_stats.report.figures.panel import finish, log_axis, new_panel, sho
 from recovery_stats.report.numbers import column
 
 ROW_INCHES = 0.29
+NARROW_ROW_INCHES = 0.46
+ABOVE = 11.0  # points from an interval up to its name
+PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}  # hides lines behind a name
 
 
-def forest(figure: ForestFigure) -> Canvas:
+def forest(figure: ForestFigure, width: float = style.WIDTH_INCHES) -> Canvas:
+    """One row an estimate; on a narrow figure its name and numbers stand above its interval."""
     rows = figure_data.estimates(figure)
+    narrow = width < style.WIDTH_INCHES
     heads = {i: text for i, text in figure.groups if i < len(rows)}
     lines = len(rows) + len(heads)
     texts = column([Shown(e, "interval") for e in rows])
     labels = [e.label for e in rows] + list(heads.values())
-    canvas, axes = _rows_canvas(lines, labels, stub(texts, 0.35, 40))
+    if narrow:
+        canvas, axes = _rows_canvas(lines, [], 0.2, height=NARROW_ROW_INCHES, width=width)
+    else:
+        canvas, axes = _rows_canvas(lines, labels, stub(texts, 0.35, 40))
     if figure.log_x:
         axes.set_xscale("log")
     axes.axvline(figure.null, color=style.FAINT, linewidth=0.9, zorder=1)
@@ -35,9 +43,9 @@ def forest(figure: ForestFigure) -> Canvas:
             y += 1
         names.append((y, estimate.label, False))
         _interval(axes, estimate, y, figure)
-        _beside(axes, y, text)
+        _beside(axes, y, text, above=narrow)
         y += 1
-    _name_rows(axes, names, indent=bool(heads))
+    _name_rows(axes, names, indent=bool(heads) and not narrow, above=narrow)
     _forest_limits(axes, rows, figure)
     finish(axes, figure.x_label, "")
     return canvas
@@ -125,11 +133,17 @@ def caterpillar(figure: CaterpillarFigure) -> Canvas:
 
 
 def _rows_canvas(
-    lines: int, labels: Sequence[str], right: float, top: float = 0.12
+    lines: int,
+    labels: Sequence[str],
+    right: float,
+    top: float = 0.12,
+    *,
+    height: float = ROW_INCHES,
+    width: float = style.WIDTH_INCHES,
 ) -> tuple[Canvas, Any]:
-    canvas, axes = new_panel(
-        ROW_INCHES * max(lines, 1) + 0.62 + top + 0.1, 0.62, stub(labels, 0.4, 36), right, top=top
-    )
+    left = stub(labels, 0.4, 36) if labels else right
+    whole = height * max(lines, 1) + 0.62 + top + 0.1
+    canvas, axes = new_panel(whole, 0.62, left, right, top, width)
     axes.set_ylim(lines - 0.4, -0.6)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
@@ -138,29 +152,39 @@ def _rows_canvas(
     return canvas, axes
 
 
-def _name_rows(axes: Any, rows: Sequence[tuple[int, str, bool]], *, indent: bool = False) -> None:
-    """Write the label of each row left of the panel; heads of groups in bold, further left."""
+def _name_rows(
+    axes: Any,
+    rows: Sequence[tuple[int, str, bool]],
+    *,
+    indent: bool = False,
+    above: bool = False,
+) -> None:
+    """Write the label of each row left of the panel, or above it; heads of groups in bold."""
     left = axes.get_position().x0 * axes.figure.get_figwidth() * 72
+    longest = 28 if above else 36
     for y, label, head in rows:
         axes.annotate(
-            short(label, 36),
+            short(label, longest),
             (0, y),
             xycoords=("axes fraction", "data"),
-            xytext=(-left + (14 if indent and not head else 4), 0),
+            xytext=(-left + (14 if indent and not head else 4), ABOVE if above else 0),
             textcoords="offset points",
             va="center",
+            bbox=PAPER if above else None,
             fontweight="bold" if head else "normal",
             annotation_clip=False,
         )
 
 
-def _beside(axes: Any, y: int, text: str) -> None:
+def _beside(axes: Any, y: int, text: str, *, above: bool = False) -> None:
     axes.annotate(
         text,
         (1, y),
         xycoords=("axes fraction", "data"),
-        xytext=(8, 0),
+        xytext=(8, ABOVE if above else 0),
         textcoords="offset points",
+        ha="right" if above else "left",
         va="center",
+        bbox=PAPER if above else None,
         annotation_clip=False,
     )
