@@ -184,16 +184,18 @@ def _count_alike(
 ) -> _Partners:
     """Partners and events of each kind where all pairs count alike."""
     times, moment, width = _moments(stop, died)
-    base = 0 if strata is None else strata * width
-    moment = moment + base
+    base = None if strata is None else strata * width
+    if base is not None:
+        moment = moment + base
     events = np.bincount(moment[died])
     tied_y = float(events @ (events - 1)) / 2
     order = None
     if start is not None:
-        entry = base + 2 * np.searchsorted(times, start, side="right")
+        entry = 2 * np.searchsorted(times, start, side="right")
+        entry = entry if base is None else entry + base
         order, pairs = count_late(x, moment, entry, strata, died)
     elif int(events.sum()) * len(x) <= FEW_PAIRS:
-        pairs = count_few(x, moment, np.broadcast_to(base, len(x)), died)
+        pairs = count_few(x, moment, base, died)
     else:
         order, pairs = count_sorted(x, moment, strata, died)
     return _Partners(

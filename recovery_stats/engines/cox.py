@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
+from recovery_stats.engines import cox_dense
 from recovery_stats.engines.cox_exact import evaluate_exact
 from recovery_stats.engines.cox_likelihood import (
     Moments,
@@ -57,12 +59,24 @@ class ColumnsNotEstimable(NotEstimable):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Summit:
+    """The maximum among sorted rows; scaled_beta and moments belong to `problem`.
+
+    moments is None for exact ties.
+    """
+
+    problem: Problem
+    scaled_beta: Array
+    moments: Moments | None
+
+
+@dataclass(frozen=True, eq=False)
 class CoxFit:
     """A maximised partial likelihood, on the caller's scale of X.
 
     beta (p,), log hazard ratios; covariance (p, p), inverse information. score_statistic and
-    wald: tests of beta = 0 with p degrees of freedom. scaled_beta and moments belong to
-    `problem`; moments is None for exact ties. idle_strata: strata without an event.
+    wald: tests of beta = 0 with p degrees of freedom. idle_strata: strata without an event.
+    reach: finds the summit, when residuals or the baseline hazard first ask for it.
     """
 
     beta: Array
@@ -76,9 +90,27 @@ class CoxFit:
     steps: int
     idle_strata: int
     ties: Ties
-    problem: Problem
-    scaled_beta: Array
-    moments: Moments | None
+    reach: Callable[[], Summit]
+
+    @cached_property
+    def summit(self) -> Summit:
+        """The maximum among sorted rows."""
+        return self.reach()
+
+    @property
+    def problem(self) -> Problem:
+        """The rows, sorted, centred and scaled."""
+        return self.summit.problem
+
+    @property
+    def scaled_beta(self) -> Array:
+        """Log hazard ratios per standard deviation of X (p,)."""
+        return self.summit.scaled_beta
+
+    @property
+    def moments(self) -> Moments | None:
+        """Sums over the risk sets at the maximum; None for exact ties."""
+        return self.summit.moments
 
     @property
     def likelihood_ratio(self) -> float:
@@ -105,31 +137,51 @@ def fit(
     Raises NotEstimable without events; ColumnsNotEstimable for columns that are constant in
     every risk set, combinations of others, or separate the events (infinite coefficient).
     """
-    problem = prepare(X, stop, event, start, strata, weights, offset, ties)
-    null = evaluate(problem, ties, np.zeros(X.shape[1]))
+    given = cox_dense.Rows(X, stop, event, start, strata, weights, offset)
+    n_events = int(np.count_nonzero(event))
+    at: Callable[[Array], Evaluation | None]
+    if ties != "exact" and cox_dense.suits(len(stop), n_events):
+        few = cox_dense.prepare(given, ties)
+        at, scale, weight = partial(evaluate_few, few), few.scale, few.mean_weight.sum()
+        problem = None
+    else:
+        problem = prepare(*given, ties)
+        at, scale = partial(evaluate, problem, ties), problem.scale
+        weight = problem.mean_weight @ problem.risk.n_events
+    null = at(np.zeros(X.shape[1]))
     if null is None:
         raise ConvergenceError("The partial likelihood is not finite at a hazard ratio of one.")
-    refuse_aliased(null.information, float(problem.mean_weight @ problem.risk.n_events))
-    beta, last, steps = maximise(lambda beta: evaluate(problem, ties, beta), null)
-    moments = last if isinstance(last, Moments) else None
+    refuse_aliased(null.information, float(weight))
+    beta, last, steps = maximise(at, null)
     inverse = _invert(last.information)
-    n_strata = 1 if strata is None else len(np.unique(strata))
     return CoxFit(
-        beta=beta / problem.scale,
-        covariance=inverse / np.outer(problem.scale, problem.scale),
+        beta=beta / scale,
+        covariance=inverse / np.outer(scale, scale),
         loglik_null=null.loglik,
         loglik=last.loglik,
         score_statistic=float(null.score @ _invert(null.information) @ null.score),
         wald=float(beta @ last.information @ beta),
         n=len(stop),
-        n_events=int(np.count_nonzero(event)),
+        n_events=n_events,
         steps=steps,
-        idle_strata=n_strata - len(problem.risk.spans),
+        idle_strata=0 if strata is None else _idle(strata, event),
         ties=ties,
-        problem=problem,
-        scaled_beta=beta,
-        moments=moments,
+        reach=partial(_climbed, given, ties, beta / scale)
+        if problem is None
+        else partial(Summit, problem, beta, last if isinstance(last, Moments) else None),
     )
+
+
+def _idle(strata: Ints, event: NDArray[Any]) -> int:
+    """How many strata have no event."""
+    return len(np.unique(strata)) - len(np.unique(strata[np.asarray(event) != 0]))
+
+
+def _climbed(given: cox_dense.Rows, ties: Ties, beta: Array) -> Summit:
+    """The summit of few rows, once somebody asks for what it leaves."""
+    problem = prepare(*given, ties)
+    scaled = beta * problem.scale
+    return Summit(problem, scaled, evaluate_moments(problem, scaled))
 
 
 def evaluate(problem: Problem, ties: Ties, beta: Array) -> Evaluation | None:
@@ -137,6 +189,12 @@ def evaluate(problem: Problem, ties: Ties, beta: Array) -> Evaluation | None:
     # A coefficient that runs away overflows before it is refused: no news for the screen.
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         return (evaluate_exact if ties == "exact" else evaluate_moments)(problem, beta)
+
+
+def evaluate_few(problem: cox_dense.Dense, beta: Array) -> cox_dense.Evaluation | None:
+    """The same for few rows."""
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        return cox_dense.evaluate(problem, beta)
 
 
 # --- Newton's method -----------------------------------------------------------------------

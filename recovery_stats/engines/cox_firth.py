@@ -11,6 +11,7 @@ Source: Firth 1993; Heinze & Schemper 2001. Checked: on paper; brute force.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.stats import chi2
 
-from recovery_stats.engines.cox import CoxFit, Evaluation, evaluate, refuse_aliased
+from recovery_stats.engines.cox import CoxFit, Evaluation, Summit, evaluate, refuse_aliased
 from recovery_stats.engines.cox_likelihood import Moments, Problem, Ties, prepare
 from recovery_stats.engines.risk_set import Array, Ints
 from recovery_stats.errors import ConvergenceError
@@ -141,9 +142,7 @@ def fit(
         steps=steps,
         idle_strata=n_strata - len(problem.risk.spans),
         ties=ties,
-        problem=problem,
-        scaled_beta=beta,
-        moments=top.plain if isinstance(top.plain, Moments) else None,
+        reach=partial(Summit, problem, beta, top.plain if isinstance(top.plain, Moments) else None),
     )
 
 

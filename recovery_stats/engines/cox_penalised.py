@@ -13,6 +13,7 @@ R survival::pspline driven to convergence.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import brentq, minimize_scalar
 
 from recovery_stats.engines import cox
-from recovery_stats.engines.cox import CoxFit
+from recovery_stats.engines.cox import CoxFit, Summit
 from recovery_stats.engines.cox_likelihood import Moments, Problem, Ties, evaluate_moments, prepare
 from recovery_stats.engines.risk_set import Array, Ints
 from recovery_stats.errors import ConvergenceError, NotEstimable
@@ -241,9 +242,7 @@ def _finish(
         steps=0,
         idle_strata=n_strata - len(problem.risk.spans),
         ties=problem.ties,
-        problem=problem,
-        scaled_beta=beta,
-        moments=top.moments,
+        reach=partial(Summit, problem, beta, top.moments),
     )
     P = top.information - top.moments.information
     return SmoothFit(fitted, inner / scale, P, lambdas)

@@ -29,6 +29,7 @@ R survival 3.5 driven to convergence.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -39,7 +40,7 @@ from scipy.special import gammaln, polygamma, psi
 from scipy.stats import chi2
 
 from recovery_stats.engines import cox
-from recovery_stats.engines.cox import CoxFit
+from recovery_stats.engines.cox import CoxFit, Summit
 from recovery_stats.engines.cox_likelihood import (
     Hazard,
     Moments,
@@ -466,9 +467,7 @@ def _finish(shared: Shared, profile: Profiler, plain: CoxFit, top: Profile) -> F
         covariance=covariance,
         loglik=top.loglik,
         wald=float(beta @ np.linalg.solve(covariance, beta)),
-        problem=_with_frailty(shared, omega),
-        scaled_beta=top.at[:p],
-        moments=top.point.moments,
+        reach=partial(Summit, _with_frailty(shared, omega), top.at[:p], top.point.moments),
     )
     errors = np.sqrt(np.diag(inverse)[p:])
     return FrailtyFit(

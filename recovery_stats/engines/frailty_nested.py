@@ -15,6 +15,7 @@ sites of one house each; no variation between sites or houses; recovery of truth
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
 from recovery_stats.engines import cox, frailty
-from recovery_stats.engines.cox import CoxFit
+from recovery_stats.engines.cox import CoxFit, Summit
 from recovery_stats.engines.cox_likelihood import Moments, Ties, with_offset
 from recovery_stats.engines.frailty import Shared, curvature
 from recovery_stats.engines.risk_set import Array, Ints
@@ -248,15 +249,14 @@ def _finish(
     moved, spread = _moved(profile, best)
     covariance = (inverse[:p, :p] + moved @ spread @ moved.T) / np.outer(scale, scale)
     beta = best.at[:p] / scale
+    raised = with_offset(shared.problem, shared.problem.offset + omega[shared.group])
     fitted = replace(
         plain,
         beta=beta,
         covariance=covariance,
         loglik=best.loglik,
         wald=float(beta @ np.linalg.solve(covariance, beta)),
-        problem=with_offset(shared.problem, shared.problem.offset + omega[shared.group]),
-        scaled_beta=best.at[:p],
-        moments=best.point.moments,
+        reach=partial(Summit, raised, best.at[:p], best.point.moments),
     )
     a, a_se, b, b_se = _effects(nesting, best, omega, inverse[p:, p:])
     log_se = np.sqrt(np.diag(spread))

@@ -43,21 +43,39 @@ def count_late(
     return None, _less_those_to_come(x, moment, entry, stratum, event)
 
 
-def count_few(x: Array, moment: Ints, entry: Ints, event: Mask) -> PairCounts:
-    """The same for few rows: every event beside every row."""
+def count_few(x: Array, moment: Ints, entry: Ints | None, event: Mask) -> PairCounts:
+    """The same for few rows: every event beside every row. entry None: all from the beginning.
+
+    Products with ones count the pairs: as floats of 32 bits they are exact up to 2^24.
+    """
     died = np.flatnonzero(event)
-    when, of = moment[died][:, None], x[died][:, None]
-    pair = (moment > when) & (entry < when)
-    alike = x == of
+    rank, moment = smallest_unsigned(_ranks(x)), smallest_unsigned(moment)
+    at, own = moment[died], rank[died]
+    when, of = at[:, None], own[:, None]
+    pair = moment > when
+    if entry is not None:
+        pair &= entry < when
+    below, alike = (rank < of) & pair, (rank == of) & pair
+    tied = np.count_nonzero((own == of) & (at == when)) - len(died)
     counts = np.zeros((6, len(x)), np.int64)
-    tied = np.count_nonzero((alike & (moment == when))[:, died]) - len(died)
-    alike &= pair
-    below = (x < of) & pair
-    for at, pairs in enumerate((below, alike, pair)):
-        counts[at, died], counts[3 + at] = pairs.sum(axis=1), pairs.sum(axis=0)
+    everybody, events = np.ones(len(x), np.float32), np.ones(len(died), np.float32)
+    for kind, pairs in enumerate((below, alike, pair)):
+        one_each = pairs.astype(np.float32)
+        counts[kind, died], counts[3 + kind] = one_each @ everybody, events @ one_each
     counts[2] -= counts[0] + counts[1]
     counts[5] -= counts[3] + counts[4]
     return PairCounts.of(list(counts), int(tied) // 2)
+
+
+def _ranks(x: Array) -> Ints:
+    """The position of each value among the distinct ones."""
+    order = np.argsort(x)
+    apart = np.empty(len(x), dtype=bool)
+    apart[0] = False
+    np.not_equal(x[order[1:]], x[order[:-1]], out=apart[1:])
+    out = np.empty(len(x), np.int64)
+    out[order] = np.cumsum(apart)
+    return out
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -51,6 +51,7 @@ class Columns:
     _numbers: dict[str, Array] = field(default_factory=dict)
     _keys: dict[str, Any] = field(default_factory=dict)
     _series: dict[str, pd.Series[Any]] = field(default_factory=dict)
+    _plain: dict[str, NDArray[Any] | None] = field(default_factory=dict)
     _part: _Part | None = None
 
     @classmethod
@@ -93,18 +94,30 @@ class Columns:
     def _find(self, name: str) -> pd.Series[Any]:
         if self._part is not None:
             return self._part.whole.series(name)[self._part.kept]
-        if not self._keys:
-            self._keys.update({str(c): c for c in self.frame.columns})
-        if name not in self._keys:
-            raise DataError(unknown("column", name, self._keys))
-        found = self.given[self._keys[name]]
+        if name in self.given.columns:
+            found = self.given[name]
+        else:
+            if not self._keys:
+                self._keys.update({str(c): c for c in self.given.columns})
+            if name not in self._keys:
+                raise DataError(unknown("column", name, self._keys))
+            found = self.given[self._keys[name]]
         if isinstance(found, pd.DataFrame):
             raise DataError(f"Column {name!r} occurs {found.shape[1]} times; names must differ.")
         return found
 
     def is_plain(self, name: str) -> bool:
         """Whether the column is held as numbers of NumPy's."""
-        return _is_plain(self._part.whole.series(name) if self._part else self.series(name))
+        return self._plainly(name) is not None
+
+    def _plainly(self, name: str) -> NDArray[Any] | None:
+        """The cells of a column held as numbers of NumPy's, of all rows; None for others."""
+        if self._part is not None:
+            return self._part.whole._plainly(name)
+        if name not in self._plain:
+            series = self.series(name)
+            self._plain[name] = series.to_numpy() if _is_plain(series) else None
+        return self._plain[name]
 
     def over(self, frame: pd.DataFrame) -> Columns:
         """Another frame by the same codebook."""
@@ -112,15 +125,16 @@ class Columns:
 
     def missing(self, name: str) -> NDArray[np.bool_]:
         """Which cells of the column are empty (n,)."""
-        series = self.series(name)
-        if not _is_plain(series):
-            return np.asarray(series.isna())
-        values = series.to_numpy()
+        values = self._plainly(name)
+        if values is None:
+            return np.asarray(self.series(name).isna())
+        if self._part is not None:
+            values = values[self._part.kept]
         return np.isnan(values) if values.dtype.kind == "f" else np.zeros(values.size, dtype=bool)
 
     def opened(self, names: Iterable[str]) -> Columns:
         """The same with infinite cells of these columns as missing: ends that are not known."""
-        given = {self._keys.get(n, n) for n in names if self.series(n).dtype.kind == "f"}
+        given = {self.series(n).name for n in names if self.series(n).dtype.kind == "f"}
         infinite = {key: self.frame[key].abs() == np.inf for key in given}
         if not any(found.any() for found in infinite.values()):
             return self
@@ -145,15 +159,13 @@ class Columns:
         return self._numbers[name]
 
     def _read_numbers(self, name: str) -> Array:
-        if self._part is not None and _is_plain(series := self._part.whole.series(name)):
-            values: Array = series.to_numpy()[self._part.kept].astype(float, copy=False)
+        plain = self._plainly(name)
+        if plain is not None:
+            kept = plain if self._part is None else plain[self._part.kept]
+            values: Array = np.ascontiguousarray(kept, dtype=float)
             self._refuse_infinite(name, values)
             return values
         series = self.series(name)
-        if _is_plain(series):
-            values = np.asarray(series.to_numpy(), dtype=float)
-            self._refuse_infinite(name, values)
-            return np.ascontiguousarray(values)
         if isinstance(series.dtype, pd.CategoricalDtype):
             series = series.astype(series.cat.categories.dtype)
         if series.dtype == object and _all_numbers(series):
