@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from recovery_stats.models.propensity_match import propensity_match
     from recovery_stats.models.published import factorial, from_interval, two_by_two
     from recovery_stats.models.rater_icc import rater_icc
+    from recovery_stats.models.reference_based import reference_based
     from recovery_stats.models.reliable_change import reliable_change
     from recovery_stats.models.repeated import repeated_anova
     from recovery_stats.models.reshape import landmark, person_days
@@ -150,6 +151,7 @@ _HOME = {
     "read_study": "recovery_stats.study.table",
     "recurrent": "recovery_stats.models.survival",
     "recurrent_rows": "recovery_stats.models.survival",
+    "reference_based": "recovery_stats.models.reference_based",
     "reliable_change": "recovery_stats.models.reliable_change",
     "repeated_anova": "recovery_stats.models.repeated",
     "score": "recovery_stats.study.scoring",
@@ -229,6 +231,7 @@ __all__ = [
     "read_study",
     "recurrent",
     "recurrent_rows",
+    "reference_based",
     "reliable_change",
     "repeated_anova",
     "residence_hazards",

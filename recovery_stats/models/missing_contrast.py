@@ -16,11 +16,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from recovery_stats.core.codebook import Variable
-from recovery_stats.core.dataset import Dataset
+from recovery_stats.core.dataset import Dataset, as_dataset
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.engines.mean_score import Family
-from recovery_stats.errors import NotEstimable
+from recovery_stats.errors import NotEstimable, UsageError
 from recovery_stats.models.comparison import clusters_of, primary
+from recovery_stats.models.outcome import read_arms, read_outcome
 from recovery_stats.models.risk import Standardised
 from recovery_stats.models.sample import Sample, read_sample
 
@@ -42,6 +43,14 @@ class Assumed:
     @property
     def name(self) -> str:
         return self.estimate.name
+
+    def numbers(self) -> dict[str, object]:
+        """`estimate, std_error, df, p_value, conf_low, conf_high, n`, as a table has them."""
+        e = self.estimate
+        return {
+            "estimate": e.value, "std_error": e.se, "df": e.df, "p_value": e.p,
+            "conf_low": e.low, "conf_high": e.high, "n": e.n,
+        }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +151,32 @@ class Contrast:
         return self.fit().effect(
             "difference", name, label, level=self.level, rank="sensitivity", method=method
         )
+
+
+# --- read ------------------------------------------------------------------------------------
+
+
+def read_contrast(
+    data: pd.DataFrame | Dataset, outcome: str, arm: str, counted: str | None,
+    reference: str | None, *, adjust: tuple[str, ...], earlier: tuple[str, ...],
+    helping: tuple[str, ...], cluster: str | None, strata: str | None, weights: str | None,
+    limits: tuple[float, float] | None, level: float,
+) -> Contrast:  # fmt: skip
+    """People with an arm, outcome and arm as numbers."""
+    held = as_dataset(data)
+    single = [c for c in (cluster, strata, weights) if c]
+    held.require(outcome, arm, *adjust, *earlier, *helping, *single, table="data")
+    arms, read = read_arms(held, arm, reference), read_outcome(held, outcome, counted)
+    held = held.with_column(
+        Variable(ARM, held.label(arm), {0.0: arms.other, 1.0: arms.counted}), arms.values
+    ).with_column(Variable(OUTCOME, held.label(outcome)), read.values)
+    held = held.with_frame(held.frame[held.frame[ARM].notna()])
+    if limits is not None and not limits[0] < limits[1]:
+        raise UsageError("limits= are the lowest and the highest value, in this order.")
+    return Contrast(
+        held, read.binary, adjust, earlier, helping, cluster, strata, weights, limits,
+        read.counted, level,
+    )  # fmt: skip
 
 
 # --- without a model of what is missing ------------------------------------------------------

@@ -9,23 +9,20 @@ import numpy as np
 import pandas as pd
 
 from recovery_stats.core.check import Check
-from recovery_stats.core.codebook import Variable
-from recovery_stats.core.dataset import Dataset, as_dataset
+from recovery_stats.core.dataset import Dataset
 from recovery_stats.errors import DataError, NotEstimable, UsageError, unknown
 from recovery_stats.models.imputed import Imputed
 from recovery_stats.models.missing_contrast import (
-    ARM,
-    OUTCOME,
     Assumed,
     Contrast,
     bounds,
     complete_cases,
+    read_contrast,
     single_values,
 )
 from recovery_stats.models.missing_imputed import Draws, imputations, imputed, shifted_imputations
 from recovery_stats.models.missing_pattern import Pattern, shifted
 from recovery_stats.models.missing_waves import repeated_measures
-from recovery_stats.models.outcome import read_arms, read_outcome
 
 SHIFTS = (-1.0, 1.0)  # of the grid: in log 2 of the odds, or in half a standard deviation
 ODDS, SDS = float(np.log(2.0)), 0.5
@@ -56,10 +53,7 @@ class MissingPanel:
         """One row per assumption: `method, label, group, estimate … conf_high, assumption`."""
         return pd.DataFrame(
             {
-                "method": r.name, "label": r.estimate.label, "group": r.group,
-                "estimate": r.estimate.value, "std_error": r.estimate.se, "df": r.estimate.df,
-                "p_value": r.estimate.p, "conf_low": r.estimate.low,
-                "conf_high": r.estimate.high, "n": r.estimate.n,
+                "method": r.name, "label": r.estimate.label, "group": r.group, **r.numbers(),
                 "declared": r.name == self.declared, "assumption": r.assumption,
             }
             for r in self.rows
@@ -118,7 +112,7 @@ def missing_panel(
     Raises UsageError, DataError where nothing is missing, NotEstimable. Checked: closed forms and
     what each method must agree with (tests/models/test_missing_panel.py).
     """
-    contrast = _read(
+    contrast = read_contrast(
         data, outcome, arm, counted, reference, adjust=tuple(adjust), earlier=tuple(earlier),
         helping=tuple(helping), cluster=cluster, strata=strata, weights=weights, limits=limits,
         level=level,
@@ -167,26 +161,3 @@ def _tables(contrast: Contrast, draws: Draws) -> Imputed | None:
         return imputations(contrast, draws)
     except NotEstimable:
         return None
-
-
-def _read(
-    data: pd.DataFrame | Dataset, outcome: str, arm: str, counted: str | None,
-    reference: str | None, *, adjust: tuple[str, ...], earlier: tuple[str, ...],
-    helping: tuple[str, ...], cluster: str | None, strata: str | None, weights: str | None,
-    limits: tuple[float, float] | None, level: float,
-) -> Contrast:  # fmt: skip
-    """People with an arm, outcome and arm as numbers."""
-    held = as_dataset(data)
-    single = [c for c in (cluster, strata, weights) if c]
-    held.require(outcome, arm, *adjust, *earlier, *helping, *single, table="data")
-    arms, read = read_arms(held, arm, reference), read_outcome(held, outcome, counted)
-    held = held.with_column(
-        Variable(ARM, held.label(arm), {0.0: arms.other, 1.0: arms.counted}), arms.values
-    ).with_column(Variable(OUTCOME, held.label(outcome)), read.values)
-    held = held.with_frame(held.frame[held.frame[ARM].notna()])
-    if limits is not None and not limits[0] < limits[1]:
-        raise UsageError("limits= are the lowest and the highest value, in this order.")
-    return Contrast(
-        held, read.binary, adjust, earlier, helping, cluster, strata, weights, limits,
-        read.counted, level,
-    )  # fmt: skip
