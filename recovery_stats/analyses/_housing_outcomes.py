@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from recovery_stats.analyses._housing_case import ARM, OUTCOME, Asked, OutcomeAnswer
+from recovery_stats.analyses._housing_case import ARM, OUTCOME, Asked, OutcomeAnswer, drawn_within
 from recovery_stats.analyses._housing_cost import cost_and_benefit
 from recovery_stats.analyses._housing_kind import by_kind
 from recovery_stats.analyses._housing_secondary import secondary_outcomes
@@ -52,7 +52,7 @@ def outcome_parts(
     found = joined(
         (
             by_kind(q, asked, outcome) if outcome else Part(),
-            declared(q, outcome, asked.cluster),
+            declared(q, outcome, asked),
             secondary_outcomes(q, asked, everyone),
             cost_and_benefit(q, asked, everyone),
         )
@@ -62,7 +62,7 @@ def outcome_parts(
     return replace(found, said=found.said | names | head)
 
 
-def declared(question: Question, outcome: OutcomeAnswer | None, cluster: str | None) -> Part:
+def declared(question: Question, outcome: OutcomeAnswer | None, given: Asked) -> Part:
     """Everything declared about a yes-no outcome or a number; nothing without an outcome.
 
     Raises UsageError for a margin without its reason, or without an outcome to have one of.
@@ -73,7 +73,7 @@ def declared(question: Question, outcome: OutcomeAnswer | None, cluster: str | N
             raise UsageError("subgroup, margin and expected go with an outcome; name one.")
         return Part()
     main = next(e for e in outcome.estimates if e.level == "primary")
-    found = _subgroups(question, outcome, cluster) if question.subgroup else None
+    found = _subgroups(question, outcome, given) if question.subgroup else None
     tables = [
         *([_subgroup_table(found), _interaction_table(found)] if found else []),
         *_equivalence_table(question, main),
@@ -85,11 +85,12 @@ def declared(question: Question, outcome: OutcomeAnswer | None, cluster: str | N
     )  # fmt: skip
 
 
-def _subgroups(question: Question, outcome: OutcomeAnswer, cluster: str | None) -> Subgroups:
-    real = cluster if outcome.clusters.structure != "none" else None
+def _subgroups(question: Question, outcome: OutcomeAnswer, given: Asked) -> Subgroups:
+    real = given.cluster if outcome.clusters.structure != "none" else None
+    within = drawn_within(given, outcome.data, outcome.clusters)
     return subgroups(
         outcome.data, OUTCOME, ARM, question.subgroup, adjust=question.adjust, cluster=real,
-        weights=question.weights, level=question.level,
+        strata=within,        weights=question.weights, level=question.level,
     )  # fmt: skip
 
 
@@ -111,8 +112,8 @@ def _subgroup_table(found: Subgroups) -> Table:
     return Table(
         "subgroups", "The difference in declared subgroups",
         (Column("interval", "Difference [CI]"),), tuple(rows),
-        ("Linear model, one interaction at a time. A number is shown at its mean and one standard "
-         "deviation to either side.",),
+        ("Linear model, one interaction at a time, within strata where the main result is. A "
+         "number is shown at its mean and one standard deviation to either side.",),
     )  # fmt: skip
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
@@ -15,7 +14,7 @@ from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset, Step
 from recovery_stats.core.study import Study
 from recovery_stats.errors import DataError, NotEstimable
-from recovery_stats.models.comparison import Clusters
+from recovery_stats.models.comparison import Clusters, strata_codes
 from recovery_stats.models.outcome import Reading, read_arms
 
 
@@ -66,10 +65,7 @@ def need_both_arms(asked: Asked, data: Dataset, before: int) -> None:
 
 def strata_of(asked: Asked, data: Dataset, clusters: Clusters) -> NDArray[Any] | None:
     """Codes of what people were randomised within."""
-    column = drawn_within(asked, data, clusters)
-    if column is None or column == asked.cluster:
-        return clusters.codes if column else None
-    return np.asarray(pd.factorize(data.frame[column], use_na_sentinel=False)[0])
+    return strata_codes(data, drawn_within(asked, data, clusters), asked.cluster, clusters)
 
 
 def analysed(asked: Asked, everyone: Dataset, study: Study) -> Analysed:

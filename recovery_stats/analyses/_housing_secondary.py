@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from recovery_stats.analyses._housing_case import ARM, Asked, had
+from recovery_stats.analyses._housing_case import ARM, Asked, drawn_within, had
+from recovery_stats.analyses._housing_people import complete
 from recovery_stats.analyses._part import Part
 from recovery_stats.analyses._wording import short
 from recovery_stats.core.dataset import Dataset
@@ -13,6 +14,7 @@ from recovery_stats.core.document import Column, Count, Quantity, Ref, Row, Tabl
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.errors import UsageError
 from recovery_stats.models.arms import compare_arms
+from recovery_stats.models.comparison import clusters_of
 from recovery_stats.models.multiplicity import adjust_p
 
 if TYPE_CHECKING:
@@ -39,8 +41,10 @@ def secondary_outcomes(q: Question, asked: Asked, everyone: Dataset) -> Part:
 
 
 def _difference(asked: Asked, everyone: Dataset, column: str) -> Estimate:
-    """Adjusted and clustered as the primary difference is; strata where people were randomised."""
-    within = asked.own_site if asked.design == "randomised" else None
+    """Adjusted, clustered and within strata as the primary difference is."""
+    whole = complete(everyone, tuple(c for c in (column, *asked.adjust, asked.weights) if c))
+    clusters = clusters_of(whole, asked.cluster, whole.frame[ARM].to_numpy(float))
+    within = drawn_within(asked, whole, clusters)
     fit = compare_arms(
         everyone, column, ARM, adjust=asked.adjust, cluster=asked.cluster, strata=within,
         weights=asked.weights, level=asked.level,

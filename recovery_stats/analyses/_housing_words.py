@@ -15,7 +15,7 @@ from recovery_stats.core.check import Check
 from recovery_stats.core.document import Cell, Count, Quantity, Ref, Share
 from recovery_stats.core.estimate import Estimand, Estimate
 from recovery_stats.models.balance import ALIKE
-from recovery_stats.models.comparison import Clusters, strata_fit
+from recovery_stats.models.comparison import Clusters, strata_fit, too_many_to_leave_out
 from recovery_stats.models.level import Joined
 from recovery_stats.models.risk import e_value, e_value_limit, number_needed
 
@@ -106,6 +106,9 @@ def _said_of_outcome(case: Case, outcome: OutcomeAnswer) -> Iterator[str]:
     yield f"by_{outcome.primary.basis}"
     present = {
         "stratified": outcome.primary.stratified,
+        "absorbed": outcome.primary.absorbed,
+        "left_out_skipped": case.asked.sensitivity
+        and too_many_to_leave_out(case.clusters, len(case.data)),
         "lost": bool(_lost(outcome)),
         "alike": outcome.alike is not None,
         "weighted": outcome.chosen is not None and bool(outcome.chosen.estimates),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import combinations, islice, product
+from itertools import chain, combinations, islice, product
 from math import comb
 from typing import Any
 
@@ -25,6 +25,7 @@ Array = NDArray[np.floating[Any]]
 
 MOST_EXACT = 100_000  # allocations that are all counted; beyond, a sample of them
 BATCH = 1_000
+MOST_CELLS = 4_000_000  # allocations times units held at once
 TIED = 1e-9  # differences this near, as a share of the largest, are the same number
 
 
@@ -106,7 +107,7 @@ def permute(
     w = np.ones(len(arm)) if weights is None else weights
     picked = _every(groups, arm) if ways.exact else _drawn(groups, arm, rng, draws)
     both = np.column_stack([values, arm])
-    parts = [_differences(both, w, groups, chosen) for chosen in _batches(picked, len(arm))]
+    parts = [_differences(both, w, groups, chosen) for chosen in picked]
     found = np.concatenate(parts)
     observed = float(_differences(both, w, groups, arm[None] == 1)[0, 0])
     return Permutation(
@@ -138,34 +139,39 @@ def count_ways(
     return Ways(groups, total, exact, least if exact else max(least, 1.0 / (draws + 1.0)))
 
 
-Allocation = tuple[IntArray, ...]
+Chosen = NDArray[np.bool_]  # (b, U): who is treated, a batch of allocations at a time
 
 
-def _every(groups: list[IntArray], arm: Array) -> Iterator[Allocation]:
-    ways = [[np.array(c) for c in combinations(g, int(arm[g].sum()))] for g in groups]
-    return iter(product(*ways))
+def _every(groups: list[IntArray], arm: Array) -> Iterator[Chosen]:
+    ways = product(*(combinations(g.tolist(), int(arm[g].sum())) for g in groups))
+    while batch := list(islice(ways, _batch(len(arm)))):
+        chosen = np.zeros((len(batch), len(arm)), dtype=bool)
+        for row, allocation in zip(chosen, batch, strict=True):
+            row[list(chain(*allocation))] = True
+        yield chosen
 
 
 def _drawn(
     groups: list[IntArray], arm: Array, rng: np.random.Generator, draws: int
-) -> Iterator[Allocation]:
-    def draw() -> Iterator[Allocation]:
-        while True:
-            yield tuple(rng.permutation(g)[: int(arm[g].sum())] for g in groups)
-
-    return islice(draw(), draws)
-
-
-def _batches(picked: Iterator[Allocation], units: int) -> Iterator[NDArray[np.bool_]]:
-    """Who is treated, (b, U), a batch of allocations at a time."""
-    while batch := list(islice(picked, BATCH)):
-        chosen = np.zeros((len(batch), units), dtype=bool)
-        for row, allocation in enumerate(batch):
-            chosen[row, np.concatenate(allocation)] = True
+) -> Iterator[Chosen]:
+    """As many of each group as were treated, those with the smallest of random keys."""
+    size = _batch(len(arm))
+    for at in range(0, draws, size):
+        keys = rng.random((min(size, draws - at), len(arm)))
+        chosen = np.zeros(keys.shape, dtype=bool)
+        for group in groups:
+            treated = int(arm[group].sum())
+            first = np.argpartition(keys[:, group], treated - 1, axis=1)[:, :treated]
+            chosen[np.arange(len(keys))[:, None], group[first]] = True
         yield chosen
 
 
-def _differences(both: Array, w: Array, groups: list[IntArray], chosen: NDArray[np.bool_]) -> Array:
+def _batch(units: int) -> int:
+    """Allocations at a time, within bounded memory."""
+    return max(1, min(BATCH, MOST_CELLS // units))
+
+
+def _differences(both: Array, w: Array, groups: list[IntArray], chosen: Chosen) -> Array:
     """Differences (b, 2) of values, and of the arm really given, of those chosen from the rest."""
     total, units = np.zeros((len(chosen), 2)), 0
     for group in groups:

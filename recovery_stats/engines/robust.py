@@ -65,7 +65,7 @@ class Sandwich:
         d, F, K = np.add.reduceat(v * v, self.starts), self._reach(v), self._link()
         FFK = F.T @ F @ K
         trace = d.sum() - np.trace(FFK)
-        trace_squared = d @ d - 2 * d @ np.einsum("gi,ij,gj->g", F, K, F) + np.trace(FFK @ FFK)
+        trace_squared = d @ d - 2 * d @ ((F @ K) * F).sum(axis=1) + np.trace(FFK @ FFK)
         return float(trace**2 / trace_squared) if trace_squared > 0 else float("nan")
 
     def hotelling_df(self, L: Array) -> float:
@@ -82,7 +82,7 @@ class Sandwich:
         for s in range(q):
             for t in range(q):
                 d = [np.add.reduceat(a * b, self.starts) for a, b in _pairs(V.T[s], V.T[t])]
-                f = [np.einsum("gi,ij,gj->g", a, K, b) for a, b in _pairs(F[s], F[t])]
+                f = [((a @ K) * b).sum(axis=1) for a, b in _pairs(F[s], F[t])]
                 own = d[0] @ d[1] - d[0] @ f[1] - d[1] @ f[0] + d[2] @ d[2] - 2 * d[2] @ f[2]
                 C = F[s].T @ F[t]
                 total += own + np.trace(K @ C @ K @ C.T) + np.trace(K @ C.T @ K @ C.T)

@@ -21,7 +21,7 @@ from recovery_stats.core.dataset import Dataset, as_dataset
 from recovery_stats.core.document import Count, Quantity, Share
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.errors import DataError, NotEstimable, UsageError
-from recovery_stats.models.comparison import Primary, clusters_of, primary
+from recovery_stats.models.comparison import Primary, clusters_of, primary, strata_codes
 from recovery_stats.models.effect_size import hedges_g
 from recovery_stats.models.outcome import Reading, read_arms, read_outcome
 from recovery_stats.models.percentile import percentile_limits
@@ -142,15 +142,16 @@ def compare_arms(
     kind: "yes-no", "number", "count", "days" (with `out_of`: 30 or 90, or the
     column of each person's days, whose means are shares) or "money"; "auto" takes
     two levels as yes-no, else a number. cluster: house or site; strata: what people were
-    randomised within. replicates: bootstrap draws of the difference in means, for money above
+    randomised within (people without one make one of their own, or of one each where strata are the
+    clusters). replicates: bootstrap draws of the difference in means, for money above
     all. Rows without a value are left out.
     Raises UsageError, DataError for values the kind does not allow, NotEstimable.
     Checked: closed forms without covariates; R's glm with sandwich errors.
     """
     table = as_dataset(data)
     own_days = out_of if isinstance(out_of, str) else None
-    used = [c for c in (outcome, arm, own_days, *adjust, strata, weights) if c]
-    table.require(*used, *([cluster] if cluster else []))
+    used = [c for c in (outcome, arm, own_days, *adjust, weights) if c]
+    table.require(*used, *(c for c in (cluster, strata) if c))
     whole = table.with_frame(table.frame[table.frame[used].notna().all(axis=1)])
     arms = read_arms(whole, arm, reference)
     reading, scale = read_kind(whole, outcome, kind, out_of, outcome_level)
@@ -161,7 +162,7 @@ def compare_arms(
     codes = None if clusters.structure == "none" else clusters.codes
     sample = read_sample(made, OUTCOME, ARM, adjust, cluster=codes, weights=weights)
     _both_have_some(sample, chosen, arms)
-    within = pd.factorize(made.frame[strata])[0] if strata else None
+    within = strata_codes(made, strata, cluster, clusters)
     found = primary(sample, FAMILY[chosen], strata=within, level=level)
     boot = _bootstrap(sample, scale, replicates, seed, level) if replicates else None
     return ArmsFit(reading, arms, chosen, found, sample, scale, clusters.named, level, boot)

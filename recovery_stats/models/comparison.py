@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import norm
 
@@ -113,13 +114,15 @@ class Primary:
 
     basis: errors by cluster, or of people alone because that interval is the wider one (or
     there are no clusters). stratified: people were randomised within strata, which have a
-    coefficient each. ratio: error by cluster over error of people alone (nan without clusters).
+    coefficient each, or, absorbed, the means of their people, where they are too many. ratio:
+    error by cluster over error of people alone (nan without clusters).
     """
 
     fit: Standardised
     basis: Basis
     stratified: bool
     ratio: float
+    absorbed: bool = False
 
 
 def primary(
@@ -130,19 +133,49 @@ def primary(
     sample: with its clusters. strata (n,): codes within which people were randomised; where
     these are the clusters, people within one are independent given its coefficient.
     """
-    base, stratified = sample, strata is not None
-    if stratified:
-        own = sample.cluster is None or bool(np.all(strata == sample.cluster))
-        base = (sample.alone() if own else sample).stratified(strata)
+    base, stratified, absorbed = sample, strata is not None, False
+    if strata is not None:
+        absorbed = too_many_strata(strata)
+        base = within_strata(sample, strata)
     alone = standardise(base.alone(), family)
     if base.cluster is None:
         return Primary(alone, "people", stratified, float("nan"))
     clustered = standardise(base, family)
     wide, narrow = (_difference(f, level) for f in (clustered, alone))
     ratio = wide.se / narrow.se if narrow.se > 0 else float("nan")
-    if wide.high - wide.low < narrow.high - narrow.low:
+    if not absorbed and wide.high - wide.low < narrow.high - narrow.low:
         return Primary(alone, "people", stratified, ratio)
-    return Primary(clustered, "clusters", stratified, ratio)
+    return Primary(clustered, "clusters", stratified, ratio, absorbed)
+
+
+def strata_codes(
+    data: Dataset, strata: str | None, cluster: str | None, clusters: Clusters
+) -> NDArray[Any] | None:
+    """Codes (n,) of what people were randomised within, by column; those without one together.
+
+    Where strata are the clusters these are their codes, each person without one alone.
+    """
+    if strata is None or strata == cluster:
+        return clusters.codes if strata else None
+    return np.asarray(pd.factorize(data.frame[strata], use_na_sentinel=False)[0])
+
+
+def too_many_strata(strata: NDArray[Any]) -> bool:
+    """Whether a column for each would not fit into the memory of an ordinary computer."""
+    return len(np.unique(strata)) * len(strata) > MOST_CELLS
+
+
+def within_strata(sample: Sample, strata: NDArray[Any]) -> Sample:
+    """The same people compared within strata; where these are the clusters, people are alone.
+
+    Too many strata have the means of their people instead of a coefficient each, and errors by
+    cluster or stratum.
+    """
+    if too_many_strata(strata):
+        by = strata if sample.cluster is None else sample.cluster
+        return replace(sample.between(strata), cluster=by)
+    own = sample.cluster is None or bool(np.all(strata == sample.cluster))
+    return (sample.alone() if own else sample).stratified(strata)
 
 
 def _difference(fit: Standardised, level: float) -> Estimate:
@@ -168,6 +201,11 @@ def likeness(sample: Sample, clusters: Clusters, *, level: float) -> Likeness | 
 def strata_fit(clusters: Clusters, people: int) -> bool:
     """Whether a column for each cluster fits into the memory of an ordinary computer."""
     return clusters.named * people <= MOST_CELLS
+
+
+def too_many_to_leave_out(clusters: Clusters, people: int) -> bool:
+    """Whether leaving each cluster out in turn takes too long; then one hardly matters."""
+    return clusters.named > 2 and clusters.named * people > MOST_WORK
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,8 +270,7 @@ class Rivals:
 
     def left_out(self) -> Iterator[Estimate]:
         """The smallest and the largest difference when one cluster is left out."""
-        work = self.clusters.named * len(self.sample.y)
-        if not (self.clusters.named > 2 and work <= MOST_WORK):
+        if self.clusters.named <= 2 or too_many_to_leave_out(self.clusters, len(self.sample.y)):
             return
         found = [
             e

@@ -33,9 +33,10 @@ from recovery_stats.engines.instrument import (
     two_stage,
 )
 from recovery_stats.errors import DataError, NotEstimable
+from recovery_stats.models.comparison import within_strata
 from recovery_stats.models.outcome import read_outcome
 from recovery_stats.models.risk import estimate
-from recovery_stats.models.sample import ARM, Sample
+from recovery_stats.models.sample import ARM
 from recovery_stats.models.trial import Trial, read_trial
 
 Array = NDArray[np.floating[Any]]
@@ -220,7 +221,9 @@ def complier_effect(
         weights=weights, outcome_level=outcome_level, reference=reference, also=(treatment,),
     )  # fmt: skip
     d = _taken(trial.data, treatment)
-    sample = trial.sample if trial.strata is None else _stratified(trial)
+    sample = trial.sample
+    if trial.strata is not None:
+        sample = within_strata(sample, trial.strata)
     found = two_stage(trial.sample.y, d, sample.X, ARM, sample.cluster, weights=sample.weights)
     yes_no = set(np.unique(d)) <= {0.0, 1.0}
     z = trial.sample.arm
@@ -260,13 +263,6 @@ def _refuse_threshold(data: Dataset, column: str, stay: str | None) -> None:
             f"instrument: shorter stays act too, and relapse ends stays, so that exclusion fails."
             f"{seen} Use 'moved in at all', or months in the house as a number."
         )
-
-
-def _stratified(trial: Trial) -> Sample:
-    """A coefficient for each stratum of the randomisation; clusters stay what they are."""
-    strata = trial.strata
-    own = trial.sample.cluster is None or bool(np.all(strata == trial.sample.cluster))
-    return (trial.sample.alone() if own else trial.sample).stratified(strata)
 
 
 def _table(y: Array, d: Array, z: Array) -> Array:

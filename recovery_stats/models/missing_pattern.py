@@ -19,6 +19,7 @@ from scipy.stats import t as student
 
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.engines.mean_score import MeanScore, mean_score
+from recovery_stats.models.comparison import within_strata
 from recovery_stats.models.missing_contrast import Assumed, Contrast
 from recovery_stats.models.risk import estimate
 from recovery_stats.models.sample import ARM, Sample
@@ -48,8 +49,7 @@ class Pattern:
         known = contrast.known(outcome=False)
         sample, strata = known.sample()
         if strata is not None:
-            own = sample.cluster is None or bool(np.all(strata == sample.cluster))
-            sample = (sample.alone() if own else sample).stratified(strata)
+            sample = within_strata(sample, strata)
         unit = 1.0 if contrast.binary else float(np.nanstd(contrast.outcome, ddof=1))
         return cls(contrast, sample, unit)
 

@@ -80,6 +80,23 @@ class Sample:
         cluster = None if strata is None else self.cluster
         return replace(self, X=X, names=names, cluster=cluster).where(np.ones(len(X), dtype=bool))
 
+    def between(self, strata: NDArray[Any]) -> Sample:
+        """The means of arm and covariates in each stratum in place of a coefficient for each.
+
+        For strata too many to have a column each. In a linear model the other coefficients are
+        those with one for every stratum, whatever the outcome is like within it; in a logistic one
+        nearly so. Errors must then be by stratum, or by something larger.
+        Source: Mundlak 1978; Wooldridge 2010, section 10.7.3. Checked: against a column each.
+        """
+        ids = np.unique(strata, return_inverse=True)[1]
+        w = np.ones(len(ids)) if self.weights is None else self.weights
+        sums = np.zeros((ids.max() + 1, self.X.shape[1] - 1))
+        np.add.at(sums, ids, self.X[:, ARM:] * w[:, None])
+        means = (sums / np.bincount(ids, w)[:, None])[ids]
+        X = np.column_stack([self.X, means - means.mean(axis=0)])
+        names = (*self.names, *(f"mean of {n} in the stratum" for n in self.names[ARM:]))
+        return replace(self, X=X, names=names).where(np.ones(len(X), dtype=bool))
+
 
 def _is_thin(y: Array, arm: Array) -> bool:
     smallest = min(np.sum(arm == 0), np.sum(arm == 1))

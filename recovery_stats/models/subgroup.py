@@ -23,7 +23,7 @@ from recovery_stats.core.estimate import Estimate
 from recovery_stats.engines.glm import dependent_columns, least_squares
 from recovery_stats.engines.robust import sandwich
 from recovery_stats.errors import NotEstimable, UsageError
-from recovery_stats.models.comparison import clusters_of
+from recovery_stats.models.comparison import clusters_of, strata_codes, within_strata
 from recovery_stats.models.multiplicity import adjust_p
 from recovery_stats.models.outcome import read_arms, read_outcome
 from recovery_stats.models.risk import estimate
@@ -108,6 +108,7 @@ def subgroups(
     *,
     adjust: Sequence[str] = (),
     cluster: str | None = None,
+    strata: str | None = None,
     weights: str | None = None,
     reference: str | None = None,
     outcome_level: str | None = None,
@@ -116,7 +117,9 @@ def subgroups(
     """The difference in risks or means within each level of each column, and its interaction.
 
     by: columns declared before the run; a nominal or text column, or one of few labelled codes,
-    by level; a number (a trauma score) as a slope of the effect. Linear in the probability for a
+    by level; a number (a trauma score) as a slope of the effect. strata: what people were
+    randomised within, with a coefficient each; people of a stratum that is the cluster are alone,
+    and strata too many for a column each have their means. Linear in the probability for a
     yes-no outcome, so that differences are differences in risk. Errors CR2 by cluster (HC2
     without) with Satterthwaite df; with q contrasts F = Q (df - q + 1) / (df q), df the smallest
     of them. Raises NotEstimable where a level lacks an arm, UsageError without columns.
@@ -126,13 +129,15 @@ def subgroups(
     if not by:
         raise UsageError("Name the columns of the subgroups in `by`.")
     table = as_dataset(data)
-    table.require(outcome, arm, *by, *adjust, *(c for c in (cluster, weights) if c))
+    table.require(outcome, arm, *by, *adjust, *(c for c in (cluster, strata, weights) if c))
     arms = read_arms(table, arm, reference)
     reading = read_outcome(table, outcome, outcome_level)
     made = table.with_column(Variable(ARM), arms.values)
     made = made.with_column(Variable(OUTCOME, table.label(outcome)), reading.values)
     one = [
-        _moderation(made, column, [a for a in adjust if a != column], cluster, weights, level)
+        _moderation(
+            made, column, [a for a in adjust if a != column], cluster, strata, weights, level
+        )
         for column in by
     ]
     return Subgroups(tuple(one), level)
@@ -148,8 +153,8 @@ def is_number(data: Dataset, column: str) -> bool:
 
 
 def _moderation(
-    data: Dataset, by: str, adjust: list[str], cluster: str | None, weights: str | None,
-    level: float,
+    data: Dataset, by: str, adjust: list[str], cluster: str | None, strata: str | None,
+    weights: str | None, level: float,
 ) -> Moderation:  # fmt: skip
     needed = [OUTCOME, ARM, by, *adjust, *([weights] if weights else [])]
     whole = data.with_frame(data.frame[data.frame[needed].notna().all(axis=1)])
@@ -159,6 +164,9 @@ def _moderation(
     clusters = clusters_of(whole, cluster, whole.frame[ARM].to_numpy(float))
     codes = None if clusters.structure == "none" else clusters.codes
     sample = read_sample(whole, OUTCOME, ARM, adjust, cluster=codes, weights=weights)
+    within = strata_codes(whole, strata, cluster, clusters)
+    if within is not None:
+        sample = within_strata(sample, within)
     base = (
         [values.astype(float)] if number else [(values == v).astype(float) for _, v in points[1:]]
     )

@@ -7,9 +7,13 @@ from recovery_stats import analyses
 from recovery_stats.analyses.collaborative_housing import Question, answer
 from recovery_stats.core.document import Heading
 from recovery_stats.errors import UsageError
+from recovery_stats.models import comparison
 from recovery_stats.models.evidence import bayes_factor
+from recovery_stats.models.subgroup import subgroups
 from recovery_stats.report.compose import compose
+from recovery_stats.report.markdown import render
 from tests.analyses.test_collaborative_housing import study
+from tests.tolerance import CONVERGED
 
 ASKED = {"person": "pid", "arm": "arm", "cluster": "house", "adjust": ("sev",)}
 
@@ -49,3 +53,45 @@ def test_subgroups_margin_and_bayes():
 def test_a_margin_needs_its_reason():
     with pytest.raises(UsageError, match="reason"):
         answer(Question(outcome="income", margin=100.0, **ASKED), study())
+
+
+def drawn_within_sites():
+    """Arms drawn by lot within 24 sites, which are the clusters."""
+    rng = np.random.default_rng(5)
+    data = study(arm=rng.permutation(np.arange(240) % 2) * 1.0)
+    used = data["persons"].frame["used"].to_numpy()
+    return study(arm=data["persons"].frame["arm"].to_numpy(), used=used, again=used)
+
+
+@pytest.mark.parametrize("design", ["randomised", "chosen"])
+def test_a_secondary_outcome_is_compared_as_the_primary_one(design):
+    asked = Question(outcome="used", secondary=("again",), design=design, **ASKED)
+    found = answer(asked, drawn_within_sites())
+    first, again = found["risk_difference"], found["secondary[again]"]
+    assert ("stratified" in found.said) == (design == "randomised")
+    for part in ("value", "low", "high", "se", "df", "p", "n"):
+        assert getattr(again, part) == pytest.approx(getattr(first, part), rel=CONVERGED), part
+
+
+def test_subgroups_are_within_the_strata_of_the_primary_difference():
+    data = drawn_within_sites()
+    frame = data["persons"].frame
+    half = study(arm=frame["arm"].to_numpy(), used=frame["used"].to_numpy(),
+                 sex=np.where(np.arange(240) % 3, "man", "woman"))  # fmt: skip
+    found = answer(Question(outcome="used", subgroup=("sex",), design="randomised", **ASKED), half)
+    direct = subgroups(half["persons"], "used", "arm", ["sex"], adjust=["sev"], cluster="house",
+                       strata="house").tidy()  # fmt: skip
+    for i, row in enumerate(direct.itertuples()):
+        e = found[f"subgroup[sex,{i}]"]
+        assert (e.value, e.se) == pytest.approx((row.estimate, row.std_error), rel=CONVERGED)
+
+
+def test_clusters_too_many_to_be_left_out_in_turn_are_said(monkeypatch):
+    asked = Question(outcome="used", **ASKED)
+    assert "left_out_skipped" not in answer(asked, study()).said
+    monkeypatch.setattr(comparison, "MOST_WORK", 100)
+    found = answer(asked, study())
+    assert "left_out_low" not in {e.name for e in found.estimates}
+    analysis = analyses.get("collaborative_housing")
+    page = render(compose(found, analysis.title, analysis.template)).decode()
+    assert "No house was left out in turn" in page

@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.api as sm
 
 import recovery_stats as rs
 from recovery_stats.engines.glm import logistic
 from recovery_stats.engines.log_linear import log_linear
 from recovery_stats.errors import DataError, NotEstimable, UsageError
-from tests.tolerance import CLOSED_FORM
+from recovery_stats.models import comparison
+from tests.tolerance import CLOSED_FORM, CONVERGED
 
 FROM_R = json.loads((Path(__file__).parent / "log_linear.json").read_text())
 
@@ -158,3 +160,51 @@ def test_holm_over_the_declared_family():
     found = rs.subgroups(data, "count", "arm", ["s", "t"])
     p = found.interactions()["p_value"].to_numpy()
     assert found.holm == pytest.approx(tuple(rs.adjust_p(p)))
+
+
+def sites(people: int = 240, seed: int = 9) -> pd.DataFrame:
+    """Arms drawn within five sites that differ; the effect is larger in women."""
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame({
+        "site": rng.integers(0, 5, people), "arm": rng.integers(0, 2, people),
+        "sex": rng.integers(0, 2, people), "age": rng.normal(40, 9, people),
+    })  # fmt: skip
+    noise = rng.normal(size=people)
+    effect = frame["arm"] * (1 + frame["sex"])
+    return frame.assign(y=2.0 * frame["site"] + effect + 0.1 * frame["age"] + noise)
+
+
+def test_subgroups_within_strata_are_those_of_a_coefficient_a_stratum():
+    data = sites()
+    found = rs.subgroups(data, "y", "arm", ["sex"], adjust=["age"], cluster="site", strata="site")
+    X = pd.get_dummies(data["site"], prefix="site", dtype=float).assign(
+        age=data["age"], sex=data["sex"], arm=data["arm"], both=data["arm"] * data["sex"]
+    )
+    fit = sm.OLS(data["y"], X).fit(cov_type="HC2")
+    men, women = found.found[0].effects
+    assert men.value == pytest.approx(fit.params["arm"], rel=CONVERGED)
+    assert men.se == pytest.approx(fit.bse["arm"], rel=CONVERGED)
+    told = fit.t_test("arm + both = 0")
+    assert women.value == pytest.approx(float(told.effect[0]), rel=CONVERGED)
+    assert women.se == pytest.approx(float(told.sd[0, 0]), rel=CONVERGED)
+
+
+def test_strata_that_are_the_clusters_leave_people_alone_whatever_their_codes():
+    data = sites()
+    data = data.assign(name=data["site"].map(dict(enumerate("ecadb"))))
+    one = rs.compare_arms(data, "y", "arm", adjust=["age"], cluster="name", strata="name")
+    assert one.glance()["errors"].item() == "people"
+    same = rs.compare_arms(data, "y", "arm", adjust=["age"], strata="name")
+    assert one.estimates()[0].value == pytest.approx(same.estimates()[0].value, rel=CONVERGED)
+
+
+def test_means_of_strata_are_as_good_as_a_coefficient_each(monkeypatch):
+    data = sites()
+    asked = {"adjust": ["age"], "cluster": "site", "strata": "site"}
+    each = rs.compare_arms(data, "y", "arm", **asked)
+    monkeypatch.setattr(comparison, "MOST_CELLS", 100)
+    absorbed = rs.compare_arms(data, "y", "arm", **asked)
+    assert absorbed.found.absorbed
+    assert absorbed.glance()["errors"].item() == "clusters"
+    assert absorbed.sample.X.shape == each.sample.X.shape
+    assert absorbed.estimates()[0].value == pytest.approx(each.estimates()[0].value, rel=CONVERGED)
