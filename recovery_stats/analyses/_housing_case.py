@@ -60,6 +60,8 @@ class Asked:
     treatment: str | None = None
     kind: str = "auto"
     out_of: float | str | None = None
+    cause: str | None = None
+    lost_cause: str = ""
 
     @classmethod
     def of(cls, q: Question, study: Study) -> Asked:
@@ -86,6 +88,7 @@ class Asked:
             q.design, q.level, _stays(q, study) if timed else None, q.notes, q.sensitivity,
             q.weighting, q.balance_stop, q.seed,
             q.treatment, q.outcome_kind or "auto", q.trials or q.out_of,
+            q.cause if timed else None, q.lost_cause,
         )  # fmt: skip
 
     @property
@@ -97,7 +100,7 @@ class Asked:
     def columns(self) -> tuple[str, ...]:
         """Every column of the persons that the question names."""
         single = (self.person, self.arm, self.outcome, self.time, self.event, self.entry,
-                  self.cluster, self.weights, self.treatment,
+                  self.cluster, self.weights, self.treatment, self.cause,
                   self.out_of if isinstance(self.out_of, str) else None)  # fmt: skip
         return (*(c for c in single if c), *self.adjust)
 

@@ -92,6 +92,12 @@ class Question(Common):
     stay_days: int = option(
         "Days since moving in over which times of leaving a house are compared.", default=540
     )
+    cause: str | None = column(
+        "Cause of the first event, 0 for none: death and others compete with relapse where times "
+        "of leaving are compared.",
+        table="persons", role="cause",
+    )  # fmt: skip
+    lost_cause: str = option("Code or label of the cause that means loss to follow-up.", default="")
     subgroup: tuple[str, ...] = columns(
         "Declared subgroup or moderator of the effect, as sex or ACE (repeatable).",
         table="persons", role="subgroup",

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from recovery_stats.analyses._ending import Ends, read_ends, refuse_disagreement
 from recovery_stats.analyses._housing_case import STRATUM, Asked
 from recovery_stats.analyses._housing_stay_tables import leaving_figure, stay_figures, stay_tables
 from recovery_stats.analyses._part import Part
@@ -42,6 +43,7 @@ class Leave:
     fit: StrategyFit | None
     reason: str = ""
     never: int = 0
+    ends: Ends | None = None
 
 
 def stay_section(
@@ -84,14 +86,15 @@ def _leave(asked: Asked, people: Dataset, stays: Dataset, horizon: int, seed: in
     assert asked.stays is not None
     months = tuple(m for m in LEAVE_AT if m * MONTH <= horizon)
     _, start, stop = asked.stays
-    found = Leave(months, horizon, None)
+    ends = _ends(asked, people)
+    found = Leave(months, horizon, None, ends=ends)
     if len(months) < 2:
         return replace(found, reason="The days named leave fewer than two times of leaving.")
     try:
         lived = stay_courses(
             people, stays, person=asked.person, stop=asked.time, event=asked.event,
             start=asked.entry, stay_start=start, stay_stop=stop, baseline=asked.adjust,
-            cluster=CLUSTER, horizon=horizon,
+            cluster=CLUSTER, horizon=horizon, **(ends.arguments if ends else {}),
         )  # fmt: skip
         fit = sustained(
             lived.courses, leave_at(months), replicates=REPLICATES, seed=seed, level=asked.level
@@ -101,6 +104,16 @@ def _leave(asked: Asked, people: Dataset, stays: Dataset, horizon: int, seed: in
     except (NotEstimable, DataError) as error:
         return replace(found, reason=str(error))
     return replace(found, fit=fit, never=lived.never)
+
+
+def _ends(asked: Asked, people: Dataset) -> Ends | None:
+    """What else ended the follow-up, where there is a column of it."""
+    if asked.cause is None:
+        return None
+    assert asked.event is not None
+    known = people.with_frame(people.frame[people.frame[asked.cause].notna()])
+    refuse_disagreement(known, asked.event, asked.cause, asked.event)
+    return read_ends(known, asked.event, asked.cause, asked.lost_cause)
 
 
 def _too_few(error: TooFewFollow) -> str:
@@ -140,6 +153,8 @@ def _risks(leave: Leave, fit: StrategyFit, level: float) -> Iterator[Estimate]:
 def _said(history: History, leave: Leave, stays: Dataset, house: str | None) -> Iterator[str]:
     yield "stay"
     yield "leave" if leave.fit else "no_leave"
+    if leave.fit:
+        yield "leave_competing" if leave.ends and leave.ends.competing else "leave_censored"
     yield "stay_never" if history.reference == "never" else "stay_always"
     houses = len(stays.frame[house].dropna().unique()) if house else 0
     present = {
@@ -160,6 +175,9 @@ def _facts(
     evicted, inside = _ended_by_relapse(asked, times, stays)
     return {
         "leave_reason": leave.reason,
+        "competing": " and ".join(leave.ends.labels[c] for c in leave.ends.competing)
+        if leave.ends
+        else "",
         "leave_days": Quantity(float(leave.horizon), "whole"),
         "moved_in": Count(len(leave.fit.people) if leave.fit else 0),
         "several_houses": Count(several),

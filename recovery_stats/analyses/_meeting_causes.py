@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from recovery_stats.analyses._ending import refuse_disagreement
 from recovery_stats.analyses._meeting_models import MAIN, Models, cause_specific
 from recovery_stats.analyses._meeting_people import EVENT, TIME, Asked
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.document import Column, Count, Ref, Row, Table, Total
 from recovery_stats.core.estimate import Estimate
-from recovery_stats.errors import DataError, NotEstimable
+from recovery_stats.errors import NotEstimable
 from recovery_stats.models.formula import quote
 from recovery_stats.models.survival import cumulative_incidence
 
@@ -36,14 +37,8 @@ class Causes:
         if column is None:
             return None
         data = people.with_frame(people.frame[people.frame[column].notna()])
-        cause, event = data.frame[column], data.frame[EVENT] == 1
-        codes = set(cause[event].unique())
-        other = int((cause[~event].isin(codes)).sum())
-        if len(codes) != 1 or other:
-            raise DataError(
-                f"Columns {column!r} and {asked.event!r} of table 'persons' do not agree: "
-                f"{_disagreement(len(codes), other)}. Leave 'cause' out, or correct the file."
-            )
+        refuse_disagreement(data, EVENT, column, asked.event)
+        cause = data.frame[column]
         variable = data.variable(column)
         labels = {float(c): variable.level(float(c)) for c in sorted(cause.unique())}
         return cls(column, data, labels)
@@ -55,15 +50,6 @@ class Causes:
 
     def count(self, code: float) -> int:
         return int((self.data.frame[self.column] == code).sum())
-
-
-def _disagreement(codes: int, other: int) -> str:
-    """How cause and event contradict each other: no cause, several, or one shared with others."""
-    if not codes:
-        return "no relapse has a cause"
-    if codes > 1:
-        return f"people who relapsed have {codes} different causes, and a relapse is one cause"
-    return f"{other} people without a relapse carry the cause of a relapse"
 
 
 def cause_estimates(causes: Causes, models: Models, horizon: float) -> Iterator[Estimate]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from recovery_stats.analyses._ending import lost_codes
 from recovery_stats.analyses._meeting_causes import FEWEST_EVENTS
 from recovery_stats.analyses._meeting_definition import definitions, redefined
 from recovery_stats.analyses._meeting_loss import label_of
@@ -23,7 +24,6 @@ from recovery_stats.analyses._meeting_rows import (
     landmark_data,
     model_formula,
 )
-from recovery_stats.analyses._meeting_strategy import lost_codes
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.estimate import Estimate
@@ -143,7 +143,7 @@ def other_codes(models: Models) -> tuple[list[float], list[float]]:
         return [], []
     values, variable = people.frame[column], people.variable(column)
     codes = sorted(float(c) for c in values[people.frame[EVENT] == 0].dropna().unique() if c)
-    lost = lost_codes(models.asked, {c: variable.level(c) for c in codes})
+    lost = lost_codes(models.asked.q.lost_cause, {c: variable.level(c) for c in codes})
     return lost, [c for c in codes if c not in lost]
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
+from recovery_stats.analyses._ending import read_ends
 from recovery_stats.analyses._meeting_custody import custody_codes
 from recovery_stats.analyses._meeting_people import EVENT, TIME, Asked
 from recovery_stats.analyses._meeting_rows import diary_columns, stay_columns
@@ -22,7 +23,7 @@ from recovery_stats.core.document import (
 )
 from recovery_stats.core.estimate import Estimand, Estimate, Level, Scale
 from recovery_stats.core.study import Study
-from recovery_stats.errors import DataError, NotEstimable, UsageError, unknown
+from recovery_stats.errors import DataError, NotEstimable, UsageError
 from recovery_stats.models.strategy import (
     CURE,
     Courses,
@@ -38,7 +39,6 @@ STEP = "Bootstrap of the strategies"
 MORE, FEWER = "more", "fewer"
 NO_LIMIT = 1e9  # an upper bound of 0 in the question means that there is none
 CHANGE_DAY = "day of the change"
-LOST_WORD = "lost"
 MUCH_CUT = 0.1  # share of people whose diary may end early without a caution
 
 
@@ -128,26 +128,12 @@ def _causes(asked: Asked, people: Dataset) -> dict[str, Any]:
     column = asked.q.cause
     if column is None:
         return {}
-    variable = people.variable(column)
-    values = people.frame[column]
-    codes = [float(c) for c in sorted(values[(people.frame[EVENT] == 0)].dropna().unique()) if c]
-    names = {code: variable.level(code) for code in codes}
-    lost = lost_codes(asked, names)
+    inside: list[float] = []
     if asked.custody.suspended:  # who went in and is not known to have come out
-        lost = [*lost, *(c for c in custody_codes(asked.q, variable, codes) if c not in lost)]
-    competing = [code for code in codes if code not in lost]
-    return {"cause": column, "competing": competing, "lost": lost if lost else None}
-
-
-def lost_codes(asked: Asked, names: Mapping[float, str]) -> list[float]:
-    """The codes among `names` that mean loss to follow-up."""
-    wanted = asked.q.lost_cause
-    if not wanted:
-        return [code for code, name in names.items() if LOST_WORD in name.casefold()]
-    found = [c for c, n in names.items() if wanted in (n, f"{c:g}")]
-    if not found and names:
-        raise UsageError(unknown("cause", wanted, names.values()))
-    return found
+        values = people.frame[column][people.frame[EVENT] == 0].dropna().unique()
+        codes = [float(c) for c in sorted(values) if c]
+        inside = custody_codes(asked.q, people.variable(column), codes)
+    return read_ends(people, EVENT, column, asked.q.lost_cause, inside).arguments
 
 
 def _changing(asked: Asked, study: Study) -> dict[str, Any]:

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from recovery_stats.analyses._ending import lost_codes
 from recovery_stats.analyses._meeting_definition import NAMES, definitions, redefined
 from recovery_stats.analyses._meeting_loss import label_of
 from recovery_stats.analyses._meeting_people import EVENT, read_people
 from recovery_stats.analyses._meeting_strategy import (
     PRIMARY,
     Strategies,
-    lost_codes,
     read_courses,
     strategies,
     strategy_estimates,
@@ -114,7 +114,7 @@ def _lost_as_relapse(found: Strategies, people: Dataset) -> Dataset | None:
     values, variable = people.frame[column], people.variable(column)
     free = people.frame[EVENT] == 0
     codes = sorted(float(c) for c in values[free].dropna().unique() if c)
-    lost = lost_codes(found.asked, {c: variable.level(c) for c in codes})
+    lost = lost_codes(found.asked.q.lost_cause, {c: variable.level(c) for c in codes})
     gone = values.isin(lost) & free
     if not gone.any():
         return None

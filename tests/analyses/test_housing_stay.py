@@ -10,9 +10,12 @@ import pytest
 
 from recovery_stats import analyses
 from recovery_stats.analyses.collaborative_housing import Question, answer
+from recovery_stats.core.codebook import Codebook, Variable
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.study import Protocol, Study, TableSpec
+from recovery_stats.errors import DataError
 from recovery_stats.report.compose import compose
+from tests.tolerance import MONTE_CARLO_SES
 
 MOVED = 60  # people with a second house
 
@@ -70,6 +73,50 @@ def test_leaving_at_three_six_and_twelve_months_has_one_risk_where_the_house_doe
         assert risk.low < truth < risk.high
     assert "leaving_risks" in result.figures
     assert "leave" in result.said
+
+
+def mortal(people: int = 1600) -> Study:
+    """As `residents`, and people die at a rate of 1 in 500 days, or are lost."""
+    study = residents(people)
+    rng = np.random.default_rng(11)
+    frame = study["persons"].frame
+    death, gone = (np.ceil(rng.exponential(scale, people)) for scale in (500, 3000))
+    time = np.minimum(frame["time"], np.minimum(death, gone))
+    event = (frame["event"] == 1) & (time == frame["time"])
+    cause = np.select([event, time == death, time == gone], [1.0, 2.0, 3.0], 0.0)
+    died = frame.assign(time=time, event=event * 1.0, cause=cause)
+    names = {0.0: "None", 1.0: "Relapse", 2.0: "Death", 3.0: "Lost to follow-up"}
+    codebook = Codebook({"cause": Variable("cause", "First event", names, measure="nominal")})
+    stays = study["stays"].frame
+    ends = np.minimum(stays["out_day"], stays["pid"].map(died.set_index("pid")["time"]))
+    tables = {"persons": Dataset(died, codebook), "stays": Dataset(stays.assign(out_day=ends))}
+    return Study(tables, study.protocol)
+
+
+def test_death_competes_with_relapse_under_every_time_of_leaving():
+    result, _ = ask(mortal(), cause="cause", stay_days=360)
+    relapse, death = 1 / 700, 1 / 500
+    truth = relapse / (relapse + death) * -np.expm1(-360 * (relapse + death))
+    alone = -np.expm1(-360 * relapse)  # of people who cannot die: 0.40 against 0.29
+    without, _ = ask(mortal(), stay_days=360)
+    for months in (3, 6, 12):
+        risk, censored = result[f"leave_{months}"], without[f"leave_{months}"]
+        assert abs(risk.value - truth) < MONTE_CARLO_SES * risk.se
+        assert abs(censored.value - alone) < MONTE_CARLO_SES * censored.se
+        assert risk.value < censored.value
+    assert "leave_competing" in result.said
+    assert result.facts["competing"] == "Death"
+    assert "leave_censored" in without.said
+
+
+def test_a_cause_that_contradicts_the_event_is_refused():
+    study = mortal(400)
+    frame = study["persons"].frame
+    for wrong, match in ((frame["cause"].replace(2.0, 1.0), "do not agree"),
+                         (frame["cause"].astype(str), "is text")):  # fmt: skip
+        persons = study["persons"].with_frame(frame.assign(cause=wrong))
+        with pytest.raises(DataError, match=match):
+            ask(Study({**study.tables, "persons": persons}, study.protocol), cause="cause")
 
 
 def test_person_time_adds_up_and_evictions_are_counted(told):
