@@ -14,7 +14,13 @@ from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.document import Quantity
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.errors import NotEstimable, UsageError, unknown
-from recovery_stats.models.comparison import Primary, Rivals, likeness, primary
+from recovery_stats.models.comparison import (
+    Primary,
+    Rivals,
+    likeness,
+    primary,
+    too_many_to_leave_out,
+)
 from recovery_stats.models.few_clusters import FEW, SOME, FewClusters, choice
 from recovery_stats.models.mixed import MixedFit
 from recovery_stats.models.partially_nested import partially_nested
@@ -124,6 +130,10 @@ class ClusteredTrial:
             )  # fmt: skip
             parts = (Quantity(float(c.named), "whole"), words)
             found.append(Check("clusters", "caution" if c.named < FEW else "ok", parts))
+        if too_many_to_leave_out(c, len(self.trial.data)):
+            found.append(Check("left out in turn", "ok", (
+                f"Not done: with so many people and {self.word}s one of them hardly matters.",
+            )))  # fmt: skip
         if c.structure == "nested" and not c.partial and self.drawn == "people":
             found.append(Check("arms meet", "caution", (
                 f"No {self.word} holds both arms: whatever else differs between the {self.word}s "

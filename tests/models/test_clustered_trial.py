@@ -11,6 +11,7 @@ import recovery_stats as rs
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.engines.latent_icc import alike
 from recovery_stats.errors import NotEstimable, UsageError
+from recovery_stats.models import comparison
 from recovery_stats.models.comparison import clusters_of
 from recovery_stats.models.partially_nested import partially_nested
 from tests.models.test_instrument import houses
@@ -158,3 +159,14 @@ def test_an_outcome_that_everybody_of_an_arm_has_is_refused():
 def test_what_was_randomised_must_be_a_known_word():
     with pytest.raises(UsageError, match="people"):
         rs.clustered_trial(trial_of(), outcome="used", arm="arm", randomised="person")
+
+
+def test_houses_too_many_to_be_left_out_in_turn_are_said(monkeypatch):
+    asked = {"outcome": "y", "arm": "arm", "cluster": "house", "adjust": ["x"]}
+    assert "left out in turn" not in {
+        c.name for c in rs.clustered_trial(nested(), **asked).checks()
+    }
+    monkeypatch.setattr(comparison, "MOST_WORK", 100)
+    trial = rs.clustered_trial(nested(), **asked)
+    assert "left out in turn" in {c.name for c in trial.checks()}
+    assert not trial.sensitivity()["term"].str.startswith("left_out").any()
