@@ -15,7 +15,7 @@ from recovery_stats.core.check import Check
 from recovery_stats.core.estimate import Estimate, Level
 from recovery_stats.engines import staggered_sum as sums
 from recovery_stats.engines.change_effect import Array, Method
-from recovery_stats.engines.multiplier import critical_value
+from recovery_stats.engines.multiplier import critical_value, student_multiples, welch_df
 from recovery_stats.engines.parallel_trends import (
     Bound,
     EventStudy,
@@ -60,7 +60,8 @@ class Staggered:
     """Group-time effects; see `difference_in_differences`.
 
     Tables have estimate, std_error, conf_low, conf_high (for each alone) and band_low, band_high
-    (for all rows of the table together). Degrees of freedom: clusters less one.
+    (for all rows of the table together). Degrees of freedom: clusters less one; of bands Welch's,
+    by the clusters of each group that starts together.
     """
 
     panel: Panel = field(repr=False)
@@ -297,6 +298,13 @@ class Staggered:
         return pd.concat([pd.DataFrame(head), rest], axis=1)
 
     @cached_property
+    def _start_of_cluster(self) -> IntArray:
+        """(C,) a code for the start of each cluster; of the earliest where its units differ."""
+        first = np.full(self.count, np.inf)
+        np.minimum.at(first, self.clusters, self.panel.start)
+        return np.unique(first, return_inverse=True)[1].astype(np.intp)
+
+    @cached_property
     def _left_out(self) -> tuple[LeftOut, ...]:
         return without_each(self.panel, self.design, self.clusters)
 
@@ -307,7 +315,11 @@ class Staggered:
         return moments(found.influence, self.clusters)
 
     def _intervals(self, found: Sums, spread: Array, *, bands: bool = True) -> pd.DataFrame:
-        """Intervals of each alone by t, and of all together by the multiplier bootstrap."""
+        """Intervals of each alone by t, and of all together by the multiplier bootstrap.
+
+        A band has Welch's df, which count the clusters of each group that starts together: far
+        from the start a mean can rest on the few clusters of one group.
+        """
         value = found.value
         se = np.sqrt((spread**2).sum(axis=0))
         half = float(t_distribution.isf(0.5 * (1.0 - self.level), self.df)) * se
@@ -320,8 +332,9 @@ class Staggered:
         if not bands:
             return table
         generator = np.random.default_rng(self.seed)
-        critical = critical_value(spread, self.level, self.replicates, generator)
-        wide = np.maximum(critical * se, half)  # a band never inside an interval
+        multiple = critical_value(spread, self.level, self.replicates, generator)
+        critical = student_multiples(multiple, welch_df(spread, self._start_of_cluster))
+        wide = np.where(se > 0, np.maximum(critical * se, half), half)  # never inside an interval
         return table.assign(band_low=value - wide, band_high=value + wide)
 
 

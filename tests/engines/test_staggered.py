@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.stats import norm
+from scipy.stats import norm, t, ttest_ind
 
 from recovery_stats.engines.change_effect import Method, change_effect
-from recovery_stats.engines.multiplier import critical_value
+from recovery_stats.engines.multiplier import critical_value, student_multiples, welch_df
 from recovery_stats.engines.staggered import (
     Design,
     Panel,
@@ -190,6 +190,23 @@ def test_critical_values_of_one_equal_and_independent_estimates() -> None:
     Q = np.linalg.qr(r.normal(size=(C, 6)))[0]
     sidak = norm.isf(0.5 * (1 - 0.95 ** (1 / 6)))
     assert critical_value(Q, 0.95, draws, r) == pytest.approx(sidak, abs=0.04)
+
+
+def test_df_of_two_groups_are_welchs() -> None:
+    rng = np.random.default_rng(4)
+    y, group = rng.normal(size=12) * np.repeat([1.0, 3.0], 6), np.repeat([0, 1], 6)
+    means = np.repeat([y[:6].mean(), y[6:].mean()], 6)
+    influence = np.column_stack([(y - means) / 6, np.zeros(12)])
+    df = welch_df(influence, group)
+    assert df[0] == pytest.approx(ttest_ind(y[:6], y[6:], equal_var=False).df, rel=CLOSED_FORM)
+    assert np.isnan(df[1])
+
+
+def test_with_many_clusters_the_multiple_stays_and_with_few_it_is_students() -> None:
+    assert student_multiples(2.7, np.array([np.inf]))[0] == pytest.approx(2.7, rel=CLOSED_FORM)
+    level = norm.ppf(0.975)
+    found = student_multiples(float(level), np.array([5.0, 1.0]))
+    np.testing.assert_allclose(found, t.ppf(0.975, [5, 1]), rtol=CLOSED_FORM)
 
 
 def test_a_band_of_reference_periods_alone_is_none() -> None:
