@@ -127,8 +127,9 @@ def main() -> None:
         "by scripts/openings_recovery.py.",
         "",
         "With 20 sites, where groups have 3 to 7, errors leave each site out in turn (the default "
-        "there); with more they come from influence functions. Relative magnitudes are wide where "
-        "trends are parallel: chance deviations before are taken for real ones.",
+        "there); with more they come from influence functions. Bands have Welch's degrees of "
+        "freedom, by the sites of each group. Relative magnitudes are wide where trends are "
+        "parallel: chance deviations before are taken for real ones.",
         "",
         "| sites | trends | answer | mean error | coverage |",
         "|---|---|---|---|---|",

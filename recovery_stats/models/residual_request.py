@@ -110,11 +110,17 @@ def _kind(residual: str) -> str:
     return kind
 
 
+def _apart(text: str, marks: str) -> list[str]:
+    """Split at any of the marks that does not stand within back-quotes."""
+    outside = "(?=(?:[^`]*`[^`]*`)*[^`]*$)"  # an even number of back-quotes follows
+    return re.split(f"[{re.escape(marks)}]{outside}", text)
+
+
 def _read_by(by: str | None, kind: str) -> tuple[str | None, tuple[str, ...]]:
-    left, bar, right = (by or "").partition("|")
-    wave = left.strip().strip("`") or None
+    left, *after = _apart(by or "", "|")
+    bar, wave = bool(after), left.strip().strip("`") or None
     wave = None if wave == "1" else wave
-    person = tuple(c.strip().strip("`") for c in re.split("[:/]", right) if c.strip())
+    person = tuple(c.strip().strip("`") for c in _apart("|".join(after), ":/") if c.strip())
     if bar and not person:
         raise UsageError(f"residual_by={by!r} names nobody after the bar, as in 'wave | person'.")
     if kind == "compound-symmetry":

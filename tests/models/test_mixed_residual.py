@@ -354,3 +354,19 @@ def test_a_pair_of_waves_nobody_has() -> None:
 def test_kenward_and_roger_need_reml() -> None:
     with pytest.raises(UsageError, match="reml=True"):
         lmm(FORMULA, data(), residual="ar1", reml=False, df="kenward-roger", **BY)
+
+
+def test_names_with_bars_stand_in_back_quotes() -> None:
+    rng = np.random.default_rng(2)
+    plain = pd.DataFrame({"y": rng.normal(size=120), "person": np.arange(120) // 4,
+                          "wave": np.arange(120) % 4, "half": np.arange(120) // 60})  # fmt: skip
+    barred = plain.rename(columns={"person": "p|1", "wave": "w/1"})
+    for structure, by, quoted in (
+        ("ar1", "wave | person", "`w/1` | `p|1`"),
+        ("cs", "person", "`p|1`"),
+        ("heterogeneous", "person", "`p|1`"),
+        ("ar1", "wave | half/person", "`w/1` | half/`p|1`"),
+    ):
+        first = lmm("y ~ 1", plain, residual=structure, residual_by=by)
+        second = lmm("y ~ 1", barred, residual=structure, residual_by=quoted)
+        assert first.glance().equals(second.glance()), structure
