@@ -43,8 +43,8 @@ def _told(fit: Staggered) -> str:
         return ". A group of one has no error that counts how they differ: its intervals are void."
     if fit.jackknifed:
         return (
-            ". Errors come from leaving each out in turn, which is better with few; bands and "
-            "bounds are still too narrow."
+            ". Errors come from leaving each out in turn, and bands have the degrees of freedom of "
+            "the groups, which is better with few; bounds are still too narrow."
         )
     return ". Standard errors rest on many in each group; with few they are too small."
 
