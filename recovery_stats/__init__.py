@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from recovery_stats.models.gee import gee
     from recovery_stats.models.generalised import glmm
     from recovery_stats.models.glm import glm
+    from recovery_stats.models.house_moderator import house_moderators
     from recovery_stats.models.icc import icc
     from recovery_stats.models.imputation import impute
     from recovery_stats.models.instrument import complier_effect
@@ -122,6 +123,7 @@ _HOME = {
     "glm": "recovery_stats.models.glm",
     "glmm": "recovery_stats.models.generalised",
     "gray_test": "recovery_stats.models.survival",
+    "house_moderators": "recovery_stats.models.house_moderator",
     "icc": "recovery_stats.models.icc",
     "impute": "recovery_stats.models.imputation",
     "instruments": "recovery_stats.study.scoring",
@@ -201,6 +203,7 @@ __all__ = [
     "glm",
     "glmm",
     "gray_test",
+    "house_moderators",
     "icc",
     "impute",
     "instruments",
