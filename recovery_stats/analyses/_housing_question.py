@@ -11,6 +11,7 @@ TABLES = {
     "persons": "One row a person: arm, outcome or time to relapse, house or site, covariates.",
     "waves": "One row a person and wave, where houses open during the study (optional).",
     "stays": "One row a stay in a house: person, day in, day out (optional).",
+    "houses": "One row a house: type, size, rules, friendship density (optional).",
 }
 
 
@@ -102,6 +103,16 @@ class Question(Common):
         "Declared subgroup or moderator of the effect, as sex or ACE (repeatable).",
         table="persons", role="subgroup",
     )  # fmt: skip
+    house_by: tuple[str, ...] = columns(
+        "Declared characteristic of houses, as size, type, rules or friendship density, by which "
+        "the effect may differ (repeatable).",
+        table="houses", role="characteristic",
+    )  # fmt: skip
+    cross_level: tuple[str, ...] = columns(
+        "Declared covariate of persons, as severity, whose slope may differ by each "
+        "characteristic of houses (repeatable).",
+        table="persons", role="cross_level",
+    )  # fmt: skip
     screens: tuple[str, ...] = columns(
         "Where the outcome is a share of screens: counts of negative, attended and scheduled ones.",
         table="persons", role="screens",
@@ -121,3 +132,8 @@ class Question(Common):
     expected: float | None = option(
         "Difference expected beforehand, for Bayes factors.", default=None
     )
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Tables that some options read beside those of every question."""
+        return ("houses",) if self.house_by else ()

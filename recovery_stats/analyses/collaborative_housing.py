@@ -24,6 +24,7 @@ from recovery_stats.analyses._housing_case import (
     missing_contrast,
 )
 from recovery_stats.analyses._housing_chosen import compare_chosen
+from recovery_stats.analyses._housing_houses import kinds_of_houses
 from recovery_stats.analyses._housing_mixed import fit_mixed, mixed_estimate
 from recovery_stats.analyses._housing_openings import answer_openings, is_about_openings
 from recovery_stats.analyses._housing_outcomes import outcome_parts
@@ -40,6 +41,7 @@ from recovery_stats.analyses._housing_stop import stop
 from recovery_stats.analyses._housing_times import answer_residence, answer_times
 from recovery_stats.analyses._missing_panel import with_missing_panel
 from recovery_stats.analyses._missing_screens import with_screens_panel
+from recovery_stats.analyses._part import joined as joined_parts
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.estimate import Estimate
@@ -86,7 +88,12 @@ def answer(question: Question, study: Study) -> Result:
     own = outcome.clusters if outcome else clusters
     assert own is not None
     case = Case(asked, people, arms, rows, outcome, times, own)
-    more = outcome_parts(question, asked, everyone, outcome)
+    more = joined_parts(
+        (
+            outcome_parts(question, asked, everyone, outcome),
+            kinds_of_houses(question, asked, outcome, study),
+        )
+    )
     stay = stay_section(
         asked, times, clusters, study, horizon=question.stay_days, seed=question.seed
     )
@@ -100,7 +107,7 @@ def answer(question: Question, study: Study) -> Result:
         said=frozenset(words.said(case)) | more.said | stay.said,
         tables={t.name: t for t in (*pages.tables(case), *more.tables, *stay.tables)},
         figures={f.name: f for f in (*pages.figures(case), *more.figures, *stay.figures)},
-        sources=tuple(study[name].source for name in asked.tables),
+        sources=tuple(study[name].source for name in asked.tables + question.tables),
         synthetic=study.protocol.synthetic,
     )
     contrast = missing_contrast(case)

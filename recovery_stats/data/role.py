@@ -172,6 +172,14 @@ ROLES: tuple[Role, ...] = (
     Role("start", ("stays", "spells"), "day", "the day the stay began"),
     Role("stop", ("stays", "spells"), "day", "the day the stay ended"),
     Role("reason", ("stays",), "group", "why the stay ended"),
+    Role(
+        "characteristic",
+        ("houses",),
+        "any",
+        "characteristics of houses by which an effect may differ: size, type, rules, density",
+        many=True,
+        varies=True,
+    ),
     Role("weights", ("persons", "waves"), "weight", "sampling or analysis weight"),
     Role(
         "adjust",

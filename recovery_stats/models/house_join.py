@@ -7,7 +7,6 @@ however many people live in each.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,11 +14,10 @@ from numpy.typing import NDArray
 
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset
+from recovery_stats.engines.linalg import Array
 from recovery_stats.errors import DataError, NotEstimable, UsageError
 from recovery_stats.models.subgroup import is_number
 from recovery_stats.models.summary import level_label, levels_of
-
-Array = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +108,7 @@ def read_person_covariate(people: Dataset, column: str) -> Array:
     people.require(column, table="persons")
     values = people.frame[column]
     if is_number(people, column):
-        return values.to_numpy(dtype=float)
+        return np.asarray(values, dtype=float)
     levels = levels_of(people, column)
     if len(levels) != 2:
         raise UsageError(

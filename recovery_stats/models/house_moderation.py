@@ -13,7 +13,6 @@ means; lmerTest and pbkrtest (tests/models/house_moderator.R); error rates by si
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +20,7 @@ from scipy.stats import f as f_distribution
 
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.estimate import Estimate
+from recovery_stats.engines.linalg import Array
 from recovery_stats.errors import NotEstimable
 from recovery_stats.models.comparison import Clusters
 from recovery_stats.models.formula import quote
@@ -29,7 +29,6 @@ from recovery_stats.models.margins import row_of
 from recovery_stats.models.mixed import MixedFit, lmm
 from recovery_stats.models.risk import estimate
 
-Array = NDArray[np.floating[Any]]
 ARM, OUTCOME = "arm|", "outcome|"
 HOUSE, HOUSED, BY, WITHIN, MEAN = "house|", "housed|", "arm#", "within|", "house mean|"
 FEWEST_DF = 4  # below, no approximation to few clusters keeps its level (Tipton 2015)
@@ -92,7 +91,7 @@ class Rows:
 
     @property
     def arm(self) -> Array:
-        return self.data.frame[ARM].to_numpy(dtype=float)
+        return np.asarray(self.data.frame[ARM], dtype=float)
 
     @property
     def crossed(self) -> bool:

@@ -1,10 +1,10 @@
 """What differs between kinds of houses: `house_moderators(people, houses, outcome=..., by=[...])`.
 
-    found = rs.house_moderators(people, houses, outcome="used", arm="arm", house="house_id",
-                                by=["h_type", "h_size", "h_dens"], cross_level=["severity"])
-    found.tidy()      the difference between the arms at each level, and slopes of severity
-    found.tests()     whether they differ: F, df, p, Holm's p over the family, CR2 beside it
-    found.checks()    houses behind each, what was refused, what cannot be concluded
+found = rs.house_moderators(people, houses, outcome="used", arm="arm", house="house_id",
+                            by=["h_type", "h_size", "h_dens"], cross_level=["severity"])
+found.tidy()      the difference between the arms at each level, and slopes of severity
+found.tests()     whether they differ: F, df, p, Holm's p over the family, CR2 beside it
+found.checks()    houses behind each, what was refused, what cannot be concluded
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class HouseModerators:
         found = [
             Check(
                 "houses for a characteristic", "caution" if m.found.between_df < FEW_DF else "ok",
-                (f"{m.label}: ", Count(m.found.houses, "houses"), " houses leave ",
+                (f"{_asked_of(m)}: ", Count(m.found.houses, "houses"), " houses leave ",
                  Quantity(m.found.between_df, "df"), " degrees of freedom between houses."),
                 m.by,
             )
@@ -141,14 +141,18 @@ class HouseModerators:
         return tuple(found)
 
 
+def _asked_of(m: Moderator | Refused) -> str:
+    return f"{m.label}, for the slope of {m.across}" if m.across else m.label
+
+
 def refusal(r: Refused) -> tuple[Cell, ...]:
     """Why a characteristic was not asked, with its numbers typed."""
     if not isinstance(r.why, TooFewHouses):
-        return (f"{r.label}: not asked. The model has no answer on these data.",)
+        return (f"{_asked_of(r)}: not asked. The model has no answer on these data.",)
     if r.why.level:
-        return (f"{r.label}: not asked. “{r.why.level}” has fewer than {FEWEST_HOUSES} houses"
+        return (f"{_asked_of(r)}: not asked. “{r.why.level}” has fewer than {FEWEST_HOUSES} houses"
                 f"{r.why.where}, and one house cannot be told from its kind.",)  # fmt: skip
-    return (f"{r.label}: not asked. ", Count(r.why.houses, "houses"),
+    return (f"{_asked_of(r)}: not asked. ", Count(r.why.houses, "houses"),
             f" houses {r.why.where} leave fewer than {FEWEST_DF} degrees of freedom between "
             "houses.")  # fmt: skip
 

@@ -61,7 +61,11 @@ KEYS = {
 Roles = dict[str, str | tuple[str, ...]]
 ROLES: dict[str, Roles] = {
     "sites": {"site": "site_id"},
-    "houses": {"house": "house_id", "site": "site_id"},
+    "houses": {
+        "house": "house_id",
+        "site": "site_id",
+        "characteristic": ("h_type", "h_size", "h_rule30", "h_dens"),
+    },
     "persons": {
         "person": "pid",
         "time": "t_relapse",
@@ -75,6 +79,7 @@ ROLES: dict[str, Roles] = {
         "house": "house_id",
         "cluster": "site_id",
         "adjust": ("sev_z", "motiv"),
+        "cross_level": ("sev_z",),
         "diary_from": "diary_from",
         "diary_to": "diary_to",
         "known": "t_known",
