@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from recovery_stats.models.kernel import kernel_cox
     from recovery_stats.models.leaving import leave_at, stay_courses
     from recovery_stats.models.likelihood_ratio import compare
+    from recovery_stats.models.membership import membership_weights, multiple_membership
     from recovery_stats.models.missing_panel import missing_panel
     from recovery_stats.models.missingness import missing
     from recovery_stats.models.mixed import lmm
@@ -136,8 +137,10 @@ _HOME = {
     "logrank": "recovery_stats.models.survival",
     "marginal_structural": "recovery_stats.models.policy",
     "mean_cumulative": "recovery_stats.models.survival",
+    "membership_weights": "recovery_stats.models.membership",
     "missing": "recovery_stats.models.missingness",
     "missing_panel": "recovery_stats.models.missing_panel",
+    "multiple_membership": "recovery_stats.models.membership",
     "multistate": "recovery_stats.models.survival",
     "multiverse": "recovery_stats.study.multiverse",
     "net_benefit": "recovery_stats.models.net_benefit",
@@ -217,8 +220,10 @@ __all__ = [
     "logrank",
     "marginal_structural",
     "mean_cumulative",
+    "membership_weights",
     "missing",
     "missing_panel",
+    "multiple_membership",
     "multistate",
     "multiverse",
     "net_benefit",

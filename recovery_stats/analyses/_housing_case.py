@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,6 +57,7 @@ class Asked:
     weighting: str
     balance_stop: float
     seed: int
+    moves: tuple[str, str, str, str] | None
     treatment: str | None = None
     kind: str = "auto"
     out_of: float | str | None = None
@@ -86,7 +87,7 @@ class Asked:
             q.event if timed else None, q.entry if timed else None, cluster, site,
             _word(cluster, house, site), tuple(dict.fromkeys(q.adjust)), q.weights, q.reference,
             q.design, q.level, _stays(q, study) if timed else None, q.notes, q.sensitivity,
-            q.weighting, q.balance_stop, q.seed,
+            q.weighting, q.balance_stop, q.seed, _moves(q, study),
             q.treatment, q.outcome_kind or "auto", q.trials or q.out_of,
             q.cause if timed else None, q.lost_cause,
         )  # fmt: skip
@@ -142,6 +143,12 @@ def _stays(q: Question, study: Study) -> tuple[str, str, str] | None:
     return person, q.stay_start, q.stay_stop
 
 
+def _moves(q: Question, study: Study) -> tuple[str, str, str, str] | None:
+    """Person, house, start and stop of the stays, where they tell the house."""
+    stays, house = _stays(q, study), study.role("stays", "house")
+    return None if stays is None or house is None else (stays[0], house, *stays[1:])
+
+
 @dataclass(frozen=True, slots=True)
 class Analysed:
     """The people behind the primary estimate, before anything is compared.
@@ -163,6 +170,7 @@ class OutcomeAnswer:
     the effects, and why its errors are what they are. alike: the likeness within clusters.
     joined: rare levels of covariates that count as another in the models. mixed: the mixed model,
     where there are clusters. chosen: comparisons by weights and pairs, where nobody was drawn.
+    moves: residents counted to all their houses.
     """
 
     reading: Reading
@@ -176,6 +184,7 @@ class OutcomeAnswer:
     mixed: MixedFit | None = None
     chosen: Part | None = None
     trial: TrialAnswer | None = None
+    moves: Part = field(default_factory=Part)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,8 @@ NOTES = {
         "are one number a cluster, without covariates.",
     )
 }
-RIVALS = ("crude", "naive", "by_cluster", "within", "gee", "summary", "mixed", *TRIAL_RIVALS,
+RIVALS = ("crude", "naive", "by_cluster", "within", "gee", "summary", "mixed",
+          "first_house", "membership", *TRIAL_RIVALS,
           "by_site", "weighted_overlap", "weighted_ate", "weighted_att", "entropy_ate",
           "entropy_att", "matched", "doubly_robust",
           "left_out_low", "left_out_high", "missing_yes", "missing_no")  # fmt: skip

@@ -116,6 +116,7 @@ def _said_of_outcome(case: Case, outcome: OutcomeAnswer) -> Iterator[str]:
     }
     yield from (name for name, holds in present.items() if holds)
     yield from said_of_trial(outcome.trial)
+    yield from outcome.moves.said
     if not outcome.reading.binary:
         yield "number"
         return
@@ -352,6 +353,7 @@ def _outcome_checks(case: Case, outcome: OutcomeAnswer) -> Iterator[Check]:
         ("The primary interval has ", Ref(primary.name, "df"), " degrees of freedom."),
     )  # fmt: skip
     yield from outcome.trial.checks if outcome.trial else ()
+    yield from outcome.moves.checks
     yield _missing_check(case, outcome)
     if outcome.chosen:
         yield from outcome.chosen.checks

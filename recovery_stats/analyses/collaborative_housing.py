@@ -26,6 +26,7 @@ from recovery_stats.analyses._housing_case import (
 from recovery_stats.analyses._housing_chosen import compare_chosen
 from recovery_stats.analyses._housing_houses import kinds_of_houses
 from recovery_stats.analyses._housing_mixed import fit_mixed, mixed_estimate
+from recovery_stats.analyses._housing_moves import moved_houses, with_first_house
 from recovery_stats.analyses._housing_openings import answer_openings, is_about_openings
 from recovery_stats.analyses._housing_outcomes import outcome_parts
 from recovery_stats.analyses._housing_people import (
@@ -75,12 +76,14 @@ def answer(question: Question, study: Study) -> Result:
             "design 'openings' needs --opened COLUMN: the time at which a house opened where the "
             "person lives; in the study file: opened under [roles.persons]."
         )
+    study = with_first_house(study, question.person, question.stay_start)
     asked = Asked.of(question, study)
     everyone, arms = read_people(asked, study)
     people = analysed(asked, everyone, study)
     if stopped := stop(asked, people, arms, study):
         return stopped
-    outcome = _answer_outcome(asked, people, people.reading, arms) if people.reading else None
+    reading = people.reading
+    outcome = _answer_outcome(asked, people, reading, arms, study) if reading else None
     times, clusters = answer_times(asked, everyone, arms) if asked.time else (None, None)
     if times is not None and clusters is not None and asked.stays:
         times = answer_residence(asked, times, clusters, study["stays"])
@@ -120,7 +123,7 @@ def answer(question: Question, study: Study) -> Result:
 
 
 def _answer_outcome(
-    asked: Asked, people: Analysed, reading: Reading, arms: Reading
+    asked: Asked, people: Analysed, reading: Reading, arms: Reading, study: Study
 ) -> OutcomeAnswer:
     """Every estimate of the outcome, on the people who have it."""
     eligible, data = people.eligible, people.data
@@ -139,11 +142,13 @@ def _answer_outcome(
     ]
     mixed = fit_mixed(asked, data, clusters)
     chosen = compare_chosen(asked, data, clusters, estimates)
+    moves = moved_houses(asked, data, study)
     if asked.sensitivity:
         estimates += [
             *Rivals(sample, clusters, family, asked.level, asked.word).all(),
             *_by_site(asked, data, sample, family),
             *mixed_estimate(asked, data, mixed),
+            *moves.estimates,
             *(chosen.estimates if chosen else ()),
             *_missing_as(asked, join(eligible, joined), reading),
         ]
@@ -161,6 +166,7 @@ def _answer_outcome(
         mixed,
         chosen,
         trial,
+        moves,
     )
 
 
