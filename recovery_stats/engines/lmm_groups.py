@@ -40,6 +40,13 @@ class RandomFactor:
     def q(self) -> int:
         return int(self.Z.shape[1])
 
+    @property
+    def acting(self) -> int:
+        """Levels that have an effect in some row: people without a house have rows of zeros."""
+        if bool((self.Z[:, 0] != 0).all()):
+            return self.levels
+        return int(np.unique(self.codes[(self.Z != 0).any(axis=1)]).size)
+
     def effect(self, column: int) -> str:
         return self.effects[column] if self.effects else f"column {column + 1}"
 

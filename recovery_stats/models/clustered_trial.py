@@ -22,7 +22,7 @@ from recovery_stats.models.comparison import (
     too_many_to_leave_out,
 )
 from recovery_stats.models.few_clusters import FEW, SOME, FewClusters, choice
-from recovery_stats.models.mixed import MixedFit
+from recovery_stats.models.mixed_fit import Method, MixedFit
 from recovery_stats.models.partially_nested import partially_nested
 from recovery_stats.models.risk import NumberNeeded, number_needed
 from recovery_stats.models.trial import ARM_COLUMN, OUTCOME_COLUMN, Trial, read_trial
@@ -71,10 +71,13 @@ class ClusteredTrial:
             raise UsageError("A number needed to treat needs a yes-or-no outcome.")
         return number_needed(next(iter(self.estimates(level))))
 
-    def mixed(self) -> MixedFit:
-        """The partially nested mixed model: house variance where there are houses."""
+    def mixed(self, df: Method = "satterthwaite") -> MixedFit:
+        """The mixed model with house variance where there are houses and residuals by arm.
+
+        df: "satterthwaite", or "kenward-roger" with its larger error.
+        """
         return partially_nested(
-            self.trial.data, OUTCOME_COLUMN, ARM_COLUMN, self.trial.clusters, self.adjust
+            self.trial.data, OUTCOME_COLUMN, ARM_COLUMN, self.trial.clusters, self.adjust, df=df
         )
 
     def sensitivity(self, level: float = 0.95) -> pd.DataFrame:
@@ -87,14 +90,19 @@ class ClusteredTrial:
         t = self.trial
         if t.clusters.structure == "none" or t.sample.weights is not None:
             return
-        try:
-            yield self.mixed().estimate(
-                {ARM_COLUMN: 1.0}, name="mixed_by_arm",
-                label=f"Mixed model, random {self.word}, residuals by arm", level=level,
-                rank="sensitivity", n=len(t.data),
-            )  # fmt: skip
-        except NotEstimable:
-            return
+        methods: tuple[tuple[Method, str, str], ...] = (
+            ("satterthwaite", "mixed_by_arm", ""),
+            ("kenward-roger", "mixed_kenward_roger", ", Kenward–Roger"),
+        )
+        for df, name, said in methods:
+            try:
+                yield self.mixed(df).estimate(
+                    {ARM_COLUMN: 1.0}, name=name,
+                    label=f"Mixed model, random {self.word}, residuals by arm{said}",
+                    level=level, rank="sensitivity", n=len(t.data),
+                )  # fmt: skip
+            except NotEstimable:
+                continue
 
     def _few(self, level: float) -> FewClusters:
         t = self.trial

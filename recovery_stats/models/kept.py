@@ -77,13 +77,13 @@ class Grouped(Kept):
 
     @property
     def n_groups(self) -> int:
-        """Levels of the largest random factor."""
-        return max(f.levels for f in self.factors)
+        """Levels of the largest random factor, those without an effect in any row left out."""
+        return max(f.acting for f in self.factors)
 
     @property
     def groups(self) -> dict[str, int]:
-        """Levels of every random factor."""
-        return {f.name: f.levels for f in self.factors}
+        """Levels of every random factor, those without an effect in any row left out."""
+        return {f.name: f.acting for f in self.factors}
 
     @cached_property
     def groupings(self) -> tuple[Grouping, ...]:

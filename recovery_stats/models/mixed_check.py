@@ -68,7 +68,7 @@ def singular(factors: Factors, fit: LmmFit) -> list[Check]:
 def few_groups(factors: Factors) -> list[Check]:
     found = []
     for factor in factors:
-        few = factor.levels < FEW_GROUPS
+        few = factor.acting < FEW_GROUPS
         words = (
             " levels: their variance is poorly known; small-sample degrees of freedom are needed."
             if few
@@ -78,7 +78,7 @@ def few_groups(factors: Factors) -> list[Check]:
             Check(
                 "groups",
                 "caution" if few else "ok",
-                (f"{factor.name} has ", Quantity(float(factor.levels), "whole"), words),
+                (f"{factor.name} has ", Quantity(float(factor.acting), "whole"), words),
                 factor.name,
             )
         )

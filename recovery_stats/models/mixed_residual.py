@@ -67,7 +67,7 @@ class ResidualMixedFit(MixedFit):
     @property
     def n_groups(self) -> int:
         """Levels of the largest random factor, or people."""
-        return max(self.structure.persons, *(f.levels for f in self.factors), 0)
+        return max(self.structure.persons, *(f.acting for f in self.factors), 0)
 
     @property
     def groups(self) -> dict[str, int]:

@@ -2,8 +2,8 @@
 
 The house varies only in the arm that has houses, and each arm has a residual variance of its own;
 otherwise the variance of the one arm leaks into the error of the other. Satterthwaite's degrees of
-freedom, or Kenward and Roger's where the residuals have one variance. People without a house are
-each a group of one, without an effect.
+freedom, or Kenward and Roger's with their error. People without a house are each a group of one,
+without an effect.
 Source: Roberts & Roberts 2005; Bauer, Sterba & Hallfors 2008. Checked: R glmmTMB, nlme
 (tests/models/partially_nested.R).
 """
@@ -18,13 +18,15 @@ from recovery_stats.core.dataset import Dataset
 from recovery_stats.models.comparison import Clusters
 from recovery_stats.models.formula import quote
 from recovery_stats.models.mixed import MixedFit, lmm
+from recovery_stats.models.mixed_fit import Method
 
 HOUSED, CLUSTER, BY = "housed|", "cluster|", "arm#"
 
 
 def partially_nested(
-    data: Dataset, outcome: str, arm: str, clusters: Clusters, adjust: Sequence[str] = ()
-) -> MixedFit:
+    data: Dataset, outcome: str, arm: str, clusters: Clusters, adjust: Sequence[str] = (), *,
+    df: Method = "satterthwaite",
+) -> MixedFit:  # fmt: skip
     """Difference between arms, house variance where there are houses, residual variances by arm.
 
     outcome, arm: columns of numbers, arm 0/1; clusters: of the rows of `data`. The coefficient of
@@ -37,6 +39,6 @@ def partially_nested(
     predictors = " + ".join(map(quote, (arm, *adjust)))
     formula = f"{quote(outcome)} ~ {predictors} + (0 + {quote(HOUSED)} | {quote(CLUSTER)})"
     return lmm(
-        formula, data.with_frame(frame), df="satterthwaite", required=(arm,),
+        formula, data.with_frame(frame), df=df, required=(arm,),
         residual="heterogeneous", residual_by=BY,
     )  # fmt: skip

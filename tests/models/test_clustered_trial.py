@@ -15,6 +15,7 @@ from recovery_stats.models import comparison
 from recovery_stats.models.comparison import clusters_of
 from recovery_stats.models.partially_nested import partially_nested
 from tests.models.test_instrument import houses
+from tests.models.test_membership import kenward_roger_dense
 from tests.tolerance import CLOSED_FORM, R_DIGITS
 
 R = json.loads(Path(__file__).with_name("clustered_trial.json").read_text())
@@ -70,6 +71,41 @@ def test_its_degrees_of_freedom_lie_between_houses_and_people():
     d = Dataset(nested())
     fit = partially_nested(d, "y", "arm", clusters_of(d, "house", d.frame["arm"].to_numpy()))
     assert 5 < fit.tidy().set_index("term").loc["arm", "df"] < len(d) - 2
+
+
+def test_kenward_roger_by_its_dense_formulas():
+    """Three variances, linear in V: of houses, and of residuals in each arm."""
+    d = Dataset(nested())
+    clusters = clusters_of(d, "house", d.frame["arm"].to_numpy())
+    fit = partially_nested(d, "y", "arm", clusters, ("x",), df="kenward-roger")
+    row = fit.tidy().set_index("term").loc["arm"]
+    house, arm = d.frame["house"].to_numpy(), d.frame["arm"].to_numpy()
+    X = np.column_stack([np.ones(len(d)), arm, d.frame["x"]])
+    parts = ((house[:, None] == house) * 1.0, np.diag(arm), np.diag(1 - arm))
+    table = fit.variance_components()
+    residual = table[table["group"] == "Residual"].set_index("term_1")["covariance"]
+    gamma = (table["covariance"].iloc[0], residual["compared"], residual["usual"])
+    error, df = kenward_roger_dense(X, parts, gamma, 1)
+    assert row["std_error"] == pytest.approx(error, rel=R_DIGITS)
+    assert row["df"] == pytest.approx(df, rel=R_DIGITS)
+
+
+def test_people_alone_are_no_houses():
+    """The mixed model gives each a group of its own, without an effect: 12 houses, not 72."""
+    d = nested()
+    d["home"] = np.where(d["arm"] == 1, "house " + d["house"].astype(str), d.index.astype(str))
+    fit = rs.lmm("y ~ arm + x + (0 + arm | home)", d)
+    assert fit.glance()["n_groups"].iloc[0] == 12
+    assert fit.groups == {"home": 12}
+    assert rs.lmm("y ~ arm + x + (1 | home)", d).groups == {"home": 72}
+
+
+def test_both_kinds_of_degrees_of_freedom_are_rows():
+    found = rs.clustered_trial(nested(), outcome="y", arm="arm", cluster="house", adjust=["x"])
+    rows = found.sensitivity().set_index("term")
+    assert "Kenward" in rows.loc["mixed_kenward_roger", "method"]
+    assert rows.loc["mixed_kenward_roger", "std_error"] > rows.loc["mixed_by_arm", "std_error"]
+    assert found.mixed("kenward-roger").df == "kenward-roger"
 
 
 def test_latent_likeness_and_its_limits_are_those_of_r():

@@ -92,14 +92,10 @@ def test_it_is_the_minimum_of_the_dense_likelihood():
     assert e.tau2 == pytest.approx(best.x, rel=HALF_DIGITS)
 
 
-def test_kenward_and_roger_by_their_dense_formulas():
-    """Kenward & Roger 1997 for a single coefficient: the adjusted error and 2 / A2."""
-    people, _, lived = residents()
-    found = fit(people, lived)
-    X, _, K = dense(people, lived)
-    n = len(X)
-    V = found.engine.tau2 * K + found.engine.sigma2 * np.eye(n)
-    inverse, parts = np.linalg.inv(V), (K, np.eye(n))
+def kenward_roger_dense(X, parts, gamma, j):
+    """Kenward & Roger 1997 for coefficient j with V = sum gamma part: its error, and 2 / A2."""
+    V = sum(g * part for g, part in zip(gamma, parts, strict=True))
+    inverse = np.linalg.inv(V)
     Phi = np.linalg.inv(X.T @ inverse @ X)
     P = [X.T @ inverse @ D @ inverse @ X for D in parts]
     Q = [[X.T @ inverse @ A @ inverse @ B @ inverse @ X for B in parts] for A in parts]
@@ -108,12 +104,22 @@ def test_kenward_and_roger_by_their_dense_formulas():
         [[np.trace(projector @ A @ projector @ B) for B in parts] for A in parts]
     )
     W = np.linalg.inv(information)
-    bias = sum(W[r, s] * (Q[r][s] - P[r] @ Phi @ P[s]) for r in (0, 1) for s in (0, 1))
+    each = range(len(parts))
+    bias = sum(W[r, s] * (Q[r][s] - P[r] @ Phi @ P[s]) for r in each for s in each)
     adjusted = Phi + 2 * Phi @ bias @ Phi
+    slope = np.array([(Phi @ M @ Phi)[j, j] / Phi[j, j] for M in P])
+    return np.sqrt(adjusted[j, j]), 2 / (slope @ W @ slope)
+
+
+def test_kenward_and_roger_by_their_dense_formulas():
+    people, _, lived = residents()
+    found = fit(people, lived)
+    X, _, K = dense(people, lived)
+    e = found.engine
+    error, df = kenward_roger_dense(X, (K, np.eye(len(X))), (e.tau2, e.sigma2), 1)
     row = found.tidy().set_index("term").loc["arm"]
-    assert row["std_error"] == pytest.approx(np.sqrt(adjusted[1, 1]), rel=1e-8)
-    slope = np.array([(Phi @ M @ Phi)[1, 1] / Phi[1, 1] for M in P])
-    assert row["df"] == pytest.approx(2 / (slope @ W @ slope), rel=1e-8)
+    assert row["std_error"] == pytest.approx(error, rel=1e-8)
+    assert row["df"] == pytest.approx(df, rel=1e-8)
 
 
 @pytest.mark.parametrize("df", ["kenward-roger", "satterthwaite"])
