@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from recovery_stats.models.multiplicity import adjust_p
     from recovery_stats.models.net_benefit import net_benefit
     from recovery_stats.models.one_way import one_way
+    from recovery_stats.models.over_time import compare_over_time
     from recovery_stats.models.policy import lag_cox, marginal_structural, one_more_meeting
     from recovery_stats.models.pool import pool
     from recovery_stats.models.possible_counts import possible_counts
@@ -105,6 +106,7 @@ _HOME = {
     "censoring_weights": "recovery_stats.models.survival",
     "compare": "recovery_stats.models.likelihood_ratio",
     "compare_arms": "recovery_stats.models.arms",
+    "compare_over_time": "recovery_stats.models.over_time",
     "complier_effect": "recovery_stats.models.instrument",
     "concordance": "recovery_stats.models.survival",
     "courses": "recovery_stats.models.strategy",
@@ -187,6 +189,7 @@ __all__ = [
     "clustered_trial",
     "compare",
     "compare_arms",
+    "compare_over_time",
     "complier_effect",
     "concordance",
     "courses",

@@ -9,7 +9,7 @@ from recovery_stats.analyses._question import Common, column, columns, option
 
 TABLES = {
     "persons": "One row a person: arm, outcome or time to relapse, house or site, covariates.",
-    "waves": "One row a person and wave, where houses open during the study (optional).",
+    "waves": "One row a person and wave, of an outcome at every wave (optional).",
     "stays": "One row a stay in a house: person, day in, day out (optional).",
     "houses": "One row a house: type, size, rules, friendship density (optional).",
 }
@@ -71,10 +71,19 @@ class Question(Common):
         "none did.", table="persons", role="opened",
     )  # fmt: skip
     repeated: str | None = column(
-        "Outcome at each wave, where houses open during the study.", table="waves", role="repeated"
+        "Outcome at each wave, compared wave by wave, or where houses open during the study.",
+        table="waves",
+        role="repeated",
     )
     wave: str | None = column(
         "Time or number of the wave of --repeated.", table="waves", role="repeated_at"
+    )
+    wave_baseline: float | None = option(
+        "The wave before the arms began, where an outcome is compared at every wave (default: the "
+        "first).", default=None,
+    )  # fmt: skip
+    wave_primary: float | None = option(
+        "The wave at which that difference is declared (default: the last).", default=None
     )
     weighting: str = option(
         "Whom weights make the groups alike to, where nobody was drawn: who could have been in "
@@ -136,4 +145,5 @@ class Question(Common):
     @property
     def tables(self) -> tuple[str, ...]:
         """Tables that some options read beside those of every question."""
-        return ("houses",) if self.house_by else ()
+        houses = ("houses",) if self.house_by else ()
+        return ("waves", *houses) if self.repeated else houses

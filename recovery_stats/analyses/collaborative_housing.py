@@ -40,6 +40,7 @@ from recovery_stats.analyses._housing_rct import answer_trial
 from recovery_stats.analyses._housing_stay import stay_section
 from recovery_stats.analyses._housing_stop import stop
 from recovery_stats.analyses._housing_times import answer_residence, answer_times
+from recovery_stats.analyses._housing_waves import at_every_wave
 from recovery_stats.analyses._missing_panel import with_missing_panel
 from recovery_stats.analyses._missing_screens import with_screens_panel
 from recovery_stats.analyses._part import joined as joined_parts
@@ -95,6 +96,7 @@ def answer(question: Question, study: Study) -> Result:
         (
             outcome_parts(question, asked, everyone, outcome),
             kinds_of_houses(question, asked, outcome, study),
+            at_every_wave(question, asked, everyone, arms, study),
         )
     )
     stay = stay_section(
@@ -106,7 +108,7 @@ def answer(question: Question, study: Study) -> Result:
         estimates=(*case.estimates, *more.estimates, *stay.estimates),
         checks=(*words.checks(case), *more.checks, *stay.checks),
         flow=case.flow,
-        facts=words.facts(case) | dict(stay.facts),
+        facts=words.facts(case) | dict(more.facts) | dict(stay.facts),
         said=frozenset(words.said(case)) | more.said | stay.said,
         tables={t.name: t for t in (*pages.tables(case), *more.tables, *stay.tables)},
         figures={f.name: f for f in (*pages.figures(case), *more.figures, *stay.figures)},
