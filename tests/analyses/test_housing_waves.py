@@ -46,7 +46,7 @@ def test_the_numbers_are_those_of_the_function():
     assert values == pytest.approx(found["estimate"].tolist(), rel=CLOSED_FORM)
     assert [e.name for e in result.estimates if e.level == "primary"] == ["mean_difference"]
     text = render(page, "md").decode()
-    assert "At the wave declared as primary (6 months)" in text
+    assert "At the primary wave (6 months)" in text
     assert "6 months (primary)" in text
     assert "Mallinckrodt" in text
     assert {"over_time", "over_time_tests"} <= set(result.tables)

@@ -91,6 +91,8 @@ ROLES: dict[str, Roles] = {
         "satisfaction": "ras",
         "partnered": "partner",
         "outcome": "pacs",
+        "repeated": "pacs",
+        "repeated_at": "wave",
         "site": "site_id",
         "house": "house_id",
         "cluster": "site_id",
