@@ -21,7 +21,7 @@ from scipy.stats import f as f_distribution
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.engines.linalg import Array
-from recovery_stats.errors import NotEstimable
+from recovery_stats.errors import ConvergenceError, NotEstimable
 from recovery_stats.models.comparison import Clusters
 from recovery_stats.models.formula import quote
 from recovery_stats.models.house_join import Characteristic
@@ -155,10 +155,15 @@ def slope_by_house(rows: Rows, found: Characteristic, x: Array) -> Tested:
     columns |= dict(zip(across, (found.values * within[:, None]).T, strict=True))
     arms = [] if rows.one_arm else [ARM]
     predictors = " + ".join(map(quote, (*arms, *rows.adjust, WITHIN, MEAN, *own, *across)))
-    formula = f"{quote(OUTCOME)} ~ {predictors} + (1 + {quote(WITHIN)} | {quote(HOUSE)})"
+    fixed, random = f"{quote(OUTCOME)} ~ {predictors}", f"1 + {quote(WITHIN)}"
+    formula = f"{fixed} + ({random} | {quote(HOUSE)})"
+    apart = f"{fixed} + ({random} || {quote(HOUSE)})"  # where their correlation cannot be told
     data = _with(rows, columns)
     required = (WITHIN, *across)
-    fit, robust = _fit(formula, data, required), _robust(formula, data, required)
+    try:
+        fit, robust = _fit(formula, data, required), _robust(formula, data, required)
+    except ConvergenceError:
+        fit, robust = _fit(apart, data, required), _robust(apart, data, required)
     between = float(n - 1 - found.q)
     at = [row_of(fit.terms, {WITHIN: 1.0} | dict(zip(across, place, strict=True)))
           for _, place in found.points]  # fmt: skip

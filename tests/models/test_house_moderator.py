@@ -160,6 +160,19 @@ def test_a_slope_that_grows_with_the_house_is_found():
     assert held / 40 > 0.95 - MONTE_CARLO_SES * np.sqrt(0.95 * 0.05 / 40)
 
 
+def test_a_correlation_of_intercept_and_slope_that_cannot_be_told_is_left_out():
+    """Houses whose slopes differ, drawn so that both random effects pull on one another."""
+    rng = np.random.default_rng([20, False, 62])
+    h = np.repeat(np.arange(20), 6)
+    w, u, v = rng.normal(size=(3, 20))
+    x = rng.normal(size=120)
+    y = u[h] / 3 + 0.5 * v[h] * x + rng.normal(size=120)
+    people = pd.DataFrame({"house": h * 1.0, "arm": h % 2, "x": x, "y": y})
+    found = ask(people, pd.DataFrame({"house": np.arange(20) * 1.0, "w": w}), cross_level=["x"])
+    assert not found.refused
+    assert 0 < found.tests()["den_df"].iloc[1] <= 18
+
+
 # --- what is refused -----------------------------------------------------------------------------
 
 
