@@ -16,7 +16,7 @@ from recovery_stats.errors import UsageError
 from recovery_stats.models.balance import Balance
 from recovery_stats.models.comparison import Clusters, Likeness, Primary
 from recovery_stats.models.level import Joined, join
-from recovery_stats.models.missing_contrast import Contrast
+from recovery_stats.models.missing_contrast import Contrast, with_coded
 from recovery_stats.models.mixed import MixedFit
 from recovery_stats.models.outcome import Reading
 from recovery_stats.models.residence import TimeColumns, Times
@@ -63,6 +63,7 @@ class Asked:
     out_of: float | str | None = None
     cause: str | None = None
     lost_cause: str = ""
+    earlier: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, q: Question, study: Study) -> Asked:
@@ -76,6 +77,11 @@ class Asked:
             )
         house, site = study.role("persons", "house"), study.role("persons", "site")
         cluster = q.cluster or house or site
+        if both := [c for c in q.earlier if c in (*q.adjust, q.outcome)]:
+            raise UsageError(
+                f"Column {both[0]!r} is an earlier visit of the outcome and its covariate or the "
+                "outcome itself as well; take it out of 'earlier'."
+            )
         for part in ("arm", "outcome", "time", "event", "entry"):
             if getattr(q, part) in q.adjust:
                 raise UsageError(
@@ -89,7 +95,7 @@ class Asked:
             q.design, q.level, _stays(q, study) if timed else None, q.notes, q.sensitivity,
             q.weighting, q.balance_stop, q.seed, _moves(q, study),
             q.treatment, q.outcome_kind or "auto", q.trials or q.out_of,
-            q.cause if timed else None, q.lost_cause,
+            q.cause if timed else None, q.lost_cause, q.earlier,
         )  # fmt: skip
 
     @property
@@ -103,7 +109,7 @@ class Asked:
         single = (self.person, self.arm, self.outcome, self.time, self.event, self.entry,
                   self.cluster, self.weights, self.treatment, self.cause,
                   self.out_of if isinstance(self.out_of, str) else None)  # fmt: skip
-        return (*(c for c in single if c), *self.adjust)
+        return (*(c for c in single if c), *self.adjust, *self.earlier)
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -273,8 +279,10 @@ def missing_contrast(case: Case) -> Contrast | None:
     if outcome is None or not asked.sensitivity:
         return None
     strata = drawn_within(asked, outcome.data, outcome.clusters)
+    people = with_coded(outcome.eligible, asked.earlier, outcome.reading)
     return Contrast(
-        join(outcome.eligible, outcome.joined), outcome.reading.binary, asked.adjust,
+        join(people, outcome.joined), outcome.reading.binary, asked.adjust, asked.earlier,
         cluster=asked.cluster, strata=strata, weights=asked.weights,
         counted=outcome.reading.counted if outcome.reading.binary else "", level=asked.level,
+        randomised=asked.design == "randomised",
     )  # fmt: skip

@@ -25,6 +25,10 @@ class Question(Common):
         default="arm_house", required=True, late=True,
     )  # fmt: skip
     outcome: str | None = column("Outcome, yes/no or a number.", table="persons", role="outcome")
+    earlier: tuple[str, ...] = columns(
+        "The outcome at visits between baseline and this one, first to last (repeatable).",
+        table="persons", role="earlier",
+    )  # fmt: skip
     outcome_level: str | None = option(
         "The level of the outcome that counts (default: yes, or the higher code).", default=None
     )

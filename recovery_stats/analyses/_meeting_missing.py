@@ -88,3 +88,8 @@ def _without() -> Iterator[Told]:
         "multiplied hazards are what shifted draws would give."
     )
     yield Told("", NONE, why, "Multiple imputation", NOT_TOLD)
+    why = (
+        "Nobody was drawn into a level of attendance: no reference arm shows how people lost "
+        "would have gone on."
+    )
+    yield Told("", NONE, why, "Jump to reference, copy reference", NOT_TOLD)

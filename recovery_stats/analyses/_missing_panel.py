@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from recovery_stats.analyses._missing_rows import Told, assumed_forest, assumed_table
+from recovery_stats.analyses._missing_rows import NOT_TOLD, Told, assumed_forest, assumed_table
 from recovery_stats.core import progress
 from recovery_stats.core.check import Check
 from recovery_stats.core.document import (
@@ -28,6 +28,7 @@ from recovery_stats.models.missing_contrast import Contrast
 from recovery_stats.models.missing_imputed import Draws
 from recovery_stats.models.missing_panel import GROUPS, MissingPanel, panel
 from recovery_stats.models.missing_pattern import WHERE, Pattern
+from recovery_stats.models.missing_reference import REFERENCE_BASED, why_no_reference
 
 DRAWN, CHAINS, POINTS = 20, 5, 25
 WIDEST = 3.0  # of the figure: doublings of the odds, or standard deviations
@@ -48,10 +49,16 @@ def with_missing_panel(result: Result, contrast: Contrast | None, seed: int) -> 
         result,
         estimates=(*result.estimates, *_estimates(found)),
         checks=(*result.checks, *_checks(found)),
-        said=result.said | {"missing_panel"} | ({"imputed"} if found.tables else set()),
+        said=result.said | _said(found),
         tables={**result.tables, **{t.name: t for t in tables}},
         figures={**result.figures, **{f.name: f for f in figures}},
     )
+
+
+def _said(found: MissingPanel) -> set[str]:
+    groups = {r.group for r in found.rows}
+    own = {"imputed": found.tables is not None, "reference_based": REFERENCE_BASED in groups}
+    return {"missing_panel", *(name for name, there in own.items() if there)}
 
 
 def _key(name: str) -> str:
@@ -83,12 +90,22 @@ def _tables(found: MissingPanel) -> Iterator[Table]:
 
 
 def _panel_table(found: MissingPanel) -> Table:
-    told = tuple(Told(_key(r.name), r.group, r.assumption) for r in found.rows)
+    told = (*(Told(_key(r.name), r.group, r.assumption) for r in found.rows), *_without(found))
     return assumed_table(
         "The same difference under each assumption on what is missing", "Difference", told,
         {_key(r.name): r.estimate for r in found.rows}, _key(found.declared),
         (_scale(found.contrast),),
     )  # fmt: skip
+
+
+def _without(found: MissingPanel) -> Iterator[Told]:
+    """Reference-based imputation where it is not among the rows, and why."""
+    if any(r.group == REFERENCE_BASED for r in found.rows):
+        return
+    why, instead = why_no_reference(found.contrast), NOT_TOLD
+    if not why:
+        why, instead = "Too few people of an arm held a visit for the models of it.", "not done"
+    yield Told("", REFERENCE_BASED, why, "Jump to reference, copy reference", instead)
 
 
 def _scale(contrast: Contrast) -> str:

@@ -60,6 +60,11 @@ def _rows(gaps: Gaps) -> Iterator[Told]:
             yield Told(shifted(what, sign), OTHER, _shift_words(what, sign))
     own = f"People who lack a value have a slope of their own, the same at the {plural(o)} missed."
     yield Told("missing[mixture]", OTHER, own)
+    why = (
+        "The slope is no difference between randomised arms: no reference arm shows how people "
+        "who left would have gone on."
+    )
+    yield Told("", OTHER, why, "Jump to reference, copy reference", NOT_TOLD)
     why = "Extreme values at either end of a deviation make any slope: there is no worst one."
     yield Told("", "Bounds", why, "Worst and best case", NOT_TOLD)
 

@@ -21,7 +21,7 @@ from recovery_stats.core.estimate import Estimate
 from recovery_stats.engines.mean_score import Family
 from recovery_stats.errors import NotEstimable, UsageError
 from recovery_stats.models.comparison import clusters_of, primary
-from recovery_stats.models.outcome import read_arms, read_outcome
+from recovery_stats.models.outcome import Reading, read_arms, read_outcome
 from recovery_stats.models.risk import Standardised
 from recovery_stats.models.sample import Sample, read_sample
 
@@ -61,6 +61,7 @@ class Contrast:
     nan where missing. earlier: columns with the outcome at earlier visits, first to last.
     helping: columns that only predict what is missing. strata: what people were randomised within.
     limits: lowest and highest value the outcome can take. counted: what an outcome of 1 is called.
+    randomised: people were drawn into the arms.
     """
 
     data: Dataset
@@ -74,6 +75,7 @@ class Contrast:
     limits: tuple[float, float] | None = None
     counted: str = ""
     level: float = 0.95
+    randomised: bool = False
 
     @property
     def family(self) -> Family:
@@ -160,7 +162,7 @@ def read_contrast(
     data: pd.DataFrame | Dataset, outcome: str, arm: str, counted: str | None,
     reference: str | None, *, adjust: tuple[str, ...], earlier: tuple[str, ...],
     helping: tuple[str, ...], cluster: str | None, strata: str | None, weights: str | None,
-    limits: tuple[float, float] | None, level: float,
+    limits: tuple[float, float] | None, level: float, randomised: bool = False,
 ) -> Contrast:  # fmt: skip
     """People with an arm, outcome and arm as numbers."""
     held = as_dataset(data)
@@ -170,13 +172,24 @@ def read_contrast(
     held = held.with_column(
         Variable(ARM, held.label(arm), {0.0: arms.other, 1.0: arms.counted}), arms.values
     ).with_column(Variable(OUTCOME, held.label(outcome)), read.values)
+    held = with_coded(held, earlier, read)
     held = held.with_frame(held.frame[held.frame[ARM].notna()])
     if limits is not None and not limits[0] < limits[1]:
         raise UsageError("limits= are the lowest and the highest value, in this order.")
     return Contrast(
         held, read.binary, adjust, earlier, helping, cluster, strata, weights, limits,
-        read.counted, level,
+        read.counted, level, randomised,
     )  # fmt: skip
+
+
+def with_coded(data: Dataset, earlier: tuple[str, ...], read: Reading) -> Dataset:
+    """Earlier visits of a yes/no outcome as 0 and 1, as the outcome itself; numbers stay."""
+    if not read.binary:
+        return data
+    for column in earlier:
+        values = read_outcome(data, column, read.counted).values
+        data = data.with_column(Variable(column, data.label(column)), values)
+    return data
 
 
 # --- without a model of what is missing ------------------------------------------------------

@@ -22,11 +22,12 @@ from recovery_stats.models.missing_contrast import (
 )
 from recovery_stats.models.missing_imputed import Draws, imputations, imputed, shifted_imputations
 from recovery_stats.models.missing_pattern import Pattern, shifted
+from recovery_stats.models.missing_reference import REFERENCE_BASED, reference_rows
 from recovery_stats.models.missing_waves import repeated_measures
 
 SHIFTS = (-1.0, 1.0)  # of the grid: in log 2 of the odds, or in half a standard deviation
 ODDS, SDS = float(np.log(2.0)), 0.5
-GROUPS = ("At random", "One value for each", "Not at random", "Bounds")
+GROUPS = ("At random", "One value for each", "Not at random", REFERENCE_BASED, "Bounds")
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ def missing_panel(
     limits: tuple[float, float] | None = None,
     declared: str = "complete",
     shifts: Sequence[float] = SHIFTS,
+    randomised: bool = False,
     m: int = 20,
     seed: int,
     level: float = 0.95,
@@ -98,8 +100,8 @@ def missing_panel(
 
     Complete cases; last observation carried forward; missing counted as the outcome and as none;
     mixed model of all visits; multiple imputation, at random and shifted; pattern mixture in both
-    arms, in one and in opposite directions; bounds. Each row says what it takes for true; none is
-    right by itself.
+    arms, in one and in opposite directions; in a trial, reference-based imputation; bounds. Each
+    row says what it takes for true; none is right by itself.
 
     outcome: a yes/no (risk difference; `counted` names the level) or a number. arm: two groups,
     `reference` the one subtracted. adjust: baseline covariates; differences are standardised over
@@ -108,14 +110,15 @@ def missing_panel(
     randomised within. limits: lowest and highest value of a number, for the bounds; else those
     seen. declared: the row chosen beforehand. shifts: steps of the grid, each of them a doubling
     of the odds of a yes/no (its log odds ratio, IMOR, in units of log 2) or half a standard
-    deviation of a number.
+    deviation of a number. randomised: people were drawn into the arms one by one; what becomes of
+    those who left is then also told from the reference arm (`reference_based`).
     Raises UsageError, DataError where nothing is missing, NotEstimable. Checked: closed forms and
     what each method must agree with (tests/models/test_missing_panel.py).
     """
     contrast = read_contrast(
         data, outcome, arm, counted, reference, adjust=tuple(adjust), earlier=tuple(earlier),
         helping=tuple(helping), cluster=cluster, strata=strata, weights=weights, limits=limits,
-        level=level,
+        level=level, randomised=randomised,
     )  # fmt: skip
     draws = Draws(m, seed, jobs, progress)
     return panel(contrast, draws, declared=declared, shifts=tuple(shifts))
@@ -152,6 +155,7 @@ def _rows(
     if tables is not None:
         yield from shifted_imputations(contrast, draws, steps, pattern.unit)
     yield from shifted(pattern, steps)
+    yield from reference_rows(contrast, draws)
     yield from bounds(contrast)
 
 

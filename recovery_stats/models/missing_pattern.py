@@ -34,6 +34,7 @@ WHERE = {
     "usual": "in the other arm only",
     "opposite": "in the compared arm, as far the other way in the other arm",
 }
+SHORT = {"both": "both arms", "compared": "compared", "usual": "other", "opposite": "opposite"}
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def shifted(pattern: Pattern, shifts: tuple[float, ...]) -> Iterator[Assumed]:
                 f"Of people alike in {pattern.contrast.given}, those without an outcome had "
                 f"{_by(pattern, shift)}, {words}."
             )
-            label = f"Pattern mixture, {_named(pattern, shift)} {words}"
+            label = f"Pattern mixture: {SHORT[where]} {_named(pattern, shift)}"
             name = f"shift_{where}{shift / pattern.unit:+.2f}"
             usual, compared = _by_arm(where, shift)
             yield Assumed(pattern.estimate(usual, compared, name, label), told, "Not at random")

@@ -18,6 +18,7 @@ from recovery_stats.models.summary import level_label, levels_of
 Array = NDArray[np.floating[Any]]
 
 NO = frozenset({"no", "n", "none", "false", "absent", "never", "not"})
+MOST_LISTED = 20
 YES = frozenset({"yes", "y", "true", "present"})
 
 
@@ -111,6 +112,11 @@ def _position(column: str, wanted: str, levels: Sequence[Any], names: Sequence[s
     for spelled in (names, codes):
         if wanted in spelled:
             return list(spelled).index(wanted)
+    if len(names) > MOST_LISTED:  # a number: its values are people's, not levels
+        raise UsageError(
+            f"No level {wanted!r} in column {column!r}: it holds {len(names)} different values. "
+            "Name a column with levels."
+        )
     raise UsageError(unknown(f"level of column {column!r}", wanted, names))
 
 

@@ -24,24 +24,18 @@ from recovery_stats.models.risk import estimate
 
 Progress = Callable[[int, int], None]
 GROUP = "Reference-based"
-LABELS = {
-    "MAR": "Missing at random within arms (MAR)",
-    "J2R": "Jump to reference (J2R)",
-    "CR": "Copy reference (CR)",
-    "CIR": "Copy increments in reference (CIR)",
-}
 TOLD = {
-    "MAR": "Who left went on like people of the own arm with the same course before.",
-    "J2R": "Who left the compared arm had, from then on, the mean of the reference arm.",
-    "CR": "Who left the compared arm were as if in the reference arm from the start.",
-    "CIR": "Who left the compared arm kept what they had gained, and changed from then on as the "
-    "reference arm did.",
+    "MAR": "Missing at random: who left went on like people of the own arm with the same course.",
+    "J2R": "Jump to reference: who left the compared arm then had the reference's mean.",
+    "CR": "Copy reference: who left the compared arm were as if in the reference from the start.",
+    "CIR": "Copy increments in reference: who left the compared arm kept what they had gained, and "
+    "changed from then on as the reference arm did.",
 }
 RUBIN, BOOTSTRAP, JACKKNIFE = "rubin", "bootstrap", "jackknife"
 VARIANCES = {
-    RUBIN: "Rubin's variance (information-anchored)",
-    BOOTSTRAP: "bootstrap variance (repeated sampling)",
-    JACKKNIFE: "conditional means, jackknife variance (repeated sampling)",
+    RUBIN: "Rubin's (information-anchored)",
+    BOOTSTRAP: "bootstrap (repeated sampling)",
+    JACKKNIFE: "jackknife (repeated sampling)",
 }
 
 
@@ -197,7 +191,7 @@ def _row(work: Work, s: int, name: str, found: Varied, n: int) -> Assumed:
         JACKKNIFE: "conditional means, jackknife",
     }
     told: Estimate = estimate(
-        f"{strategy.lower()}_{name}", f"{LABELS[strategy]}, {VARIANCES[name]}",
+        f"{strategy.lower()}_{name}", f"{strategy}, {VARIANCES[name]}",
         unit * float(found.estimate[s]), unit * float(np.sqrt(found.variance[s])),
         float(found.df[s]), level=work.made.contrast.level, rank="sensitivity", method=how[name],
         n=n,

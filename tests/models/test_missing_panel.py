@@ -9,6 +9,7 @@ from scipy.special import expit
 
 import recovery_stats as rs
 from recovery_stats.errors import DataError, UsageError
+from recovery_stats.models.missing_reference import why_no_reference
 
 
 def trial(seed=1, n=400, lost_worse=0.0):
@@ -125,5 +126,64 @@ def test_nothing_missing_and_unknown_rows_are_refused():
         rs.missing_panel(data, "second", "arm", seed=1)
     with pytest.raises(UsageError, match="imputed"):
         rs.missing_panel(data, "high", "arm", declared="imputd", m=2, seed=1)
+    with pytest.raises(UsageError, match="'first': it holds 400 different values") as failed:
+        rs.missing_panel(data, "high", "arm", earlier=["first"], m=2, seed=1)
+    assert f"{data['first'][0]:.3f}" not in str(failed.value)
     with pytest.raises(UsageError, match="lowest and the highest"):
         rs.missing_panel(data, "last", "arm", limits=(3.0, 1.0), m=2, seed=1)
+
+
+# --- randomised arms ---------------------------------------------------------------------------
+
+
+def test_reference_based_rows_are_those_of_their_own_function():
+    data = trial(n=150)
+    asked = {"adjust": ["z"], "earlier": ["first", "second"], "reference": "old", "seed": 4}
+    panel = rs.missing_panel(data, "last", "arm", **asked, m=5, randomised=True)
+    alone = rs.reference_based(
+        data, "last", "arm", **asked, m=5, bootstrap=200, jackknife=False, strategies=["J2R", "CIR"]
+    )
+    for name in ("j2r_rubin", "j2r_bootstrap", "cir_rubin", "cir_bootstrap"):
+        assert panel[name].estimate == alone[name].estimate
+    assert panel.tidy()["group"].value_counts()["Reference-based"] == 6
+
+
+def test_without_an_earlier_visit_the_three_strategies_are_one():
+    panel = rs.missing_panel(
+        trial(n=150), "last", "arm", adjust=["z"], reference="old", seed=1, m=3, randomised=True
+    )
+    own = panel.tidy().query("group == 'Reference-based'")["method"]
+    assert own.tolist() == ["j2r_rubin", "j2r_bootstrap"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "why"),
+    [
+        ({}, "not drawn into the arms"),
+        ({"randomised": True, "outcome": "high"}, "for numbers"),
+        ({"randomised": True, "weights": "w"}, "count alike"),
+        ({"randomised": True, "cluster": "house"}, "not drawn one by one"),
+        ({"randomised": True, "adjust": ()}, "Neither a baseline nor"),
+    ],
+)
+def test_reference_based_rows_are_absent_where_they_do_not_apply(asked, why):
+    data = trial(n=120).assign(w=1.0)
+    data["house"] = data["arm"] + (data.index % 6).astype(str)
+    outcome = asked.get("outcome", "last")
+    rest = {"adjust": ["z"], "reference": "old", "seed": 1, "m": 2} | asked
+    rest.pop("outcome", None)
+    panel = rs.missing_panel(data, outcome, "arm", **rest)
+    assert "Reference-based" not in set(panel.tidy()["group"])
+    assert why in why_no_reference(panel.contrast)
+
+
+def test_earlier_visits_of_a_yes_or_no_are_read_as_the_outcome_is():
+    """Words, and the last one carried forward by hand."""
+    data = trial(n=200)
+    words = {1.0: "yes", 0.0: "no"}
+    data["before"] = (data["second"] > 0).astype(float)
+    by_hand = data["high"].fillna(data["before"])
+    difference = by_hand[data["arm"] == "new"].mean() - by_hand[data["arm"] == "old"].mean()
+    told = data.assign(high=data["high"].map(words), before=data["before"].map(words))
+    panel = rs.missing_panel(told, "high", "arm", earlier=["before"], reference="old", m=2, seed=1)
+    assert value(panel, "carried") == pytest.approx(difference, abs=1e-10)

@@ -149,7 +149,7 @@ def third_arm(data):
         (None, {"reference": "odl"}, UsageError, "Did you mean 'old'"),
         (third_arm, {}, DataError, "compares two"),
         (lambda d: d.assign(arm="old"), {}, NotEstimable, "a comparison needs two"),
-        (lambda d: d.assign(last=d["last"] > 0), {}, UsageError, "is for a number"),
+        (lambda d: d.assign(last=d["last"] > 0), {"earlier": []}, UsageError, "is for a number"),
         (lambda d: d.assign(last=d["last"].fillna(0)), {}, DataError, "not missing for anybody"),
         (lambda d: d.assign(first="a"), {}, DataError, "'first' is no number"),
         (lambda d: d.assign(first=np.nan), {}, DataError, "'first' has no value"),

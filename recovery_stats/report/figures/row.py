@@ -11,7 +11,7 @@ from matplotlib.figure import Figure as Canvas
 from recovery_stats.core.document import CaterpillarFigure, ForestFigure, LoveFigure, Shown
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.report import figure_data, style
-from recovery_stats.report.figures.panel import finish, log_axis, new_panel, short, stub
+from recovery_stats.report.figures.panel import distinct, finish, log_axis, new_panel, stub
 from recovery_stats.report.numbers import column
 
 ROW_INCHES = 0.29
@@ -161,10 +161,10 @@ def _name_rows(
 ) -> None:
     """Write the label of each row left of the panel, or above it; heads of groups in bold."""
     left = axes.get_position().x0 * axes.figure.get_figwidth() * 72
-    longest = 28 if above else 36
-    for y, label, head in rows:
+    named = distinct([label for _, label, _ in rows], 28 if above else 36)
+    for (y, _, head), label in zip(rows, named, strict=True):
         axes.annotate(
-            short(label, longest),
+            label,
             (0, y),
             xycoords=("axes fraction", "data"),
             xytext=(-left + (14 if indent and not head else 4), ABOVE if above else 0),
