@@ -142,6 +142,7 @@ def _answered(case: Case) -> Result:
                 *_figures(groups, named),
                 *kernel_figures(kernels),
                 *more.figures,
+                *(parts.sensitivity_figures(named, MOST, LEAST) if asked.q.sensitivity else ()),
             )
         },
         sources=_sources(case.study),

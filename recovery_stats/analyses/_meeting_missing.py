@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from math import inf
 
 from recovery_stats.analyses._meeting_loss import BOUNDS, DELTAS, name_of
@@ -10,14 +11,15 @@ from recovery_stats.analyses._meeting_models import MAIN
 from recovery_stats.analyses._meeting_rivals import LOSS
 from recovery_stats.analyses._meeting_strategy import PRIMARY
 from recovery_stats.analyses._meeting_strategy_rivals import DELTAS as OF_STRATEGIES
-from recovery_stats.analyses._missing_rows import NOT_TOLD, Told, assumed_table
-from recovery_stats.core.document import Table
+from recovery_stats.analyses._missing_rows import NOT_TOLD, Told, assumed_forest, assumed_table
+from recovery_stats.core.document import ForestFigure, Table
 from recovery_stats.core.estimate import Estimate
 
 STRATEGIES = "Strategies: difference in risk"
 HAZARD = "One more in the last 7 days: hazard ratio"
 NONE = "Ways that do not apply"
 AS_IN_VIEW = "Those lost relapse like those in view who are like them"
+CAPTION = "The same answers under each assumption on those lost to follow-up"
 WORDS = {
     0.0: "Nobody lost relapses up to the horizon.",
     inf: "Everybody lost relapses on the day of the loss.",
@@ -26,20 +28,36 @@ WORDS = {
 
 def missing_panel_table(named: Mapping[str, Estimate], difference: str) -> Table | None:
     """The panel; None where no number but the declared ones is told."""
-    free = f"{difference}: difference in the share free at the horizon"
-    rows = tuple(told for told in (*_strategies(), *_hazard(), *_free(free)) if told.name in named)
-    if not {t.name for t in rows} - {PRIMARY, MAIN}:
+    rows = _present(named, difference)
+    if not rows:
         return None
     declared = next((n for n in (PRIMARY, MAIN) if n in named and named[n].level == "primary"), "")
     return assumed_table(
-        "The same answers under each assumption on those lost to follow-up", "Estimate",
-        (*_paired(rows), *_without()), named, declared,
+        CAPTION, "Estimate", (*rows, *_without()), named, declared,
         (
             "Hazard after loss times 2: of people lost, against people like them in view. "
             "Where p is n/a, the interval is one of bootstrap percentiles alone. The data cannot "
             "tell which assumption holds.",
         ),
     )  # fmt: skip
+
+
+def missing_figures(named: Mapping[str, Estimate], difference: str) -> Iterator[ForestFigure]:
+    """The differences of the panel, and its hazard ratios on a scale of their own."""
+    rows = _present(named, difference)
+    ratios = tuple(t for t in rows if named[t.name].scale == "ratio")
+    if differences := tuple(t for t in rows if t not in ratios):
+        yield assumed_forest(CAPTION, "Difference", differences)
+    if ratios:
+        figure = assumed_forest(CAPTION, "Hazard ratio", ratios, null=1.0, log_x=True)
+        yield replace(figure, name="missing_hazards")
+
+
+def _present(named: Mapping[str, Estimate], difference: str) -> tuple[Told, ...]:
+    """The rows with a number; none where only what was declared has one."""
+    free = f"{difference}: difference in the share free at the horizon"
+    rows = tuple(told for told in (*_strategies(), *_hazard(), *_free(free)) if told.name in named)
+    return tuple(_paired(rows)) if {t.name for t in rows} - {PRIMARY, MAIN} else ()
 
 
 def _paired(rows: tuple[Told, ...]) -> Iterator[Told]:

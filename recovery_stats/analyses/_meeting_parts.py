@@ -15,7 +15,7 @@ from recovery_stats.analyses._meeting_dose import (
 )
 from recovery_stats.analyses._meeting_landmark import Later, later_estimates, later_table
 from recovery_stats.analyses._meeting_loss import Lost, loss_estimates
-from recovery_stats.analyses._meeting_missing import missing_panel_table
+from recovery_stats.analyses._meeting_missing import missing_figures, missing_panel_table
 from recovery_stats.analyses._meeting_models import Models
 from recovery_stats.analyses._meeting_policy import Policies, policy_estimates, policy_tables
 from recovery_stats.analyses._meeting_recurrent import recurrent_estimate
@@ -28,7 +28,7 @@ from recovery_stats.analyses._meeting_strategy import Strategies
 from recovery_stats.analyses._meeting_strategy_rivals import rival_table, strategy_rivals
 from recovery_stats.analyses._meeting_weeks import Weeks, week_checks, week_estimates, week_table
 from recovery_stats.analyses._part import Part
-from recovery_stats.core.document import Column, Ref, Row, Table
+from recovery_stats.core.document import Column, ForestFigure, Ref, Row, Table
 from recovery_stats.core.estimate import Estimate
 
 
@@ -96,6 +96,13 @@ def sensitivity_tables(named: dict[str, Estimate], most: str, least: str) -> Ite
         *bias_tables(named),
     )
     yield from (t for t in made if t is not None)
+
+
+def sensitivity_figures(
+    named: dict[str, Estimate], most: str, least: str
+) -> Iterator[ForestFigure]:
+    """Figures of the missing-data panel."""
+    yield from missing_figures(named, f"{most} minus {least}")
 
 
 def _control_table(named: dict[str, Estimate]) -> Table | None:

@@ -41,6 +41,20 @@ def test_one_table_holds_every_row_on_loss(lossy: Result) -> None:
     assert not any(wanted & rows_of(t).keys() for t in others)
 
 
+def test_each_row_with_a_number_is_in_a_figure_of_its_scale(lossy: Result) -> None:
+    keys = {
+        k for k in rows_of(lossy.tables["missing_panel"]) if k in {e.name for e in lossy.estimates}
+    }
+    drawn = {}
+    for name, scale in (("missing_forest", "difference"), ("missing_hazards", "ratio")):
+        figure = lossy.figures[name]
+        own = {r.name for r in figure.rows}
+        assert {lossy[n].scale for n in own} == {scale}
+        assert figure.log_x == (scale == "ratio")
+        drawn |= dict.fromkeys(own, name)
+    assert drawn.keys() == keys
+
+
 def test_one_assumption_has_one_label(lossy: Result) -> None:
     same = [("loss[2]", "strategy[loss_2]"), ("loss[0]", "strategy[loss_0]")]
     same += [("loss[as relapse]", "lost_relapse"), ("lost_relapse", "strategy[lost_relapse]")]
