@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from math import log
+from typing import Literal
 
 import numpy as np
 
 from recovery_stats.analyses._missing_panel import DRAWN
+from recovery_stats.analyses._satisfaction_family import OF_COUNTS
 from recovery_stats.analyses._satisfaction_model import Model
 from recovery_stats.analyses._satisfaction_rows import TIME, Waves
 from recovery_stats.core import progress
@@ -24,9 +27,48 @@ from recovery_stats.models.split import split
 
 HALF = 0.5  # standard deviations by which imputed values are shifted
 LACKING = "lacks a value"
-MOST_ROWS = 10_000  # imputed; beyond, chained equations within people would outlast the report
+MOST_ROWS = 20_000  # imputed: half a minute; beyond, imputation would outlast the report
 STEP = "imputations"
 COUNTED = {1.0: ("missing[yes]", "Missing = yes"), 0.0: ("missing[no]", "Missing = no")}
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """How far what is imputed lies from what those seen would tell: by half an SD, or odds."""
+
+    what: str
+    column: str
+    sign: int
+    step: float
+    kind: Literal["sd", "odds"]
+
+    @property
+    def delta(self) -> float:
+        return self.sign * self.step
+
+    @property
+    def name(self) -> str:
+        by = f"{self.sign * HALF:+.1f}" if self.kind == "sd" else "*2" if self.sign > 0 else "/2"
+        return f"missing[{self.what}{by}]"
+
+    @property
+    def label(self) -> str:
+        if self.kind == "sd":
+            by = f"{'+' if self.sign > 0 else '−'}{HALF:g} SD"
+        else:
+            by = f"IMOR {'2' if self.sign > 0 else '1/2'}"
+        return f"Multiple imputation, {self.what} {by}"
+
+    @property
+    def words(self) -> str:
+        if self.kind == "odds":
+            times = "twice" if self.sign > 0 else "half"
+            return (
+                f"A missing {self.what} has {times} the odds of a yes that those seen would tell."
+            )
+        where = "below" if self.sign < 0 else "above"
+        half = f"A missing {self.what} lies half a standard deviation {where}"
+        return f"{half} what those seen would tell."
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +94,24 @@ class Gaps:
         return law.family == "binomial" and not law.counted
 
     @property
+    def drawable(self) -> bool:
+        """Whether the outcome has a model of imputation: a number, a yes or no, a count."""
+        law = self.model.law
+        return law.linear or self.binary or law.family in OF_COUNTS
+
+    @property
     def imputable(self) -> bool:
-        return self.model.law.linear and len(self.waves.applies) <= MOST_ROWS
+        return self.drawable and len(self.waves.applies) <= MOST_ROWS
+
+    def shifts(self, what: str) -> tuple[Shift, ...]:
+        """What imputed values are moved by; a count has no shift that leaves it one."""
+        column = self.model.asked.outcome if what == "outcome" else self.model.asked.satisfaction
+        if what == "outcome" and self.binary:
+            return tuple(Shift(what, column, s, log(2.0), "odds") for s in (-1, 1))
+        if what == "outcome" and not self.model.law.linear:
+            return ()
+        sd = float(self.waves.applies.frame[column].std())
+        return tuple(Shift(what, column, s, HALF * sd, "sd") for s in (-1, 1))
 
     def told(self, data: Dataset, name: str, label: str) -> Estimate:
         """The slope of the declared model over rows filled in."""
@@ -82,10 +140,6 @@ def missing_estimates(gaps: Gaps) -> Iterator[Estimate]:
             yield from part(gaps)
         except (NotEstimable, DataError):
             continue
-
-
-def shifted(what: str, sign: int) -> str:
-    return f"missing[{what}{sign * HALF:+.1f}]"
 
 
 # --- the rows --------------------------------------------------------------------------------
@@ -155,16 +209,11 @@ def _imputed(gaps: Gaps) -> Iterator[Estimate]:
     """At random, and with outcome or satisfaction shifted where they were imputed."""
     if not gaps.imputable:
         return
-    asked = gaps.model.asked
     yield _pooled(gaps, _tables(gaps), "missing[imputed]", "Multiple imputation")
-    for what, column in (("outcome", asked.outcome), ("satisfaction", asked.satisfaction)):
-        values = gaps.waves.applies.frame[column]
-        if not values.isna().any():
-            continue
-        for sign in (-1, 1):
-            tables = _tables(gaps, {column: sign * HALF * float(values.std())})
-            label = f"Multiple imputation, {what} {'+' if sign > 0 else '−'}{HALF:g} SD"
-            yield _pooled(gaps, tables, shifted(what, sign), label)
+    for shift in (s for what in ("outcome", "satisfaction") for s in gaps.shifts(what)):
+        if gaps.waves.applies.frame[shift.column].isna().any():
+            tables = _tables(gaps, {shift.column: shift.delta})
+            yield _pooled(gaps, tables, shift.name, shift.label)
 
 
 def _tables(gaps: Gaps, delta: dict[str, float] | None = None) -> Imputed:
@@ -177,10 +226,17 @@ def _tables(gaps: Gaps, delta: dict[str, float] | None = None) -> Imputed:
     return impute(
         applies.with_frame(frame), m=DRAWN, seed=gaps.seed, heterogeneous=False,
         cluster=(*_nesting(gaps), asked.person), delta=delta or {},
-        methods={c: "normal" for c in (asked.outcome, asked.satisfaction) if frame[c].isna().any()},
+        methods={c: "normal" for c in _numbers(gaps) if frame[c].isna().any()},
         exclude=[c for c in cluster if c not in _nesting(gaps)],
         progress=lambda done, of: progress.tell(STEP, done, of),
     )  # fmt: skip
+
+
+def _numbers(gaps: Gaps) -> tuple[str, ...]:
+    """Drawn from the normal model; a yes or no and a count are drawn as what they are."""
+    asked = gaps.model.asked
+    own = (asked.outcome,) if gaps.model.law.linear else ()
+    return (*own, asked.satisfaction)
 
 
 def _nesting(gaps: Gaps) -> tuple[str, ...]:
@@ -196,8 +252,6 @@ def _pooled(gaps: Gaps, tables: Imputed, name: str, label: str) -> Estimate:
     asked = gaps.model.asked
     models = [Model.of(asked, gaps._split(t)) for t in tables]
     fit = pool([m.fit() for m in models])
-    found: Estimate = fit.estimate(
-        {asked.within: 1.0}, name=name, label=label, level=asked.level, rank="sensitivity"
-    )
+    found = gaps.model.told(fit, {asked.within: 1.0}, name, label, "sensitivity")
     people = int(np.mean([m.people for m in models]))
     return replace(found, n=people, method=f"{tables.m} imputations, Rubin's rules")

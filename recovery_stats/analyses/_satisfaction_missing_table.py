@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from recovery_stats.analyses._missing_rows import NOT_TOLD, Told, assumed_forest, assumed_table
-from recovery_stats.analyses._satisfaction_missing import COUNTED, MOST_ROWS, Gaps, shifted
+from recovery_stats.analyses._satisfaction_missing import COUNTED, MOST_ROWS, Gaps
 from recovery_stats.analyses._wording import plural
 from recovery_stats.core.document import ForestFigure, Table
 from recovery_stats.core.estimate import Estimate
@@ -56,8 +56,7 @@ def _rows(gaps: Gaps) -> Iterator[Told]:
     yield Told("missing[carried]", SINGLE, f"What is missing stayed as at the {o} before.")
     yield from _single_rows(gaps)
     for what in ("outcome", "satisfaction"):
-        for sign in (-1, 1):
-            yield Told(shifted(what, sign), OTHER, _shift_words(what, sign))
+        yield from (Told(s.name, OTHER, s.words) for s in gaps.shifts(what))
     own = f"People who lack a value have a slope of their own, the same at the {plural(o)} missed."
     yield Told("missing[mixture]", OTHER, own)
     why = (
@@ -70,9 +69,9 @@ def _rows(gaps: Gaps) -> Iterator[Told]:
 
 
 def _no_imputation(gaps: Gaps) -> str:
-    if gaps.model.law.linear:
+    if gaps.drawable:
         return f"More than {MOST_ROWS:,} rows; the function impute takes them."
-    return "Only numbers are imputed here; the function impute takes counts and categories."
+    return "Only numbers, a yes or no and counts are imputed here; the function impute takes more."
 
 
 def _single_rows(gaps: Gaps) -> Iterator[Told]:
@@ -82,8 +81,3 @@ def _single_rows(gaps: Gaps) -> Iterator[Told]:
     else:
         why = "The outcome is not a relapse that could be assumed."
         yield Told("", SINGLE, why, "Missing = relapse", NOT_TOLD)
-
-
-def _shift_words(what: str, sign: int) -> str:
-    where = "below" if sign < 0 else "above"
-    return f"A missing {what} lies half a standard deviation {where} what those seen would tell."

@@ -108,6 +108,41 @@ def test_a_missing_yes_or_no_is_counted_as_either(name: str, value: float) -> No
     assert_allclose(found.value, filled["within"].value, rtol=CONVERGED)
 
 
+def yes_or_no(data: pd.DataFrame) -> pd.DataFrame:
+    return data.assign(y=(data["y"] > data["y"].median()).where(data["y"].notna()).astype(float))
+
+
+def test_a_yes_or_no_is_imputed_as_one_and_its_odds_are_shifted() -> None:
+    """More is lost where x is high, so that a missing yes more often there raises the slope."""
+    found = ask(yes_or_no(gappy(people=120, waves=3)), family="binomial")
+    rows = [found[f"missing[{n}]"] for n in ("outcome/2", "imputed", "outcome*2")]
+    assert [r.scale for r in rows] == ["ratio"] * 3
+    assert rows[0].value < rows[1].value < rows[2].value
+    assert "twice the odds of a yes" in words(found)
+
+
+def test_imputed_odds_find_the_slope_that_was_put_in() -> None:
+    """x tells whether y is seen, and y is drawn from x with a log odds ratio of 0.8 within."""
+    rng = np.random.default_rng(12)
+    data = panel(500, 4, 9)
+    deviation = data["x"] - data.groupby("pid")["x"].transform("mean")
+    eta = 0.8 * deviation + rng.normal(size=500)[data["pid"]]
+    data["y"] = (rng.random(len(data)) < 1 / (1 + np.exp(-eta))).astype(float)
+    data.loc[rng.random(len(data)) < np.where(deviation > 0, 0.4, 0.1), "y"] = np.nan
+    found = ask(data, family="binomial")["missing[imputed]"]
+    assert abs(np.log(found.value) - 0.8) < MONTE_CARLO_SES * found.se
+
+
+def test_a_count_is_imputed_and_not_shifted() -> None:
+    rng = np.random.default_rng(2)
+    data = gappy(people=150, waves=3)
+    counts = rng.poisson(np.exp(1 - 0.3 * (data["x"] - data["x"].mean())))
+    result = ask(data.assign(y=data["y"].where(data["y"].isna(), counts)), family="poisson")
+    names = {e.name for e in result.estimates}
+    assert "missing[imputed]" in names
+    assert not any(n.startswith("missing[outcome") for n in names)
+
+
 def test_covariates_alone_that_are_missing_make_no_panel() -> None:
     data = panel()
     persons = pd.DataFrame(
