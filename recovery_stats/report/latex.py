@@ -28,8 +28,8 @@ SPECIAL = {
 
 def render(document: Document) -> bytes:
     """Every table, in order; the text and the figures are in the other formats."""
-    badge = f"{clean(document.badge)} DATA. " if document.badge else ""
-    head = HEAD.format(title=escape(document.title), badge=escape(badge))
+    badge = f"{escape(document.badge)} DATA. " if document.badge else ""
+    head = HEAD.format(title=escape(document.title), badge=badge)
     numbers = words.numbering(document)
     tables = [
         table_of(block, f"{document.analysis}-{numbers[i]}")
