@@ -20,6 +20,7 @@ Side = Literal["left", "right", "center"]
 Weight = Literal["", "thin", "thick"]
 RULE_EIGHTHS = {"thick": 12, "thin": 6}  # of a point
 TWIPS = 1440 / 2.54  # a centimetre
+MARGIN_TWIPS = 60  # left and right in a cell
 CELL_STYLE = "Tabletext"
 
 
@@ -55,6 +56,10 @@ def add_grid(page: Any, grid: Grid) -> None:
 
 
 def _table(grid: Grid) -> str:
+    margins = "".join(
+        f'<w:{side} w:w="{MARGIN_TWIPS}" w:type="dxa"/>' for side in ("left", "right")
+    )
+    margins = f"<w:tblCellMar>{margins}</w:tblCellMar>"
     columns = "".join(f'<w:gridCol w:w="{_twips(w)}"/>' for w in grid.widths_cm)
     look = (
         '<w:tblLook w:val="00A0" w:firstRow="1" w:lastRow="0" w:firstColumn="1" '
@@ -62,7 +67,7 @@ def _table(grid: Grid) -> str:
     )
     rows = "".join(_row(grid, i) for i in range(len(grid.rows)))
     return (
-        f'<w:tbl {nsdecls("w")}><w:tblPr><w:tblW w:type="auto" w:w="0"/>{look}'
+        f'<w:tbl {nsdecls("w")}><w:tblPr><w:tblW w:type="auto" w:w="0"/>{margins}{look}'
         f'<w:tblCaption w:val="{escape(clean(grid.title))}"/></w:tblPr>'
         f"<w:tblGrid>{columns}</w:tblGrid>{rows}</w:tbl>"
     )

@@ -9,16 +9,14 @@ from typing import Any
 from recovery_stats.core.document import Flow, Hidden, Row, Table
 from recovery_stats.report import words
 from recovery_stats.report.docx_grid import Grid, Place, Side, add_grid
+from recovery_stats.report.docx_width import columns
 from recovery_stats.report.docx_xml import numbered, paragraph
 from recovery_stats.report.numbers import cell
 from recovery_stats.report.words import clean
 
-WIDE, WIDEST = 6, 9  # columns from which the type is smaller
 LONG = 18  # rows from which a table may break between two pages
 INDENT_CM = 0.4
-TEXT_CM = 16.6  # the width of the page between its margins
-NARROW, BROAD = 8, 30  # characters a column counts for, at least and at most
-BROADER = 50  # at most, where it holds sentences
+INDENT = "  "  # counted for each step of it
 PAIR_CM = (4.2, 12.4)
 
 
@@ -26,40 +24,25 @@ def add_table(page: Any, value: Table, number: int = 0) -> None:
     """Number and title above, heading rows that repeat, horizontal rules only, notes below."""
     caption(page, "Table", number, value.caption)
     printed = words.printed(value)
-    prose = words.prose_columns(printed)
-    grouped = [_groups([c.group for c in value.columns])] if any(_group(value)) else []
+    prose = words.prose_columns(value)
+    grouped = (
+        [_groups([c.group for c in value.columns])] if any(c.group for c in value.columns) else []
+    )
     sides: list[Side] = ["left", *("left" if p else "right" for p in prose)]
     labels = [value.stub, *(c.label for c in value.columns)]
     head = [Place(text, side, bold=True) for text, side in zip(labels, sides, strict=True)]
     lines = zip(value.rows, words.aligned(printed), strict=True)
     body = [_row(row, cells, sides) for row, cells in lines]
-    texts = [[value.stub, *(r.label for r in value.rows)], *_columns(value, printed)]
-    size = _size(len(value.columns))
+    stub = [value.stub, *(INDENT * r.depth + r.label for r in value.rows)]
+    texts = [stub, *_columns(value, printed)]
+    size, widths = columns(texts, [False, *prose], len(value.columns))
     rows = [*grouped, head, *body]
-    whole = len(body) <= LONG
-    add_grid(
-        page,
-        Grid(value.caption, _widths(texts, [False, *prose]), rows, 1 + len(grouped), size, whole),
-    )
+    add_grid(page, Grid(value.caption, widths, rows, 1 + len(grouped), size, len(body) <= LONG))
     notes(page, value.notes)
-
-
-def _group(value: Table) -> list[str]:
-    return [c.group for c in value.columns]
 
 
 def _columns(value: Table, printed: list[list[str]]) -> list[list[str]]:
     return [[c.label, *(row[j] for row in printed)] for j, c in enumerate(value.columns)]
-
-
-def _widths(texts: Sequence[Sequence[str]], prose: Sequence[bool] = ()) -> list[float]:
-    """Give each column room for its longest text, as far as the page has it."""
-    most = [BROADER if words_only else BROAD for words_only in (*prose, *[False] * len(texts))]
-    wanted = [
-        min(max(max(map(len, column)), NARROW), limit)
-        for column, limit in zip(texts, most, strict=False)
-    ]
-    return [TEXT_CM * size / sum(wanted) for size in wanted]
 
 
 def add_flow(page: Any, flow: Flow) -> None:
@@ -73,7 +56,9 @@ def add_flow(page: Any, flow: Flow) -> None:
         [Place(t, "right" if j else "left", bold=not i) for j, t in enumerate(line)]
         for i, line in enumerate(lines)
     ]
-    add_grid(page, Grid("Participant flow", _widths(list(zip(*lines, strict=True))), rows, 1, 9))
+    texts = list(zip(*lines, strict=True))
+    size, widths = columns(texts, [True] + [False] * (len(titles) - 1), len(titles) - 1)
+    add_grid(page, Grid("Participant flow", widths, rows, 1, size))
     notes(page, ())
 
 
@@ -100,11 +85,6 @@ def notes(page: Any, texts: Sequence[str]) -> None:
     if texts:
         line.add_run("Note. ").italic = True
         line.add_run(" ".join(map(clean, texts)))
-
-
-def _size(columns: int) -> float:
-    """The type size in points."""
-    return 9 if columns < WIDE else 8 if columns < WIDEST else 7
 
 
 def _groups(names: Sequence[str]) -> list[Place]:

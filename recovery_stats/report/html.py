@@ -137,7 +137,7 @@ def table(value: Table, number: str = "") -> str:
     """One table in APA style: number and title above, horizontal rules only, notes below."""
     label = f'<span class="number">{_text(number)}</span> ' if number else ""
     printed = words.printed(value)
-    prose = words.prose_columns(printed)
+    prose = words.prose_columns(value)
     head = (
         f"<caption>{label}{_text(value.caption)}</caption>\n"
         f"<thead>\n{_head(value, prose)}\n</thead>"
@@ -189,6 +189,7 @@ def _spans(groups: Sequence[str]) -> list[str]:
 def _row(row: Row, cells: Sequence[tuple[str, str]], prose: Sequence[bool]) -> str:
     width = len(prose)
     label = f'<th scope="row" class="d{min(row.depth, 3)}">{_text(row.label)}</th>'
+    label = label if row.label else "<td></td>"
     if not row.cells:
         return f'<tr class="head">{label}<td colspan="{width}"></td></tr>'
     values = (*row.cells, *[None] * width)

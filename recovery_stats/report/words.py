@@ -13,6 +13,7 @@ from recovery_stats.core.document import (
     Document,
     Paragraph,
     ParagraphRole,
+    Sections,
     Table,
 )
 from recovery_stats.core.estimate import Estimand
@@ -27,7 +28,7 @@ BADGES = {
 BOXES = {"sure": "How sure are we?", "limits": "What this does not show", "warning": "Warning"}
 SUMMARY = "Summary"  # the first screen, which has no heading of its own
 FIGURE_SPACE, POINT_SPACE = "\u2007", "\u2008"  # as wide as a digit, as wide as a full stop
-SENTENCE = 28  # characters of a cell that is more than a word or two
+WORD = 6  # characters up to which words may stand in for numbers: none, not, hidden
 NUMBER = re.compile(r"−?[\d,]+(?:\.(\d+))?")
 
 _DIRECTION = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
@@ -102,11 +103,16 @@ def _padded(column: Sequence[str]) -> list[tuple[str, str]]:
     ]
 
 
-def prose_columns(printed: list[list[str]]) -> list[bool]:
-    """Which columns hold sentences, and so are read from the left as text is."""
+def prose_columns(table: Table) -> list[bool]:
+    """Which columns hold words alone, and so are read from the left as text is."""
+    columns = [
+        [row.cells[j] for row in table.rows if j < len(row.cells)]
+        for j in range(len(table.columns))
+    ]
     return [
-        max(map(len, column)) > SENTENCE and not any(NUMBER.match(text) for text in column)
-        for column in zip(*printed, strict=True)
+        all(value is None or isinstance(value, str | Sections) for value in column)
+        and max((len(cell(value)) for value in column), default=0) > WORD
+        for column in columns
     ]
 
 
