@@ -4,6 +4,7 @@
     python scripts/benchmark.py --json     the same for machines
     python scripts/benchmark.py survival   the ladder of survival; options as for mixed
     python scripts/benchmark.py impute     the ladder of imputation
+    python scripts/benchmark.py render     the demo reports in every format, their numbers known
     python scripts/benchmark.py mixed      a ladder of models; --only b,c takes some of its rungs
                                            --peers PYTHON (or RECOVERY_STATS_PEERS): an interpreter
                                            that has the peers of PyPI; R is used where it is found
@@ -33,7 +34,7 @@ SCRIPTS = Path(__file__).resolve().parent
 PROJECT = SCRIPTS.parent
 sys.path[:0] = [str(SCRIPTS), str(PROJECT)]
 
-from benchmark_ladder import imputation, mixed, survival  # noqa: E402
+from benchmark_ladder import imputation, mixed, rendering, survival  # noqa: E402
 from benchmark_ladder.rung import Ladder, Outcome, Places, climb, markdown, rows  # noqa: E402
 
 LADDERS: dict[str, Callable[[Places], Ladder]] = {
@@ -141,6 +142,16 @@ def climb_ladder(
     return int(any(row[-1] == "MISSED" for outcome in outcomes for row in rows(outcome)))
 
 
+def render_reports(path: Path | None) -> int:
+    """Time the reports in every format, and keep the table in `path`; 1 where one is slow."""
+    found = rendering.seconds()
+    table = rendering.markdown(found)
+    print(table)
+    if path:
+        path.write_text(f"# Rendering\n\n{machine()}\n\n{rendering.WORDS}\n\n{table}")
+    return int(any(spent > rendering.MOST_SECONDS for _, word, spent in found if word != "pdf"))
+
+
 def tell(outcome: Outcome) -> None:
     for name, words, value, bound, verdict in rows(outcome):
         print(f"{name:<6} {words:<46} {value:8.3g}  {bound:<7} {verdict}")
@@ -159,7 +170,7 @@ def machine() -> str:
 
 def read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("ladder", nargs="?", choices=sorted(LADDERS))
+    parser.add_argument("ladder", nargs="?", choices=sorted([*LADDERS, "render"]))
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--only", default="")
     parser.add_argument("--contenders", default="")
@@ -171,6 +182,8 @@ def read_arguments() -> argparse.Namespace:
 def main() -> int:
     """Measure and tell."""
     given = read_arguments()
+    if given.ladder == "render":
+        return render_reports(given.write)
     if given.ladder:
         only, contenders = given.only.split(","), given.contenders.split(",")
         return climb_ladder(

@@ -6,7 +6,7 @@ import re
 from datetime import datetime
 from io import BytesIO
 from typing import Any
-from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 from docx.oxml import OxmlElement
 from docx.oxml.ns import qn
@@ -69,7 +69,8 @@ def fixed(document: Any) -> bytes:
     with ZipFile(draft) as source, ZipFile(out, "w") as target:
         for name in sorted(source.namelist(), key=lambda n: (n != "[Content_Types].xml", n)):
             member = ZipInfo(name, MEMBER_DATE)
-            member.compress_type = ZIP_DEFLATED
+            packed = name.endswith(".png")  # once more would take time and no room
+            member.compress_type = ZIP_STORED if packed else ZIP_DEFLATED
             member.create_system = 3  # one value on every system
             member.external_attr = 0o600 << 16
             target.writestr(member, _without_thumbnail(name, source.read(name)))

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+
+import numpy as np
 import pytest
+from PIL import Image
 
 from recovery_stats.core.document import CurveFigure, LineFigure, Series
 from recovery_stats.core.study import PROFILES
 from recovery_stats.report import figures
+from recovery_stats.report.figures.bitmap import encode
 from recovery_stats.report.figures.panel import distinct, stacked
 from recovery_stats.report.privacy.curve import coarsen
 
@@ -55,3 +60,11 @@ def test_one_point_has_its_interval() -> None:
         (1.0, 0.3),
         (1.0, 0.7),
     ]
+
+
+def test_another_reader_finds_the_pixels_that_were_packed() -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (7, 13, 4), np.uint8)
+    with Image.open(BytesIO(encode(pixels, 200))) as read:
+        read.load()
+        assert read.info["dpi"] == pytest.approx((200, 200), abs=0.01)
+        assert np.array_equal(np.asarray(read), pixels[:, :, :3])

@@ -26,6 +26,7 @@ from recovery_stats.core.document import (
     SpecificationFigure,
 )
 from recovery_stats.report import style
+from recovery_stats.report.figures.bitmap import encode
 from recovery_stats.report.figures.line import curves, lines
 from recovery_stats.report.figures.markup import tidy
 from recovery_stats.report.figures.row import caterpillar, forest, love
@@ -45,11 +46,10 @@ def svg(figure: Figure, prefix: str, width: float = style.WIDTH_INCHES) -> str:
 def png(figure: Figure, dpi: int = 200) -> bytes:
     """The drawing as PNG, for word processors."""
     with _look():
-        canvas = draw(figure)
-        FigureCanvasAgg(canvas)
-        buffer = BytesIO()
-        canvas.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
-    return buffer.getvalue()
+        drawn: Any = FigureCanvasAgg(draw(figure))
+        drawn.figure.dpi = dpi
+        drawn.draw()
+        return encode(drawn.buffer_rgba(), dpi)
 
 
 def font_file(name: str) -> Path:
