@@ -8,7 +8,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from html.parser import HTMLParser
 from io import BytesIO, StringIO
 from pathlib import Path
@@ -250,15 +249,6 @@ def test_the_key_figure_can_be_read_on_a_telephone() -> None:
         ]
         assert min(sizes) * pixels > 10
         assert float(broad[0]) > 500
-
-
-def test_a_report_renders_fast() -> None:
-    document = report()
-    render(document, "html")
-    start = time.perf_counter()
-    render(disclose(compose(example.result(), "T", example.TEMPLATE), PROFILES["cms"]), "html")
-    assert time.perf_counter() - start < 1.5
-    assert document.blocks
 
 
 def test_the_page_is_small(page: str) -> None:
