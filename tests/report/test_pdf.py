@@ -16,8 +16,11 @@ import pytest
 
 from recovery_stats.cli import main
 from recovery_stats.core.document import Column, Document, LineFigure, Paragraph, Row, Series, Table
+from recovery_stats.core.study import PROFILES
 from recovery_stats.errors import UsageError
 from recovery_stats.report import render
+from recovery_stats.report.compose import compose
+from recovery_stats.report.disclose import disclose
 from recovery_stats.report.pdf import printer
 from tests.report import example
 from tests.report.test_render import report
@@ -29,6 +32,10 @@ read = pytest.mark.skipif(shutil.which("pdftotext") is None, reason="pdftotext i
 @pytest.fixture(scope="module")
 def paper() -> bytes:
     return render(report(), "pdf")
+
+
+def numbers(text: str) -> set[str]:
+    return set(re.findall(r"\d[\d,.]*\d|\d", text))
 
 
 def text_of(paper: bytes, *options: str) -> str:
@@ -91,6 +98,19 @@ def test_the_pages_hold_the_printed_cells(paper: bytes) -> None:
         assert printed in text
     assert re.search(r"\b1 ?/ ?\d", text)  # the number of the page
     assert "SYNTHETIC DATA" in text
+
+
+@drawn
+@read
+@pytest.mark.parametrize("profile", ["cms", "opensafely"])
+def test_the_pages_print_no_number_that_the_web_page_does_not(profile: str) -> None:
+    """So what disclosure control hid there is hidden here; the numbers of pages are their own."""
+    safe = disclose(compose(example.result(), "T", example.TEMPLATE), PROFILES[profile])
+    web = re.sub(r"<style>.*?</style>|<[^>]*>", " ", render(safe, "html").decode(), flags=re.S)
+    pages = text_of(render(safe, "pdf"))
+    own = {str(n) for n in range(1, pages.count("\f") + 1)}
+    assert numbers(pages) - own <= numbers(web)
+    assert len(numbers(pages)) > 100
 
 
 @drawn
