@@ -5,5 +5,5 @@ binding   options and roles to a Question
 workflow  Question to Result to Document to bytes
 folder    bytes to files, whole or not at all
 drift     files against a new run
-notebook  a fit to what a notebook shows of it
+notebook  any result to what a notebook shows of it; notebook_page: its tables and figures
 """
