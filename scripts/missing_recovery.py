@@ -242,7 +242,11 @@ def truth_of(scene: Scene, mechanism: str) -> float:
 
 def settle(scene: Scene, mechanism: str, found: Sequence[Found]) -> Iterator[str]:
     """The rows of a table for one mechanism."""
-    truth = truth_of(scene, mechanism)
+    return rows_of(mechanism, found, truth_of(scene, mechanism))
+
+
+def rows_of(mechanism: str, found: Sequence[Found], truth: float) -> Iterator[str]:
+    """Bias and coverage of every method, in units of the error of "full data"."""
     unit = float(np.std([f["full data"][0] for f in found], ddof=1))
     for method in found[0]:
         values = np.array([f[method] for f in found if method in f])

@@ -15,7 +15,7 @@ Sources: Carpenter, Roger & Kenward 2013 (J Biopharm Stat 23:1352); Cro et al. 2
 39:2815); Cro, Carpenter & Kenward 2019 (JRSS A 182:623), Rubin's variance as information-anchored;
 von Hippel & Bartlett 2021 (Stat Sci 36:400), bootstrap then impute; Wolbers et al. 2022 (Pharm
 Stat 21:1246), conditional means and the jackknife. Checked: closed forms, brute force
-(tests/engines/test_reference_based.py); variances in scripts/reference_based_recovery.md.
+(tests/engines/test_reference_based.py); variances in scripts/reference_based_recovery.py.
 """
 
 from __future__ import annotations
