@@ -35,6 +35,7 @@ LONGEST = 1.0  # step in log t
 EDGE = 1e-5  # a variance this small is looked at as none
 DIGITS = 1e-5  # of log t
 MAX_STEPS = 40
+FLAT = 1e-8  # curvature in log t taken for none
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -232,9 +233,12 @@ def _curve(profile: Profiler, log_t: Array, here: Profile) -> Array:
 
 
 def _uphill(slope: Array, curve: Array) -> Array:
-    """Newton's step with the curvature's sign made right, and no longer than LONGEST."""
+    """Newton's step with the curvature's sign made right, and no longer than LONGEST.
+
+    Towards a variance of 0 slope and curvature fade together; FLAT is below both as far as EDGE.
+    """
     value, vector = np.linalg.eigh(curve)
-    step = vector @ ((vector.T @ slope) / np.maximum(np.abs(value), 1e-3))
+    step = vector @ ((vector.T @ slope) / np.maximum(np.abs(value), FLAT))
     return np.asarray(step * min(1.0, LONGEST / max(float(np.abs(step).max()), 1e-300)))
 
 

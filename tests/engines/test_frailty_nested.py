@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp
 
+from recovery_stats.cli.selftest.question import table
 from recovery_stats.engines import frailty, frailty_nested
 from recovery_stats.engines.cox_likelihood import prepare
 from recovery_stats.engines.frailty_nested import Nesting, Profiler
@@ -153,3 +154,14 @@ def test_what_has_no_nesting() -> None:
     data = draw(10, 4, 1, 10, (0.3, 0.1))
     with pytest.raises(NotEstimable, match="two houses"):
         frailty_nested.fit(**data)
+
+
+def test_a_variance_that_fades_with_its_slope_is_none() -> None:
+    """Slope and curvature in log t fall together; the steps are not to shrink with them."""
+    people = table("people")
+    X = np.column_stack([people["x"], people["arm"] == "usual"]).astype(float)
+    house = np.unique(people["house"], return_inverse=True)[1]
+    event = (people["cause"] == 1).to_numpy(int)
+    fit = frailty_nested.fit(X, people["days"].to_numpy(float), event, house, house // 2)
+    assert fit.variance[0] == 0
+    assert fit.cox.loglik == pytest.approx(fit.loglik_houses, abs=CONVERGED)

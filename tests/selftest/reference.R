@@ -136,4 +136,54 @@ pl <- pool.scalar(c(1, 2, 4, 3), c(1, 2, 1, 2), n = 50, k = 2)
 ref("pool.std_error", sqrt(pl$t), 1e-10, "mice", "pool.scalar of estimates 1, 2, 4, 3, variances 1, 2, 1, 2")
 ref("pool.df", pl$df, 1e-8, "mice", "pool.scalar, Barnard-Rubin, n 50, k 2")
 ref("adjust.by", p.adjust(c(0.01, 0.02, 0.03, 0.05), "BY")[1], 1e-12, "stats", "p.adjust, Benjamini-Yekutieli")
+# second part: what the first questions did not reach
+m <- survreg(S ~ x + arm, people, dist = "weibull", control = survreg.control(rel.tolerance = 1e-13, maxiter = 100))
+q <- predict(m, data.frame(x = 0, arm = "new"), type = "quantile", p = 0.5)
+ref("aft.median", q, 1e-6, "survival", "survreg, Weibull; predict, median at x 0, arm new")
+ref("aft.deviance", residuals(m, type = "deviance")[1], 1e-6, "survival", "survreg, Weibull; deviance residual of row 1")
+tau <- 60
+rmst <- sapply(seq_len(n), function(i) integrate(function(t)
+  exp(-(t * exp(-m$linear.predictors[i]))^(1 / m$scale)), 0, tau, rel.tol = 1e-11)$value)
+ref("aft.rmst", mean(rmst), 1e-6, "survival", "survreg, Weibull; integrate to day 60, mean of the people")
+m <- survreg(S ~ x + arm, people, dist = "weibull", cluster = house, control = survreg.control(rel.tolerance = 1e-13, maxiter = 100))
+ref("aft.cluster", sqrt(vcov(m)["x", "x"]), 1e-6, "survival", "survreg, Weibull, cluster = house")
+m <- coxph(S ~ x + arm, people, control = tight)
+ref("cox.loglik", coxph(S ~ x + arm, people, control = tight)$loglik[2], 1e-9, "survival", "coxph, Efron ties, log likelihood")
+m7 <- coxph(S ~ pspline(x, df = 3, eps = 1e-7), people, control = tight)
+ref("cox.pspline", m7$loglik[2], 1e-4, "survival", "coxph, pspline(x, df = 3), log likelihood")
+ref("cox.standardised", mean(summary(survfit(m, transform(people, arm = factor("new", c("new", "usual")))), times = 30)$surv),
+    1e-8, "survival", "survfit of coxph, Efron; mean of everybody in arm new at day 30")
+ref("cox.predicted", summary(survfit(m, data.frame(x = 0, arm = "new")), times = 30)$surv, 1e-8,
+    "survival", "survfit of coxph, Efron; x 0, arm new, day 30")
+f <- crr(people$days, people$cause, cov1 = cbind(people$x, people$arm == "usual"), cov2 = people$arm == "usual", tf = function(t) log(t), gtol = 1e-12, maxiter = 100)
+ref("finegray.time", f$coef[3], 1e-6, "cmprsk", "crr, cause 1, arm usual and arm usual by log day")
+plogis_mean <- integrate(function(z) plogis(1 + 2 * z) * dnorm(z), -12, 12, rel.tol = 1e-13)$value
+ref("glmm.population", plogis_mean, 1e-9, "stats", "integrate, plogis(1 + 2 z) over the normal density")
+m <- glmer(used ~ wave + x + (1 | id), visits, binomial, control = g)
+fall <- function(b) as.numeric(2 * (logLik(m) - logLik(glmer(used ~ wave + (1 | id), visits, binomial,
+  offset = b * visits$x, control = g)))) - qchisq(0.95, 1)
+b <- fixef(m)["x"]; s <- sqrt(vcov(m)["x", "x"])
+ref("glmm.limit", uniroot(fall, c(b - 3 * s, b - s), tol = 1e-8)$root, 1e-5, "lme4", "glmer, Laplace; root of the profile of x, lower")
+m <- glm(drinks ~ wave + x, poisson, visits, control = tightly)
+ref("glm.poisson", coef(m)["x"], 1e-8, "stats", base("Poisson"))
+m <- MASS::polr(factor(rating) ~ wave + x, visits, Hess = TRUE, control = list(reltol = 1e-15, maxit = 1000))
+ref("polr.estimate", coef(m)["x"], 1e-5, "MASS", "polr, logistic")
+m <- glmer(used ~ 1 + (1 | house), visits, binomial, nAGQ = 25, control = g)
+v <- as.data.frame(VarCorr(m))$vcov
+ref("icc.latent", v / (v + pi^2 / 3), 1e-5, "lme4", "glmer, 25 nodes: variance over itself and pi^2/3")
+m <- lmer(y ~ wave + x + (1 | house), visits, REML = FALSE)
+rise <- function(b) as.numeric(2 * (logLik(m) - logLik(lmer(y ~ wave + (1 | house), visits, REML = FALSE,
+  offset = b * visits$x)))) - qchisq(0.95, 1)
+b <- fixef(m)["x"]; s <- sqrt(vcov(m)["x", "x"])
+ref("lmm.limit", uniroot(rise, c(b - 3 * s, b - s), tol = 1e-9)$root, 1e-5, "lme4", "lmer, ML; root of the profile of x, lower")
+m <- gls(y ~ wave + x, visits, corAR1(form = ~ wave | id), control = glsControl(tolerance = 1e-12, msTol = 1e-13))
+rho <- coef(m$modelStruct$corStruct, unconstrained = FALSE)
+left <- gls(y ~ wave + x, subset(visits, id != 1), corAR1(rho, form = ~ wave | id, fixed = TRUE))
+ref("ar1.without", (coef(m)["x"] - coef(left)["x"]) / (sqrt(vcov(left)["x", "x"]) * sigma(m) / sigma(left)), 1e-5, "nlme",
+    "gls without person 1, correlation and sigma held: change of x over its error")
+shrout <- data.frame(y = c(9, 2, 5, 8, 6, 1, 3, 2, 8, 4, 6, 8, 7, 1, 2, 6, 10, 5, 6, 9, 6, 2, 4, 7),
+                     target = gl(6, 4), judge = gl(4, 1, 24))
+ms <- summary(aov(y ~ target + judge, shrout))[[1]][["Mean Sq"]]
+ref("rater.icc21", (ms[1] - ms[3]) / (ms[1] + 3 * ms[3] + 4 * (ms[2] - ms[3]) / 6), 1e-10, "stats",
+    "aov of Shrout & Fleiss 1979, table 2: ICC(2,1), 0.29 in table 4")
 write_json(out, file.path(folder, "reference.json"), digits = NA, auto_unbox = TRUE, pretty = TRUE)

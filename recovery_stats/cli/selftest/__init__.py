@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 
-from recovery_stats.cli.selftest import design, files, mixed, survival
+from recovery_stats.cli.selftest import cluster, design, files, mixed, survival, times, trial
 from recovery_stats.cli.selftest.question import FOLDER, Question, Trial, asked
 
 __all__ = ["QUESTIONS", "Trial", "run_all", "seal"]
 
 QUESTIONS: tuple[Question, ...] = (
     *survival.QUESTIONS,
+    *times.QUESTIONS,
     *mixed.QUESTIONS,
+    *cluster.QUESTIONS,
     *design.QUESTIONS,
+    *trial.QUESTIONS,
     *files.QUESTIONS,
 )
 

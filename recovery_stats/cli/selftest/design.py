@@ -49,8 +49,8 @@ def _wald() -> float:
     )
 
 
-def _panel() -> float:
-    """Treated rise by 4, the others by 1."""
+def measured() -> Any:
+    """Six people measured twice: the treated rise by 4, the others by 1."""
     import pandas as pd
 
     from recovery_stats.models.staggered import difference_in_differences
@@ -59,12 +59,11 @@ def _panel() -> float:
     unit = [u for u in range(6) for _ in range(2)]
     data = pd.DataFrame({"unit": unit, "time": [1, 2] * 6, "y": y})
     data["first"] = [2.0 if u < 3 else math.nan for u in unit]
-    found = difference_in_differences("y", data, unit="unit", time="time", first="first")
-    return found.overall().value
+    return difference_in_differences("y", data, unit="unit", time="time", first="first")
 
 
-def _event_in_mid_block() -> float:
-    """Of two people one relapses on day 2, before a block is over: in both strategies 1/2."""
+def emulated() -> tuple[Any, Any]:
+    """Two people, one of whom relapses on day 2, before a block is over; and both strategies."""
     import numpy as np
 
     from recovery_stats.engines.strategy import emulate
@@ -76,8 +75,7 @@ def _event_in_mid_block() -> float:
         np.arange(2), 4, np.ones(2),
     )  # fmt: skip
     plans = (Strategy("many", 3, 4), Strategy("few", 0, 2))
-    arms = emulate(people, plans, days=20, grace=0).weigh(np.ones(2))
-    return float(arms[0].incidence[0, 2])
+    return people, emulate(people, plans, days=20, grace=0).weigh(np.ones(2))
 
 
 def _kernel_shape() -> float:
@@ -119,7 +117,7 @@ def _after_loss() -> float:
     return float(free_after_loss(time, event, lost, np.ones(4), (1.0,), 3.0)[0])
 
 
-def _gaps() -> Any:
+def gaps() -> Any:
     import numpy as np
     import pandas as pd
 
@@ -132,13 +130,13 @@ def _anderson() -> float:
     """Mean of the incomplete column less Anderson's: ȳ + slope (x̄ of all - x̄ of the seen)."""
     from recovery_stats.engines.normal_missing import fit
 
-    return float(fit(_gaps().to_numpy()).mean[1]) - _regressed()
+    return float(fit(gaps().to_numpy()).mean[1]) - regressed()
 
 
-def _regressed() -> float:
+def regressed() -> float:
     import numpy as np
 
-    data = _gaps()
+    data = gaps()
     seen = data.dropna()
     slope = np.polyfit(seen["x"], seen["y"], 1)[0]
     return float(seen["y"].mean() + slope * (data["x"].mean() - seen["x"].mean()))
@@ -150,8 +148,8 @@ def _imputed() -> float:
 
     from recovery_stats.models.imputation import impute
 
-    found = impute(_gaps(), 100, seed=1, methods={"y": "normal"}, sweeps=1)
-    return float(np.mean([found[i]["y"].mean() for i in range(100)])) - _regressed()
+    found = impute(gaps(), 100, seed=1, methods={"y": "normal"}, sweeps=1)
+    return float(np.mean([found[i]["y"].mean() for i in range(100)])) - regressed()
 
 
 def _pooled(column: str) -> float:
@@ -212,9 +210,10 @@ QUESTIONS: tuple[Question, ...] = (
     Question("matching", "Matched twins: effect", paper(3.0, "every pair differs by 3"),
              _matches),
     Question("instrument", "Effect in compliers", paper(2.0, "Wald's ratio: 1 / (1/2)"), _wald),
-    Question("staggered", "Difference in differences", paper(3.0, "4 - 1"), _panel),
+    Question("staggered", "Difference in differences", paper(3.0, "4 - 1"),
+             lambda: float(measured().overall().value)),
     Question("strategy", "Clone, censor, weight: event in mid block", paper(0.5,
-             "one of two people"), _event_in_mid_block),
+             "one of two people"), lambda: float(emulated()[1][0].incidence[0, 2])),
     Question("kernel", "Protection that fades: two meetings", paper(1.0, "2 · 2^(-1)"),
              _kernel_shape),
     Question("kernel_cox", "Hazard by person-days: log hazard ratio", stored("cox.estimate"),

@@ -12,44 +12,44 @@ def _value(frame: Any, term: str, column: str = "estimate") -> float:
     return float(frame.set_index("term").loc[term, column])
 
 
-def _three_houses() -> Any:
+def three_houses(**options: Any) -> Any:
     """Three houses of two, balanced: REML is the analysis of variance, MSB 74/3, MSW 2."""
     import pandas as pd
 
     from recovery_stats.models.mixed import lmm
 
     data = pd.DataFrame({"y": [1.0, 3, 4, 6, 8, 10], "house": ["a", "a", "b", "b", "c", "c"]})
-    return lmm("y ~ 1 + (1 | house)", data)
+    return lmm("y ~ 1 + (1 | house)", data, **options)
 
 
 def _variance(fit: Any, group: str) -> float:
     return float(fit.variance_components().set_index("group").loc[group, "covariance"])
 
 
-def _lmm(formula: str, **options: Any) -> Any:
+def lmm_visits(formula: str, **options: Any) -> Any:
     from recovery_stats.models.mixed import lmm
 
     return lmm(formula, table("visits"), **options)
 
 
 def _nested() -> Any:
-    return _lmm("y ~ wave + x + (1 | house) + (1 | id)")
+    return lmm_visits("y ~ wave + x + (1 | house) + (1 | id)")
 
 
 def _df(method: Any) -> float:
-    return _value(_lmm("y ~ wave + x + (1 | house)", df=method).tidy(), "x", "df")
+    return _value(lmm_visits("y ~ wave + x + (1 | house)", df=method).tidy(), "x", "df")
 
 
-def _autoregressive() -> Any:
-    return _lmm("y ~ wave + x", residual="ar1", residual_by="wave | id")
+def autoregressive() -> Any:
+    return lmm_visits("y ~ wave + x", residual="ar1", residual_by="wave | id")
 
 
 def _correlation() -> float:
-    parts = _autoregressive().variance_components().set_index("term_1")
+    parts = autoregressive().variance_components().set_index("term_1")
     return float(parts.loc["correlation", "correlation"])
 
 
-def _glmm(formula: str, family: Any, **options: Any) -> Any:
+def glmm_visits(formula: str, family: Any, **options: Any) -> Any:
     from recovery_stats.models.generalised import glmm
 
     return glmm(formula, table("visits"), family=family, **options)
@@ -105,12 +105,12 @@ WAVE = "used ~ wave + x + (1 | id)"
 BALANCED = "balanced: analysis of variance, MSB 74/3, MSW 2"
 QUESTIONS: tuple[Question, ...] = (
     Question("lmm", "Mixed model, three houses: variance of houses", paper(34 / 3, BALANCED),
-             lambda: _variance(_three_houses(), "house")),
+             lambda: _variance(three_houses(), "house")),
     Question("lmm", "Mixed model, three houses: residual variance", paper(2.0, BALANCED),
-             lambda: _variance(_three_houses(), "Residual")),
+             lambda: _variance(three_houses(), "Residual")),
     Question("lmm", "Mixed model, three houses: standard error",
              paper(math.sqrt(74 / 18), BALANCED + ": √(MSB/6)"),
-             lambda: _value(_three_houses().tidy(), "Intercept", "std_error")),
+             lambda: _value(three_houses().tidy(), "Intercept", "std_error")),
     Question("lmm", "Mixed model, two levels: coefficient", stored("lmm.estimate"),
              lambda: _value(_nested().tidy(), "x")),
     Question("lmm", "Mixed model, two levels: variance of houses", stored("lmm.house"),
@@ -122,21 +122,22 @@ QUESTIONS: tuple[Question, ...] = (
     Question("lmm", "Mixed model: Kenward-Roger df", stored("lmm.kenward_roger"),
              lambda: _df("kenward-roger")),
     Question("lmm_residual", "Repeated measures, AR(1): coefficient", stored("ar1.estimate"),
-             lambda: _value(_autoregressive().tidy(), "x")),
+             lambda: _value(autoregressive().tidy(), "x")),
     Question("lmm_residual", "Repeated measures, AR(1): correlation",
              stored("ar1.correlation"), _correlation),
     Question("glmm", "Mixed logistic model, Laplace: coefficient",
-             stored("glmm.logit.estimate"), lambda: _value(_glmm(WAVE, "binomial").tidy(), "x")),
+             stored("glmm.logit.estimate"),
+             lambda: _value(glmm_visits(WAVE, "binomial").tidy(), "x")),
     Question("glmm", "Mixed logistic model, Laplace: log likelihood",
              stored("glmm.logit.loglik"),
-             lambda: float(_glmm(WAVE, "binomial").glance()["log_likelihood"].iloc[0])),
+             lambda: float(glmm_visits(WAVE, "binomial").glance()["log_likelihood"].iloc[0])),
     Question("glmm", "Mixed logistic model, 15 nodes: coefficient",
              stored("glmm.quadrature.estimate"),
-             lambda: _value(_glmm(WAVE, "binomial", quadrature=15).tidy(), "x")),
+             lambda: _value(glmm_visits(WAVE, "binomial", quadrature=15).tidy(), "x")),
     Question("glmm", "Mixed Poisson model: coefficient", stored("glmm.poisson.estimate"),
-             lambda: _value(_glmm("drinks ~ wave + x + (1 | id)", "poisson").tidy(), "x")),
+             lambda: _value(glmm_visits("drinks ~ wave + x + (1 | id)", "poisson").tidy(), "x")),
     Question("glmm", "Mixed ordinal model: coefficient", stored("glmm.ordinal.estimate"),
-             lambda: _value(_glmm("rating ~ wave + (1 | id)", "ordinal").tidy(), "wave")),
+             lambda: _value(glmm_visits("rating ~ wave + (1 | id)", "ordinal").tidy(), "wave")),
     Question("gee", "GEE, exchangeable: coefficient", stored("gee.estimate"),
              lambda: _gee("exchangeable", "estimate")),
     Question("gee", "GEE, independence: robust standard error",
