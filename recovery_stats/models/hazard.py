@@ -234,7 +234,9 @@ class CoxFit:
     def concordance(self) -> Concordance | None:
         """How often the one with the earlier event had the higher hazard; None without pairs."""
         seen = self.observation
-        log_hazard = seen.X @ self.beta + (0.0 if seen.offset is None else seen.offset)
+        # summed row by row: a matrix product may round equal rows apart, and ties would be lost
+        log_hazard = (seen.X * self.beta).sum(axis=1)
+        log_hazard = log_hazard + (0.0 if seen.offset is None else seen.offset)
         try:
             return concordance.concordance(
                 log_hazard,

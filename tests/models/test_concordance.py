@@ -71,3 +71,23 @@ def test_what_is_refused(veteran: pd.DataFrame) -> None:
     late = veteran.assign(begin=0.0)
     with pytest.raises(NotEstimable, match="late entry"):
         rs.concordance("Surv(begin, time, status) ~ karno", late, count_by="n/G2")
+
+
+def test_equal_rows_tie_in_any_order() -> None:
+    """Covariates of very unlike sizes: a matrix product rounds equal rows apart."""
+    rng = np.random.default_rng(3)
+    n = 229
+    data = pd.DataFrame(
+        {
+            "time": rng.integers(1, 900, n), "event": rng.integers(0, 2, n),
+            "seconds": rng.integers(50, 60, n) * 31_557_600.0, "sex": rng.integers(1, 3, n),
+            "tiny": rng.integers(0, 3, n) * 1e-6,
+        }
+    )  # fmt: skip
+    shapes = []
+    for seed in range(6):
+        shuffled = data.sample(frac=1, random_state=seed).reset_index(drop=True)
+        found = rs.cox("Surv(time, event) ~ seconds + sex + tiny", shuffled).concordance
+        shapes.append((found.tied_x, found.concordant))
+    assert len(set(shapes)) == 1
+    assert shapes[0][0] > 100
