@@ -249,3 +249,17 @@ def test_a_risk_set_that_empties_early_is_refused() -> None:
     rows = Censored(np.array([2.0, 5.0]), np.array([2.0, 5.0]), np.array([0.0, 3.0]))
     with pytest.raises(NotEstimable, match="before somebody enters"):
         fit(rows)
+
+
+def test_excess_is_how_far_the_conditions_are_from_met() -> None:
+    rows = visited(150, 3)
+    loose = fit(rows, tol=0.05)
+    assert loose.excess == pytest.approx(_conditions(loose, rows).max() / 150, rel=CONVERGED)
+    assert 1e-9 < loose.excess < 0.05
+    assert 0 <= fit(rows).excess <= 1e-9
+
+
+def test_entries_of_some_rows_bound_sets() -> None:
+    """One of two enters at ½ a time: a set (0, ½] may hold mass before it."""
+    some = lay_out(Censored(np.array([0.0, 0.0]), np.array([1.0, 1.0]), np.array([0.0, 0.5])))
+    assert list(zip(some.left, some.right, strict=True)) == [(0, 0.5)]

@@ -13,6 +13,7 @@ import pytest
 import recovery_stats as rs
 from recovery_stats.core.codebook import Codebook, Variable
 from recovery_stats.core.dataset import Dataset
+from recovery_stats.engines import gray as engine
 from recovery_stats.engines.curves import kaplan_meier, tabulate
 from recovery_stats.engines.incidence_error import martingale_variance
 from recovery_stats.errors import DataError, NotEstimable, UsageError
@@ -98,3 +99,15 @@ def test_refusals(stored: dict[str, Any]) -> None:
         rs.cumulative_incidence("Surv(time, cause) ~ 1", data, weights="band", errors="martingale")
     with pytest.raises(UsageError, match="kind of errors"):
         rs.cumulative_incidence("Surv(time, cause) ~ 1", data, errors="plain")  # type: ignore[arg-type]
+
+
+def test_every_stratum_has_groups_and_nobody_weighs() -> None:
+    """One stratum, or one table of several, is enough to refuse."""
+    time, cause = np.array([1.0, 2, 3, 4]), np.array([1, 2, 1, 0])
+    plain = tabulate(time, cause)
+    weighed = tabulate(time, cause, weights=np.array([1.0, 2, 1, 1]))
+    with pytest.raises(NotEstimable, match="two groups"):
+        engine.gray([(plain, plain), (plain,)], 1)
+    with pytest.raises(NotEstimable, match="without weights"):
+        engine.gray([(plain, plain), (plain, weighed)], 1)
+    assert engine.gray([(plain, plain)], 1).df == 1

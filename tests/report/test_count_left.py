@@ -1,0 +1,70 @@
+"""What is left printed must not tell what was hidden: near-all counts, totals, love plots."""
+
+from __future__ import annotations
+
+import math
+
+from recovery_stats.core.document import (
+    Block,
+    Cell,
+    Column,
+    Count,
+    Document,
+    Flow,
+    Hidden,
+    LoveFigure,
+    Quantity,
+    Row,
+    Table,
+)
+from recovery_stats.core.study import Privacy
+from recovery_stats.report.disclose import disclose
+from recovery_stats.report.privacy.sums import runs
+
+RULES = Privacy()  # counts below 11
+
+
+def table(*rows: tuple[Cell, ...], columns: int = 1) -> Table:
+    heads = tuple(Column(f"c{j}", f"C{j}") for j in range(columns))
+    return Table("t", "T", heads, tuple(Row(f"r{i}", f"R{i}", r) for i, r in enumerate(rows)))
+
+
+def disclosed(*blocks: Block) -> tuple[Block, ...]:
+    return disclose(Document("a", "T", "REAL", blocks), RULES).blocks
+
+
+def column(block: Block) -> list[Cell]:
+    assert isinstance(block, Table)
+    return [row.cells[0] for row in block.rows]
+
+
+def test_a_count_a_few_short_of_all_is_hidden_with_its_gap() -> None:
+    """Of 100 people 95 answered: five did not, and a reader of the flow would know."""
+    flow = Flow((("Analysed", Count(100), Count(0)),))
+    few, far = (disclosed(flow, table((Count(n),)))[1] for n in (95, 80))
+    assert isinstance(column(few)[0], Hidden)
+    assert column(far) == [Count(80)]
+
+
+def test_a_column_of_two_parts_and_their_undeclared_total() -> None:
+    """5 is hidden; 40 and 45 must not both stand, or it is their difference."""
+    shown = column(disclosed(table((Count(5),), (Count(40),), (Count(45),)))[0])
+    assert isinstance(shown[0], Hidden)
+    assert sum(isinstance(cell, Hidden) for cell in shown) >= 2
+
+
+def test_two_equal_counts_are_no_total_of_each_other() -> None:
+    shown = column(disclosed(table((Count(20),), (Count(20),)))[0])
+    assert shown == [Count(20), Count(20)]
+    assert list(runs(table((Count(20),), (Count(20),)), 0))
+
+
+def test_a_love_plot_loses_what_its_table_hides() -> None:
+    """A standardised difference beside a hidden count can be solved for the count."""
+    rows = ((Count(5), Quantity(0.31)), (Count(60), Quantity(0.10)))
+    plot = LoveFigure("love", "Balance", ("Rare", "Common"), (-0.31, 0.10), (0.04, 0.02))
+    _, left = disclosed(table(*rows, columns=2), plot)
+    assert isinstance(left, LoveFigure)
+    assert math.isnan(left.before[0])
+    assert math.isnan(left.after[0])
+    assert (left.before[1], left.after[1]) == (0.10, 0.02)
