@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,7 +19,7 @@ from tests.tolerance import CLOSED_FORM, MONTE_CARLO_SES
 def _greedy(score, arm, caliper):
     free, pairs = [j for j in range(len(arm)) if arm[j] == 0], []
     for i in sorted((i for i in range(len(arm)) if arm[i] == 1), key=lambda i: -score[i]):
-        near = min(free, key=lambda j: abs(score[j] - score[i]), default=None)
+        near = min(free, key=lambda j: (abs(score[j] - score[i]), score[j], j), default=None)
         if near is not None and abs(score[near] - score[i]) <= caliper:
             free.remove(near)
             pairs.append((i, near))
@@ -30,6 +32,28 @@ def test_pairs_by_brute_force(seed):
     score, arm = rng.normal(size=60), (rng.random(60) < 0.4).astype(float)
     found = nearest_pairs(score, arm, 0.3)
     assert [tuple(p) for p in found.tolist()] == _greedy(score, arm, 0.3)
+
+
+@pytest.mark.parametrize("digits", range(3))
+@pytest.mark.parametrize("seed", range(20))
+def test_pairs_by_brute_force_among_ties(seed, digits):
+    """Scores rounded, few or many to choose from, calipers that keep all, some and the same."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(0, 60))
+    score, arm = np.round(rng.normal(size=n), digits), (rng.random(n) < rng.random()).astype(float)
+    for caliper in (0.0, 0.3, 9.0):
+        found = nearest_pairs(score, arm, caliper)
+        assert [tuple(p) for p in found.tolist()] == _greedy(score, arm, caliper)
+
+
+def test_many_people_are_matched_in_no_time():
+    """A search over all of them for each would take minutes (1e10 steps)."""
+    rng = np.random.default_rng(1)
+    n = 200_000
+    score, arm = rng.normal(size=n), (np.arange(n) % 2).astype(float)
+    begun = time.process_time()
+    assert len(nearest_pairs(score, arm, 0.3)) > 0.49 * n
+    assert time.process_time() - begun < 10
 
 
 def test_the_error_of_pairs_is_the_paired_t():
