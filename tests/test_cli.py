@@ -283,6 +283,15 @@ def test_a_closed_pipe_is_no_fault() -> None:
         assert not process.stderr.read()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="POSIX shell")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&-"])
+def test_closed_streams_are_no_fault(closed: str, tmp_path: Path) -> None:
+    line = f'"$0" -m recovery_stats explain hazard {closed}'
+    surroundings = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["sh", "-c", line, sys.executable], cwd=tmp_path, env=surroundings)
+    assert done.returncode == 0
+
+
 class TestExplain:
     def test_every_entry_says_when_not_to_trust_it(self) -> None:
         entries = words()

@@ -26,7 +26,8 @@ def ended(command: Callable[[], Any]) -> int:
     try:
         with heeded():
             code = command()
-            sys.stdout.flush()
+            if sys.stdout is not None:  # None where it was closed before we began
+                sys.stdout.flush()
     except BaseException as error:
         return next(end(error) for kinds, end in ENDINGS if isinstance(error, kinds))
     return code if isinstance(code, int) else 0

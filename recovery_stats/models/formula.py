@@ -311,7 +311,7 @@ class _Reader(ArithmeticReader):
             return inside
         if self.next.kind == "number":
             if self.next.value not in ("0", "1"):
-                raise self.error(f"a number in a formula is 0 or 1, not {self.next.value}")
+                raise self.error(f"a number in a formula is 0 or 1, not {self.shown()}")
             return (INTERCEPT,) if self.take().value == "1" else None
         return (Term((self.atom(),)),)
 
@@ -362,17 +362,22 @@ class _Reader(ArithmeticReader):
         self.expect(")")
         self.depth -= 1
         self.random += [Random(terms, group, correlated) for group in levels]
+        self.bounded(len(self.random))
 
     def group(self) -> tuple[tuple[str, ...], ...]:
-        groups = [self.crossed_names()]
+        groups = [self.crossed_names(())]
         while self.accept("/"):
-            groups.append((*groups[-1], *self.crossed_names()))
+            groups.append((*groups[-1], *self.crossed_names(groups[-1])))
+            self.bounded(len(groups) + len(self.random))
         return tuple(groups)
 
-    def crossed_names(self) -> tuple[str, ...]:
+    def crossed_names(self, before: tuple[str, ...]) -> tuple[str, ...]:
         names = [self.name()]
         while self.accept(":"):
             names.append(self.name())
+        twice = next((n for i, n in enumerate(names) if n in (*before, *names[:i])), None)
+        if twice is not None:
+            raise self.error(f"the grouping column {twice!r} stands twice in one random term")
         return tuple(names)
 
     def name(self) -> str:

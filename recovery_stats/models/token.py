@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from recovery_stats.errors import FormulaError
 
 MAX_DEPTH = 40
+SHOWN = 40  # characters of a token in a message
 
 _NAME = r"(?:[^\W\d]|\.(?!\d))(?:[\w.])*"
 _PLAIN = re.compile(_NAME)
@@ -82,7 +83,12 @@ class Cursor:
             raise self.error(f"expected {operator!r}, found {self.found()}")
 
     def found(self) -> str:
-        return "the end" if self.next.kind == "end" else repr(self.next.value)
+        return "the end" if self.next.kind == "end" else repr(self.shown())
+
+    def shown(self) -> str:
+        """The next token, cut where nobody would read on."""
+        value = self.next.value
+        return value if len(value) <= SHOWN else f"{value[:SHOWN]}…"
 
     def error(self, why: str) -> FormulaError:
         return FormulaError(_where(self.text, self.next.at, why))

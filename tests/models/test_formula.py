@@ -239,3 +239,20 @@ def test_texts_near_the_grammar_are_read_or_refused(text: str) -> None:
     except FormulaError:
         return
     assert len(set(formula.terms)) == len(formula.terms)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("y ~ x + (1 | " + "g/" * 2000 + "g)", "'g' stands twice in one random term"),
+        ("y ~ x + (1 | g:g)", "'g' stands twice in one random term"),
+        ("y ~ x + (1 | a/b:a)", "'a' stands twice in one random term"),
+        ("y ~ " + "1" * 5000, "a number in a formula is 0 or 1, not 1111"),
+        ("y ~ x " + "z" * 5000, "expected an operator, found 'zzzz"),
+    ],
+)
+def test_what_says_nothing_is_refused_at_once_and_shortly(text: str, words: str) -> None:
+    with pytest.raises(FormulaError) as caught:
+        parse(text)
+    assert words in str(caught.value)
+    assert len(str(caught.value)) < 250
