@@ -221,6 +221,28 @@ def _within_houses() -> float:
     return float(np.mean([found[i]["y"][missing].mean() for i in range(20)]))
 
 
+def _visits() -> float:
+    """Two visits, the second with gaps: its mean less Anderson's."""
+    import numpy as np
+
+    from recovery_stats.engines.visit_normal import Visits, fit
+
+    Y = gaps().to_numpy(float)
+    return float(fit(Visits.of(np.ones((len(Y), 1)), Y)).slopes[0, 1]) - regressed()
+
+
+def _jumped() -> float:
+    """Seen 1, 2, 3 and 4, 5, 6; the one who left the second arm has the mean of the first."""
+    import numpy as np
+
+    from recovery_stats.engines.reference_based import Trial, conditional, estimate
+
+    arm = np.repeat([0.0, 1.0], [3, 4])
+    Y = np.array([1.0, 2, 3, 4, 5, 6, math.nan])[:, None]
+    trial = Trial(np.column_stack([np.ones(7), arm]), Y, np.zeros(7, dtype=bool))
+    return float(conditional(trial, estimate(trial), ("J2R",))[0])
+
+
 QUESTIONS: tuple[Question, ...] = (
     Question("permutation", "Eight houses drawn again: p", paper(2 / 70, "2 of 70"), _permuted),
     Question("wild_bootstrap", "Five clusters, every sign: p", paper(2 / 32, "2 of 32"), _wild),
@@ -237,6 +259,10 @@ QUESTIONS: tuple[Question, ...] = (
              _within_houses),
     Question("impute_smc", "Mean of 60 compatible imputations, less Anderson's", paper(0.0,
              SQUARED + "; within 4 Monte Carlo errors of 0.015", 0.06), _compatible),
+    Question("visit_normal", "Mean of a visit with gaps, less Anderson's", paper(0.0, SQUARED,
+             1e-6), _visits),
+    Question("reference_based", "Jump to reference: difference", paper(9 / 4,
+             "(4 + 5 + 6 + 2)/4 - 2"), _jumped),
     Question("log_linear", "Means on the log scale: coefficient", stored("glm.poisson"),
              _log_linear),
     Question("mean_score", "Missing taken 2 lower: difference", paper(2.5, "3 - 2/4"), _shifted),
