@@ -48,3 +48,18 @@ def test_nothing_left_is_refused() -> None:
     g = np.arange(4)
     with pytest.raises(NotEstimable, match="leave no residual"):
         ratio_test(np.ones((4, 1)), np.array([1.0, 3, 2, 5]), g, np.ones(4))
+
+
+def test_at_zero_it_is_the_f_test_of_slopes_by_group() -> None:
+    """A column that is not 1: extra sum of squares of its product with the groups."""
+    rng = np.random.default_rng(4)
+    codes, z = np.repeat(np.arange(5), 6), rng.normal(2.0, 1.0, 30)
+    X, y = np.column_stack([np.ones(30), z]), rng.normal(size=30)
+    full = np.column_stack([X, z[:, None] * (codes[:, None] == np.arange(1, 5))])
+
+    def left(design: np.ndarray) -> float:
+        residual = y - design @ np.linalg.lstsq(design, y, rcond=None)[0]
+        return float(residual @ residual)
+
+    f = (left(X) - left(full)) / 4 / (left(full) / (30 - 6))
+    assert ratio_test(X, y, codes, z).statistic(0.0) == pytest.approx(f, rel=CLOSED_FORM)
