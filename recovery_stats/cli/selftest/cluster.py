@@ -113,6 +113,17 @@ def _raters() -> float:
     return random(squares(y), 0.95).icc
 
 
+def _members() -> float:
+    """Every row belongs to one of the three houses."""
+    import numpy as np
+    from scipy.sparse import csr_array
+
+    from recovery_stats.engines.membership import fit
+
+    y = np.array([1.0, 3, 4, 6, 8, 10])
+    return fit(np.ones((6, 1)), y, csr_array(np.kron(np.eye(3), np.ones((2, 1))))).tau2
+
+
 HOUSES = "cluster means 2, 5, 9: "
 V = 1 + 2 * 74 / 9
 QUESTIONS: tuple[Question, ...] = (
@@ -141,6 +152,8 @@ QUESTIONS: tuple[Question, ...] = (
              _drawn_mean),
     Question("variance_ratio", "Exact limit of an intraclass correlation",
              paper(_ratio_on_paper(), "F with 2 and 3 df in closed form"), _ratio),
+    Question("membership", "Multiple membership, one house a row: variance of houses",
+             paper(34 / 3, "balanced: analysis of variance, MSB 74/3, MSW 2"), _members),
     Question("lmm_root", "Crossed effects 1e8 times the residual: its variance", paper(9.0,
              "analysis of variance: 36/4", 1e-4), _crossed),
     Question("lmm_residual_rows", "Repeated measures, AR(1): without the first person",
