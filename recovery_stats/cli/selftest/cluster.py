@@ -115,13 +115,14 @@ def _raters() -> float:
 
 def _members() -> float:
     """Every row belongs to one of the three houses."""
-    import numpy as np
-    from scipy.sparse import csr_array
+    import pandas as pd
 
-    from recovery_stats.engines.membership import fit
+    from recovery_stats.models.membership import WEIGHT, multiple_membership
 
-    y = np.array([1.0, 3, 4, 6, 8, 10])
-    return fit(np.ones((6, 1)), y, csr_array(np.kron(np.eye(3), np.ones((2, 1))))).tau2
+    people = pd.DataFrame({"id": range(6), "y": [1.0, 3, 4, 6, 8, 10]})
+    houses = pd.DataFrame({"id": range(6), "house": list("aabbcc"), WEIGHT: 1.0})
+    fit = multiple_membership("y ~ 1", people, houses, person="id", group="house")
+    return float(fit.variance_components()["variance"].iloc[0])
 
 
 HOUSES = "cluster means 2, 5, 9: "
