@@ -21,7 +21,7 @@ import pandas as pd  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 DRAWS, RESIDENTS, ICC, SD_SLOPE = 200, 6, 0.10, 0.5
-ROWS = ((8, True), (20, True), (12, False), (20, False))  # houses, and whether in one arm alone
+ROWS = ((8, True), (20, True), (12, False))  # houses, and whether in one arm alone
 
 
 def cohort(houses: int, one_arm: bool, rng: np.random.Generator) -> tuple[pd.DataFrame, ...]:

@@ -7,7 +7,8 @@ houses. A slope that is compared between houses has a random part, because witho
 comparison counts people too.
 Sources: Roberts & Roberts 2005; Schluchter & Elashoff 1990; Heisig & Schaeffer 2019; Enders &
 Tofighi 2007 (deviations from the house's mean). Checked: balanced houses are a regression on house
-means; lmerTest and pbkrtest (tests/models/house_moderator.R); error rates by simulation.
+means; lmerTest and pbkrtest (tests/models/house_moderator.R); error rates
+by simulation (scripts/house_kinds.md).
 """
 
 from __future__ import annotations
