@@ -81,6 +81,7 @@ if TYPE_CHECKING:
         transition_models,
     )
     from recovery_stats.models.turnbull import interval_logrank, turnbull
+    from recovery_stats.study.locking import lock
     from recovery_stats.study.multiverse import multiverse
     from recovery_stats.study.scoring import instruments, score
     from recovery_stats.study.table import read_study
@@ -136,6 +137,7 @@ _HOME = {
     "lag_cox": "recovery_stats.models.policy",
     "landmark": "recovery_stats.models.reshape",
     "lmm": "recovery_stats.models.mixed",
+    "lock": "recovery_stats.study.locking",
     "logrank": "recovery_stats.models.survival",
     "marginal_structural": "recovery_stats.models.policy",
     "mean_cumulative": "recovery_stats.models.survival",
@@ -220,6 +222,7 @@ __all__ = [
     "landmark",
     "leave_at",
     "lmm",
+    "lock",
     "logrank",
     "marginal_structural",
     "mean_cumulative",

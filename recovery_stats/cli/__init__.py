@@ -19,6 +19,7 @@ VERBS = {
     "missing": "Describe what is missing: by reason, wave and arm, and in which patterns.",
     "score": "Score a questionnaire from its items, and say how far to trust the scores.",
     "validate": "Report every problem of a study file and its data at once.",
+    "lock": "Write down what a study file asks, so that reports say what came later.",
     "run": "Answer the study's questions and write the reports.",
     "multiverse": "Repeat one analysis over many definitions of its endpoint.",
     "check": "Run again and compare with the reports that stand in a folder.",

@@ -107,11 +107,41 @@ class AnalysisSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """One key of a study file that is not as it was: its values as text, empty where it is not."""
+
+    key: str
+    old: str = ""
+    new: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """A protocol as it was locked, and what became of it.
+
+    date: of the first lock. sha256: of what was locked last. analyses: their names then. data:
+    hash by file when it was locked first, empty for a file that was not there. amendments: date
+    and changes of each later lock. since: changes that no lock holds. asked: the analysis to which
+    the changes were narrowed, if to one. elsewhere: how many more concern other analyses only.
+    """
+
+    date: str
+    sha256: str
+    analyses: tuple[str, ...] = ()
+    data: Mapping[str, str] = field(default_factory=dict)
+    amendments: tuple[tuple[str, tuple[Change, ...]], ...] = ()
+    since: tuple[Change, ...] = ()
+    asked: str = ""
+    elsewhere: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Protocol:
     """What study.toml declares; machine matters (jobs, output folder) are flags, not protocol.
 
     file, lines: the name of the study file and the line of each key in it, by dotted path
     ("roles.persons.time", "analysis.0.outcome"), so that a fault found later names its line.
+    content: what in it bears on the analyses, by key. lock: what was locked beforehand.
     """
 
     title: str = ""
@@ -128,6 +158,8 @@ class Protocol:
     notes: tuple[str, ...] = ()
     file: str = ""
     lines: Mapping[str, int] = field(default_factory=dict)
+    content: Mapping[str, str] = field(default_factory=dict)
+    lock: Lock | None = None
 
 
 @dataclass(frozen=True, slots=True)

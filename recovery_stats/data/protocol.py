@@ -27,6 +27,7 @@ from recovery_stats.data.protocol_key import (
     plain,
     short,
 )
+from recovery_stats.data.protocol_lock import content_of, read_lock
 from recovery_stats.data.protocol_reading import Kinds, OptionSpec, Reading, Section
 from recovery_stats.data.protocol_table import read_tables
 from recovery_stats.data.protocol_text import decode, parse, read_bytes
@@ -45,10 +46,12 @@ def read_protocol(
     analyses: Kinds,
     formats: Collection[str] = FORMATS,
     allow_outside: bool = False,
+    data_to_come: bool = False,
 ) -> Protocol:
     """Read the study file at `path`; `analyses` gives the options that each kind has.
 
     allow_outside: tables may lie outside the folder of the study file; it cannot say so itself.
+    data_to_come: their files need not be there yet. What was locked beforehand is read as well.
     Raises ProtocolError (a UsageError) that lists every fault; its `.problems` has them one by
     one. Tables are not opened: that their files exist is all that is looked at.
     """
@@ -56,7 +59,7 @@ def read_protocol(
     raw = read_bytes(path)
     text = decode(raw, path.name)
     lines, document = parse(text, path.name)
-    reading = Reading(path, lines, analyses, allow_outside)
+    reading = Reading(path, lines, analyses, allow_outside, data_to_come)
     protocol = _protocol(reading, document, tuple(formats))
     protocol = replace(
         protocol, sha256=sha256(raw).hexdigest(), file=path.name, lines=reading.lines
@@ -64,7 +67,8 @@ def read_protocol(
     if reading.problems:
         problems = sorted(reading.problems, key=lambda p: p.line)
         raise ProtocolError(problems, path.name, _sound(reading, protocol), _doubtful(reading))
-    return protocol
+    content = content_of(document)
+    return replace(protocol, content=content, lock=read_lock(path, content))
 
 
 def _sound(reading: Reading, protocol: Protocol) -> Protocol:

@@ -42,6 +42,7 @@ class Reading:
     lines: Mapping[str, int]
     analyses: Kinds
     allow_outside: bool = False
+    data_to_come: bool = False
     problems: list[Problem] = field(default_factory=list)
     told: set[str] = field(default_factory=set)  # the dotted paths of what is wrong
 

@@ -85,7 +85,7 @@ def _check_file(reading: Reading, name: str, at: str, where: str) -> None:
         reading.tell(at, where, f"{short(name)} is outside the study file's folder.", cure)
     elif is_dir:
         reading.tell(at, where, f"{short(name)} is a folder.", "Name the file in it.")
-    elif not is_file:
+    elif not is_file and not reading.data_to_come:
         cure = near_file(target).strip() or "Files are named relative to the study file."
         if "\\" in name:
             cure += " Separate folders by / rather than \\."

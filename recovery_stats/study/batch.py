@@ -8,7 +8,7 @@ import multiprocessing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import metadata
 from multiprocessing.queues import SimpleQueue
@@ -28,6 +28,7 @@ from recovery_stats.report.index import Card, card
 from recovery_stats.study import fault, multiverse, workflow
 from recovery_stats.study.binding import bind
 from recovery_stats.study.folder import Entry, Folder, sha256
+from recovery_stats.study.locking import about
 
 NUMBER_MAKERS = ("numpy", "scipy", "pandas", "statsmodels", "pingouin", "matplotlib", "pyreadstat")
 PATIENCE = 0.2  # seconds between looks at what the workers tell
@@ -200,6 +201,7 @@ def finish(task: Task, study: Study, formats: Sequence[str], jobs: int = 1) -> W
 
 
 def _answered(task: Task, study: Study, jobs: int) -> Result:
+    study = replace(study, protocol=about(study.protocol, task.spec.name))
     if isinstance(task.question, multiverse.Multiverse):
         return multiverse.answer(task.question, study, jobs=jobs)
     return workflow.answer_question(analyses.get(task.spec.kind), task.question, study)

@@ -57,14 +57,18 @@ def load_study(path: str | Path, *, allow_outside: bool = False, prune: bool = F
     return completed(Study(tables, protocol))
 
 
-def protocol_of(path: Path, *, allow_outside: bool = False) -> Protocol:
+def protocol_of(path: Path, *, allow_outside: bool = False, data_to_come: bool = False) -> Protocol:
     """Read the study file alone; ProtocolError with every fault of it."""
     from recovery_stats.data.protocol import read_protocol
     from recovery_stats.report import FORMATS
 
     _refuse_absent(path)
     return read_protocol(
-        path, analyses=kinds(), formats=tuple(FORMATS), allow_outside=allow_outside
+        path,
+        analyses=kinds(),
+        formats=tuple(FORMATS),
+        allow_outside=allow_outside,
+        data_to_come=data_to_come,
     )
 
 

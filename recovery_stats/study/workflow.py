@@ -13,6 +13,7 @@ from recovery_stats.core.document import Document, Figure, Table
 from recovery_stats.core.result import Result
 from recovery_stats.core.study import Protocol, Study
 from recovery_stats.errors import UsageError, unknown
+from recovery_stats.study import locking
 from recovery_stats.study.binding import bind
 
 __all__ = ["Result", "answer", "report"]
@@ -57,7 +58,7 @@ def _read(table: Dataset, result: Result) -> bool:
 def completed(result: Result, study: Study, level: float, seed: int, options: str) -> Result:
     """The result with the protocol and the provenance that its report closes with."""
     used = replace(study.protocol, level=level, seed=seed)
-    return replace(result, protocol=used, provenance=_provenance(used, options))
+    return replace(result, protocol=used, provenance=_provenance(result, used, options))
 
 
 def described(question: Any) -> str:
@@ -74,9 +75,10 @@ def described(question: Any) -> str:
     )
 
 
-def _provenance(protocol: Protocol, options: str) -> tuple[tuple[str, str], ...]:
+def _provenance(result: Result, protocol: Protocol, options: str) -> tuple[tuple[str, str], ...]:
     return (
         ("Study file", protocol.sha256[:SHORT_HASH] or "none: options and defaults"),
+        *locking.provenance(protocol.lock, result.sources),
         ("Options", options),
         ("Seed", str(protocol.seed)),
         ("Confidence level", f"{protocol.level:g}"),
@@ -88,6 +90,7 @@ def report(result: Result) -> Document:
     """Compose the report of a result and hide what its privacy rules hide."""
     from recovery_stats.report.compose import compose
     from recovery_stats.report.disclose import disclose
+    from recovery_stats.report.late import mark_late
 
     analysis = result.analysis
     document = compose(
@@ -97,7 +100,8 @@ def report(result: Result) -> Document:
         provenance=result.provenance,
         level=result.protocol.level,
     )
-    return disclose(document, result.protocol.privacy)
+    marked = mark_late(document, result.protocol.lock)
+    return disclose(marked, result.protocol.privacy)
 
 
 def render(document: Document, name: str, formats: Sequence[str]) -> dict[str, bytes]:
