@@ -79,7 +79,16 @@ def test_numbers_apart_from_layout(toy: Analysis, tmp_path: Path) -> None:
     page = (tmp_path / "toy.md").read_bytes()
     (tmp_path / "toy.md").write_bytes(page + b"\n")
     assert state() == "layout"
+    (tmp_path / "toy.md").write_bytes(page)
     file = tmp_path / "toy.results.json"
+    numbers = file.read_bytes()
+    file.write_bytes(numbers.replace(b": 3.5,", b": 3.5000000000000004,"))
+    assert file.read_bytes() != numbers
+    found = drift.compare(data, specs, tmp_path, ("md",))[0]
+    assert (found.state, found.files) == ("same", ("toy.results.json",))
+    file.write_bytes(numbers.replace(b": 3.5,", b":  3.5,"))
+    assert state() == "layout"
+    file.write_bytes(numbers)
     file.write_bytes(file.read_bytes().replace(b"3.5", b"3.6"))
     found = drift.compare(data, specs, tmp_path, ("md",))[0]
     assert found.state == "moved"

@@ -58,7 +58,8 @@ def _tell(finding: Finding, screen: Screen) -> None:
     if finding.state == "failed":
         screen.complain(f"{name}: {finding.message}")
     elif finding.state == "same":
-        screen.result(f"{name}: {screen.mark('ok', 'the same')}")
+        but = " (but for digits beyond the ninth in results.json)" if finding.files else ""
+        screen.result(f"{name}: {screen.mark('ok', 'the same')}{but}")
     elif finding.state == "absent":
         screen.result(f"{name}: {screen.mark('fail', 'not there')}: {', '.join(finding.files)}")
     elif finding.state == "layout":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from recovery_stats.study.folder import read_manifest
 
 RELATIVE = 1e-9  # other processors move converged results by 3e-13 at most
 ABSOLUTE = 1e-12  # below this a number is nought
+DIGITS = re.compile(rb"(?<=\"value\": )-?\d+(?:\.\d+(?:e[-+]?\d+)?|e[-+]?\d+)")
 
 Key = tuple[str, str, str, str, int]
 Value = float | int | str | None
@@ -44,8 +46,9 @@ class Move:
 class Finding:
     """How one analysis compares with what stands in the folder.
 
-    same: every byte. layout: the numbers agree, `files` do not. moved: numbers differ. absent:
-    nothing stands there. failed: it could not be run again.
+    same: every byte, but for the last digits of full precision, which are another processor's;
+    `files` names the results.json that has others. layout: the numbers agree, `files` do not.
+    moved: numbers differ. absent: nothing stands there. failed: it could not be run again.
     """
 
     name: str
@@ -97,11 +100,18 @@ def _finding(name: str, work: batch.Work, folder: Path) -> Finding:
     results = workflow.file_name(name, "json")
     if not (folder / results).is_file():
         return Finding(name, "absent", (), (results,))
-    moves = moved((folder / results).read_bytes(), work.files[results])
+    before = (folder / results).read_bytes()
+    moves = moved(before, work.files[results])
     files = tuple(f for f, content in work.files.items() if _differs(folder / f, content))
     if moves:
         return Finding(name, "moved", moves, files)
-    return Finding(name, "layout" if files else "same", (), files)
+    last_digits = files == (results,) and _but_digits(before) == _but_digits(work.files[results])
+    return Finding(name, "same" if last_digits or not files else "layout", (), files)
+
+
+def _but_digits(results: bytes) -> bytes:
+    """results.json with every number that is not whole as one sign: its form."""
+    return DIGITS.sub(b"#", results)
 
 
 def _differs(path: Path, content: bytes) -> bool:
