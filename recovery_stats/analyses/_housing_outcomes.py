@@ -36,7 +36,7 @@ BEFOREHAND = {"subgroups", "equivalence", "bayes", "secondary_outcomes"}
 Better = Literal["higher", "lower"]
 VERDICTS = {
     "shown": "Shown: the interval lies within the margin.",
-    "not shown": "Not shown: the interval reaches beyond the margin.",
+    "not shown": "Equivalence not shown: the interval reaches beyond the margin.",
     "refuted": "Refuted: the interval lies beyond the margin.",
 }
 SAYS = {"effect": "for an effect", "none": "for none", "undecided": "undecided"}

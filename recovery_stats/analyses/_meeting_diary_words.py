@@ -20,7 +20,7 @@ from recovery_stats.core.estimate import Estimand, Estimate
 from recovery_stats.core.study import Study
 
 NOT_DONE = ("weekly_counts", "told_once", "few_lost", "no_future")
-ANSWERS = {-1: "Yes: rarer", 0: "Not shown", 1: "No: more frequent"}
+ANSWERS = {-1: "Yes: rarer", 0: "No association shown", 1: "No: more frequent"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,7 @@ def _thick_groups(figure: CaterpillarFigure, privacy: Privacy) -> CaterpillarFig
     kept = _many(at, privacy.minimum)
     value, low, high = (_pick(part, kept) for part in (figure.value, figure.low, figure.high))
     all_shown = len(kept) == len(figure.value)
-    words = f"Groups that rest on fewer than {privacy.minimum} are not shown."
+    words = f"Groups that rest on fewer than {privacy.minimum} are withheld."
     note = () if all_shown else (words,)
     return replace(figure, value=value, low=low, high=high, n_at=(), notes=(*figure.notes, *note))
 
@@ -194,10 +194,11 @@ def _finish(block: Block, privacy: Privacy) -> Block:
 
 def _note(table: Table, privacy: Privacy) -> tuple[str, ...]:
     hidden = [c.below for row in table.rows for c in row.cells if isinstance(c, Hidden)]
-    small = f"< {privacy.minimum}: from {0 if privacy.hide_zero else 1} to {privacy.minimum - 1}"
-    told = [f"{small}, not shown"] if any(hidden) else []
+    least = 0 if privacy.hide_zero else 1
+    small = f"< {privacy.minimum}: withheld, from {least} to {privacy.minimum - 1}"
+    told = [small] if any(hidden) else []
     if not all(hidden):
-        told.append("hidden: not shown, because a small number would follow from it")
+        told.append("withheld: not small itself, but a small number would follow from it")
     rounded = f"Counts are rounded to the nearest {privacy.round_to}."
     counted = any(isinstance(c, Count | Share) for row in table.rows for c in row.cells)
     notes = [f"{'; '.join(told).capitalize()}."] if told else []

@@ -25,7 +25,12 @@ from recovery_stats.report import figure_data, words
 from recovery_stats.report.numbers import cell, sentence
 from recovery_stats.report.words import clean
 
-LEADS = {"answer": "Answer.", "sure": "How sure?", "limits": "Not shown.", "warning": "Warning."}
+LEADS = {
+    "answer": "Answer.",
+    "sure": "How sure?",
+    "limits": "What this does not show.",
+    "warning": "Warning.",
+}
 
 
 def render(document: Document) -> bytes:

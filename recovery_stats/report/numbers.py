@@ -30,7 +30,7 @@ from recovery_stats.report.digits import (
 )
 from recovery_stats.report.interval import Setting, estimate_decimals, estimate_style, shown
 
-WITHHELD = "hidden"
+WITHHELD = "withheld"
 KINDS = ("plain", "ratio", "time")
 
 # --- cells -------------------------------------------------------------------------------

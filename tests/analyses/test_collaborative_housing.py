@@ -172,7 +172,7 @@ def test_no_difference_is_never_claimed():
     assert "not_shown" in result.said
     text = " ".join(p for b in words(result).blocks for p in getattr(b, "parts", ())
                     if isinstance(p, str))  # fmt: skip
-    assert "Not shown" in text
+    assert "No difference shown" in text
     assert "no effect" not in text
 
 

@@ -347,9 +347,9 @@ def test_a_finding_that_rests_on_the_first_week_says_so_on_the_first_screen():
     result = ask(study_of(*first_week_cohort()), primary="weekly")
     assert result["weekly_7"].p < 0.05 < result["from_day_7"].p
     first = words(result).split("## What is estimated")[0]
-    assert "From day 7 on the answer would be “Not shown”" in first
+    assert "From day 7 on the answer would be “No association shown”" in first
     beside = words(ask(study_of(*first_week_cohort())))
-    assert "From day 7 on it would be “Not shown”" in beside.split("## Sensitivity")[0]
+    assert "From day 7 on it would be “No association shown”" in beside.split("## Sensitivity")[0]
     plain = ask(study_of(*cohort()), primary="weekly")
     assert "first six days" not in words(plain).split("## What is estimated")[0]
     assert "Days before entry (day 0) count as days without" in words(plain)

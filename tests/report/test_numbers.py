@@ -126,7 +126,7 @@ def test_a_number_needed_to_treat_passes_through_infinity() -> None:
         (Quantity(0.00041), "0.00041", "0.00041"),
         (Quantity(4.1e-9), "4.1 × 10⁻⁹", "4.1 × 10⁻⁹"),
         (Hidden(11), "< 11", "fewer than 11"),
-        (Hidden(0), "hidden", "(withheld)"),
+        (Hidden(0), "withheld", "(withheld)"),
         (None, "", ""),
     ],
 )
