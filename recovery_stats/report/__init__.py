@@ -21,6 +21,7 @@ _RENDERERS: Mapping[str, tuple[str, str]] = {
     "csv": ("csv_zip", ".csv.zip"),
     "bib": ("reference", ".bib"),
     "pdf": ("pdf", ".pdf"),
+    "figures": ("figure_zip", ".figures.zip"),
 }
 
 FORMATS: Mapping[str, str] = {name: ending for name, (_, ending) in _RENDERERS.items()}

@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Iterator
-from io import BytesIO, StringIO
-from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+from io import StringIO
 
 from recovery_stats.core.document import Document, Figure, Table
 from recovery_stats.report import figure_data, words
+from recovery_stats.report.archive import member_name, zipped
 from recovery_stats.report.words import NUMBER, clean
 
-MEMBER_DATE = (1980, 1, 1, 0, 0, 0)
 RUNS = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")  # what a spreadsheet may execute
 
 
 def render(document: Document) -> bytes:
     """The zip; the same document gives the same bytes."""
-    out = BytesIO()
-    with ZipFile(out, "w") as target:
-        for name, table in _tables(document):
-            member = ZipInfo(name, MEMBER_DATE)
-            member.compress_type = ZIP_DEFLATED
-            member.create_system = 3
-            member.external_attr = 0o600 << 16
-            target.writestr(member, csv_of(table))
-    return out.getvalue()
+    return zipped((name, csv_of(table)) for name, table in _tables(document))
 
 
 def csv_of(table: Table) -> bytes:
@@ -53,12 +43,6 @@ def _tables(document: Document) -> Iterator[tuple[str, Table]]:
     numbers = words.numbering(document)
     for i, block in enumerate(document.blocks):
         if isinstance(block, Table):
-            yield _name("table", numbers[i], block.name), block
+            yield member_name("table", numbers[i], block.name, ".csv"), block
         elif isinstance(block, Figure):
-            yield _name("figure", numbers[i], block.name), figure_data.table(block)
-
-
-def _name(kind: str, number: int, name: str) -> str:
-    """`table_02_model.csv`: from the key of the table, and nothing a file system could mistake."""
-    key = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")[:40]
-    return f"{kind}_{number:02d}{'_' + key if key else ''}.csv"
+            yield member_name("figure", numbers[i], block.name, ".csv"), figure_data.table(block)

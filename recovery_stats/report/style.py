@@ -57,6 +57,7 @@ MATPLOTLIB: dict[Any, Any] = {
     "text.usetex": False,
     "text.color": INK,
     "svg.fonttype": "none",
+    "pdf.fonttype": 42,  # letters as letters, to be searched and edited
     "svg.hashsalt": "recovery_stats",
     "axes.unicode_minus": True,
     "axes.edgecolor": FAINT,

@@ -195,9 +195,25 @@ def _framed(result: Result) -> str:
     return frame(report(result), 40)
 
 
+def _drawn(result: Result, name: str) -> Any:
+    """`study.picture.drawn`, whose module waits until a figure is asked for."""
+    from recovery_stats.study.picture import drawn
+
+    return drawn(result, name)
+
+
+def _save_figure(result: Result, name: str, path: str | Path, *, dpi: int = 300) -> Path:
+    """`study.picture.save_figure`."""
+    from recovery_stats.study.picture import save_figure
+
+    return save_figure(result, name, path, dpi=dpi)
+
+
 # Here, where results come from: core knows nothing of reports.
 Result.write = write_result  # type: ignore[attr-defined]
 Result.excerpt = excerpt  # type: ignore[attr-defined]
+Result.draw = _drawn  # type: ignore[attr-defined]
+Result.save_figure = _save_figure  # type: ignore[attr-defined]
 Result._repr_html_ = _framed  # type: ignore[attr-defined]
 
 

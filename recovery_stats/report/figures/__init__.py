@@ -1,4 +1,4 @@
-"""Figure to a matplotlib figure, and that to SVG or PNG: the only importer of matplotlib.
+"""Figure to a matplotlib figure, and that to SVG, PNG or PDF: the only importer of matplotlib.
 
 Here what comes in and out; `line`, `row` and `specification` draw, on panels of `panel`;
 `markup` cleans the SVG.
@@ -13,6 +13,7 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure as Canvas
 
@@ -32,15 +33,20 @@ from recovery_stats.report.figures.markup import tidy
 from recovery_stats.report.figures.row import caterpillar, forest, love
 from recovery_stats.report.figures.specification import specifications
 
+__all__ = ["ENDINGS", "Canvas", "canvas", "draw", "encoded", "png", "svg"]
+
+ENDINGS = (".svg", ".png", ".pdf")
+# No date and no program in a file, so that the same figure gives the same bytes.
+_UNSIGNED: dict[str, dict[str, None]] = {
+    ".svg": {"Date": None, "Creator": None},
+    ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+_CANVAS = {".svg": FigureCanvasSVG, ".pdf": FigureCanvasPdf}
+
 
 def svg(figure: Figure, prefix: str, width: float = style.WIDTH_INCHES) -> str:
     """The drawing as one SVG element with title and description; ids begin with `prefix`."""
-    with _look():
-        canvas = draw(figure, width)
-        FigureCanvasSVG(canvas)
-        buffer = BytesIO()
-        canvas.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return tidy(buffer.getvalue().decode(), prefix, figure)
+    return tidy(_saved(figure, ".svg", width=width).decode(), prefix, figure)
 
 
 def png(figure: Figure, dpi: int = 200) -> bytes:
@@ -50,6 +56,30 @@ def png(figure: Figure, dpi: int = 200) -> bytes:
         drawn.figure.dpi = dpi
         drawn.draw()
         return encode(drawn.buffer_rgba(), dpi)
+
+
+def encoded(figure: Figure, ending: str, dpi: int = 300) -> bytes:
+    """The drawing as a file of its own: .svg and .pdf with text as text, .png in `dpi`."""
+    if ending == ".png":
+        return png(figure, dpi)
+    return svg(figure, "f").encode() if ending == ".svg" else _saved(figure, ending)
+
+
+def canvas(figure: Figure) -> Canvas:
+    """The matplotlib figure in our style, to be changed or saved by its owner."""
+    with _look():
+        drawn = draw(figure)
+        FigureCanvasAgg(drawn)
+    return drawn
+
+
+def _saved(figure: Figure, ending: str, width: float = style.WIDTH_INCHES) -> bytes:
+    with _look():
+        drawn = draw(figure, width)
+        _CANVAS[ending](drawn)
+        buffer = BytesIO()
+        drawn.savefig(buffer, format=ending[1:], metadata=_UNSIGNED[ending])
+    return buffer.getvalue()
 
 
 def font_file(name: str) -> Path:
