@@ -12,6 +12,7 @@ from recovery_stats.analyses._meeting_curves import Groups, curve_estimates, cur
 from recovery_stats.analyses._meeting_custody import custody_checks, custody_said
 from recovery_stats.analyses._meeting_people import EVENT, TIME, Asked, terms
 from recovery_stats.analyses._meeting_rows import GROUP, grouped
+from recovery_stats.analyses._meeting_schoenfeld import schoenfeld_figure
 from recovery_stats.analyses._wording import holding, phrase
 from recovery_stats.core.check import Check
 from recovery_stats.core.codebook import Variable
@@ -266,3 +267,4 @@ def _figures(case: _Case, named: Mapping[str, Estimate]) -> Iterator[Figure]:
     yield curve_figure(case.groups)
     if len(case.labels) > 2:
         yield pages.forest(_heads(case, named), named)
+    yield from schoenfeld_figure(case.fit, case.exposure, case.frequency)

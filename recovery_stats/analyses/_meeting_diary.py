@@ -32,6 +32,7 @@ from recovery_stats.analyses._meeting_models import LAGS, MAIN, Models
 from recovery_stats.analyses._meeting_people import TIME, Asked
 from recovery_stats.analyses._meeting_rivals import CONTROLS, DATES, FUTURE, LOSS, SITES
 from recovery_stats.analyses._meeting_rows import REFERENCE_GROUP, WEEKDAY, diary_rows, known_rows
+from recovery_stats.analyses._meeting_schoenfeld import schoenfeld_figure
 from recovery_stats.analyses._meeting_strategy import (
     Strategies,
     strategy_checks,
@@ -140,6 +141,7 @@ def _answered(case: Case) -> Result:
             for f in (
                 *_strategy_figures(emulated),
                 *_figures(groups, named),
+                *schoenfeld_figure(models.main, MAIN, "One more in the last 7 days"),
                 *kernel_figures(kernels),
                 *more.figures,
                 *(parts.sensitivity_figures(named, MOST, LEAST) if asked.q.sensitivity else ()),

@@ -40,6 +40,7 @@ from recovery_stats.models.observation import (
     read_survival,
 )
 from recovery_stats.models.residual import Residual, Unit, residuals
+from recovery_stats.models.schoenfeld import over_time
 
 if TYPE_CHECKING:
     from recovery_stats.models.standardised import StandardisedCurves
@@ -425,6 +426,13 @@ class CoxFit:
             time = self.engine.problem.risk.time
             before = curve[np.searchsorted(table.time, time, side="left")]
         return cox_residual.transform_times(self.engine, transform, seen.stop, before)
+
+    def over_time(self, term: str, df: int = 4, level: float = 0.95) -> pd.DataFrame:
+        """The log hazard ratio of a coefficient over time: time, estimate, conf_low, conf_high.
+
+        Scaled Schoenfeld residuals, smoothed by a natural spline (`models.schoenfeld`).
+        """
+        return over_time(self, term, df, level)
 
     def residuals(
         self, kind: Residual = "martingale", by: Unit = "row"
