@@ -33,7 +33,7 @@ from recovery_stats.report.figures.markup import tidy
 from recovery_stats.report.figures.row import caterpillar, forest, love
 from recovery_stats.report.figures.specification import specifications
 
-__all__ = ["ENDINGS", "Canvas", "canvas", "draw", "encoded", "png", "svg"]
+__all__ = ["ENDINGS", "Canvas", "canvas", "draw", "encoded", "font_file", "narrows", "png", "svg"]
 
 ENDINGS = (".svg", ".png", ".pdf")
 # No date and no program in a file, so that the same figure gives the same bytes.
