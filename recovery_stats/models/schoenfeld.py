@@ -27,7 +27,8 @@ def over_time(fit: CoxFit, term: str, df: int = 4, level: float = 0.95) -> pd.Da
     conf_high; the band takes each residual to vary as the number of events times the variance of
     the coefficient. A level line means that the hazard ratio stays the same.
     Raises UsageError for a term that there is not, NotEstimable with fewer event times than
-    4 × df. Source: Grambsch & Therneau 1994. Checked: R survival, splines::ns.
+    4 × df, or where so many share a time that knots of the spline fall together.
+    Source: Grambsch & Therneau 1994. Checked: R survival, splines::ns.
     """
     if term not in fit.terms:
         raise UsageError(unknown("coefficient", term, fit.terms))
@@ -37,6 +38,11 @@ def over_time(fit: CoxFit, term: str, df: int = 4, level: float = 0.95) -> pd.Da
         raise NotEstimable(
             f"A curve over time with {df} degrees of freedom needs {4 * df} event times; there "
             f"are {len(np.unique(time))}."
+        )
+    if (np.diff(np.quantile(time, np.linspace(0, 1, df))) <= 0).any():
+        raise NotEstimable(
+            f"A curve over time with {df} degrees of freedom needs knots apart from each other; "
+            "too many events share their time here."
         )
     spline = learn("ns", time, df - 1)
     B = np.column_stack([np.ones(len(time)), spline(time)])

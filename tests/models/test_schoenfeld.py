@@ -63,3 +63,6 @@ def test_refused() -> None:
     few = rs.cox("Surv(time, event) ~ age", LUNG.sort_values("time").head(20))
     with pytest.raises(NotEstimable, match="needs 40 event times"):
         few.over_time("age", df=10)
+    tied = LUNG.assign(time=np.where(LUNG["time"] < 500, 28.0, LUNG["time"]))
+    with pytest.raises(NotEstimable, match="share their time"):
+        rs.cox("Surv(time, event) ~ age", tied).over_time("age")
