@@ -27,6 +27,7 @@ FAR_APART = 1e-3  # ratio of curvatures' roots below which one unit for all thet
 LARGEST = 1e9  # ratio of standard deviations taken for a residual variance of zero
 PILOT = 20_000  # levels from which on a sample of them is fitted first
 PILOT_SIZE = 4_096
+LEAVING = 0.1  # length of the step that leaves a saddle, in ratios of standard deviations
 LEAST = 0.05  # ratio of standard deviations to begin again from
 NEAR_ZERO = 1e-4  # ratio of standard deviations below which exact zero is tried
 
@@ -50,6 +51,12 @@ class Curvature:
         size = np.abs(self.values)
         np.maximum(size, 1e-10 * max(float(size.max()), 1e-300), out=size)
         return np.asarray(-self.vectors @ ((gradient @ self.vectors) / size))
+
+    def downwards(self, gradient: Array) -> tuple[Array, float]:
+        """A step along the most negative curvature, and what it promises by that curvature."""
+        along = self.vectors[:, 0]
+        sign = -1.0 if float(gradient @ along) > 0 else 1.0
+        return np.asarray(sign * LEAVING * along), -(LEAVING**2) * float(self.values[0])
 
     def ends(self, gradient: Array) -> bool:
         """Whether a point with this gradient needs no further step."""
@@ -87,7 +94,8 @@ def minimise(
         if decrement < DECREMENT or stalled == 2:
             if curvature.values[0] > -1e-6 * problem.n:
                 return at, evaluations
-            step, decrement = 0.1 * curvature.vectors[:, 0], 1.0  # a saddle: leave it downwards
+            step, decrement = curvature.downwards(at.gradient)  # a saddle: leave it
+            stalled = 0
         new, used = _descend(problem, at, step, decrement)
         evaluations += used
         if new is None or (decrement < SURE and curvature.ends(new.gradient)):
