@@ -142,7 +142,7 @@ def fit(
     at: Callable[[Array], Evaluation | None]
     if ties != "exact" and cox_dense.suits(len(stop), n_events):
         few = cox_dense.prepare(given, ties)
-        at, scale, weight = partial(evaluate_few, few), few.scale, few.mean_weight.sum()
+        at, scale, weight = partial(evaluate_few, few), few.scale, few.total_weight
         problem = None
     else:
         problem = prepare(*given, ties)

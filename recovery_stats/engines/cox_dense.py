@@ -17,6 +17,7 @@ Checked: the same numbers as `cox_likelihood`; appendix E.1 on paper; brute forc
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -34,7 +35,7 @@ class Dense:
 
     M (E, n): see the module. design (p + 1, n): ones above the covariates, centred and scaled.
     weight (n,), None for ones; offset (n,) or None. observed (p,), observed_offset: the events'
-    weighted sums. mean_weight (E,): w̄ of each element. scale (p,).
+    weighted sums. mean_weight (E,): w̄ of each element, which add up to total_weight. scale (p,).
     """
 
     M: Array
@@ -44,6 +45,7 @@ class Dense:
     observed: Array
     observed_offset: float
     mean_weight: Array
+    total_weight: float
     scale: Array
 
 
@@ -81,7 +83,8 @@ def prepare(rows: Rows, ties: Literal["efron", "breslow"]) -> Dense:
     else:
         stop, start = merge_close(stop, start)
     died = np.flatnonzero(event)
-    died = died[np.lexsort((stop[died],) if strata is None else (stop[died], strata[died]))]
+    by_time = np.argsort(stop[died]) if strata is None else np.lexsort((stop[died], strata[died]))
+    died = died[by_time]
     when = stop[died]
     at_risk = stop >= when[:, None]
     if start is not None:
@@ -104,6 +107,7 @@ def prepare(rows: Rows, ties: Literal["efron", "breslow"]) -> Dense:
         observed=design[1:, died] @ own,
         observed_offset=0.0 if offset is None else float(own @ offset[died]),
         mean_weight=mean_weight,
+        total_weight=float(mean_weight.sum()),
         scale=scale,
     )
 
@@ -156,15 +160,13 @@ def evaluate(problem: Dense, beta: Array) -> Evaluation | None:
     r = np.exp(eta, out=eta)
     if problem.weight is not None:
         r *= problem.weight
-    sums = problem.M @ (design * r).T
-    S0 = sums[:, 0]
-    if not (np.isfinite(shift) and S0.min() > 0):
+    sums = (design * r) @ problem.M.T
+    S0, S1 = sums[0], sums[1:]
+    if not (isfinite(shift) and S0.min() > 0):
         return None
     a = w / S0
     reached = float(problem.observed @ beta) + problem.observed_offset
-    loglik = reached - shift * float(w.sum()) - float(w @ np.log(S0))
-    expected = design * (r * (a @ problem.M))
-    whole = expected @ design.T
-    S1 = sums[:, 1:]
-    between = (S1 * (a / S0)[:, None]).T @ S1
+    loglik = reached - shift * problem.total_weight - float(w @ np.log(S0))
+    whole = design * (r * (a @ problem.M)) @ design.T
+    between = (S1 * (a / S0)) @ S1.T
     return Evaluation(loglik, problem.observed - whole[1:, 0], whole[1:, 1:] - between)

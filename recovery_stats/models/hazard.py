@@ -235,9 +235,9 @@ class CoxFit:
     def concordance(self) -> Concordance | None:
         """How often the one with the earlier event had the higher hazard; None without pairs."""
         seen = self.observation
-        # summed row by row: a matrix product may round equal rows apart, and ties would be lost
-        log_hazard = (seen.X * self.beta).sum(axis=1)
-        log_hazard = log_hazard + (0.0 if seen.offset is None else seen.offset)
+        log_hazard = cox_residual.row_by_row(seen.X, self.beta)  # else ties could be lost
+        if seen.offset is not None:
+            log_hazard += seen.offset
         try:
             return concordance.concordance(
                 log_hazard,
