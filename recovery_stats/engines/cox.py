@@ -147,11 +147,11 @@ def fit(
     else:
         problem = prepare(*given, ties)
         at, scale = partial(evaluate, problem, ties), problem.scale
-        weight = problem.mean_weight @ problem.risk.n_events
+        weight = float(problem.mean_weight @ problem.risk.n_events)
     null = at(np.zeros(X.shape[1]))
     if null is None:
         raise ConvergenceError("The partial likelihood is not finite at a hazard ratio of one.")
-    refuse_aliased(null.information, float(weight))
+    refuse_aliased(null.information, weight)
     beta, last, steps = maximise(at, null)
     inverse = _invert(last.information)
     return CoxFit(
