@@ -11,6 +11,7 @@ import pandas as pd
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.errors import DataError, rows_phrase
+from recovery_stats.models.missing_reason import is_outside
 from recovery_stats.models.summary import levels_of
 
 OBSERVED, NO_ROW = "observed", "no row"
@@ -74,7 +75,7 @@ def state_of(
     for code in codes.unique():
         reason = _reason(variable, code)
         state[codes.index[codes == code]] = reason
-        if code in structural or "not applicable" in reason.casefold():
+        if code in structural or is_outside(reason):
             outside.add(reason)
     return state, outside
 

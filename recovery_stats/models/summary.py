@@ -5,8 +5,8 @@ Cells stay typed (Count, Share, Spread, Quantity), so that disclosure control se
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,12 @@ from recovery_stats.core.document import (
     Total,
 )
 from recovery_stats.errors import NotEstimable
+from recovery_stats.models.missing_reason import (
+    REASON_DEPTH,
+    missing_rows,
+    ordered,
+    reason_label,
+)
 
 MANY_LEVELS = 12  # a factor with more levels than this is not tabulated (and may identify)
 
@@ -74,20 +80,26 @@ def table_one(
 ) -> Table:
     """Describe `columns` overall and within the levels of `group`, one row per person expected.
 
-    Scales: mean and sd; factors: count and share per level; each with its missing count.
+    Scales: mean and sd; factors: count and share per level. Where somebody lacks a value, below
+    them those to whom the question does not apply and those missing of all people, by reason.
     With two groups a column of standardised mean differences follows (Austin 2009; for a
     factor of k levels the multivariate form of Yang & Dalton 2012).
     """
     parts = _split(data, group)
     rows = [Row("n", "People", tuple(Count(len(p.frame)) for p in parts))]
+    totals = [Total("all", tuple(p.key for p in parts[1:]), "columns")] if len(parts) > 1 else []
     for column in columns:
-        rows += _describe(data, column, parts, two=len(parts) == 3)
+        described = _describe(data, column, parts, two=len(parts) == 3)
+        rows += described
+        reasons = tuple(r.key for r in described if r.depth == REASON_DEPTH)
+        totals += [Total(f"{column}.missing", reasons)] if reasons else []
     heads = [Column(p.key, p.label) for p in parts]
     if len(parts) == 3:
         heads.append(Column("smd", "SMD"))
         rows[0] = Row("n", "People", (*rows[0].cells, None))
-    totals = [Total("all", tuple(p.key for p in parts[1:]), "columns")] if len(parts) > 1 else []
     notes = ["Mean (SD) for scales, n (%) for categories; percentages of those observed."]
+    if any(r.key.endswith(".missing") for r in rows):
+        notes.append("Missing: percentages of all people.")
     if len(parts) == 3:
         notes.append("SMD: standardised mean difference between the two groups.")
     return Table(name, caption, tuple(heads), tuple(rows), tuple(notes), tuple(totals), "")
@@ -101,7 +113,7 @@ def missing_table(
     caption: str = "Missing values by reason",
 ) -> Table:
     """Count, for each column, the cells observed and the cells empty for each reason."""
-    reasons = _ordered(r for c in columns for r in data.reasons(c))
+    reasons = ordered(r for c in columns for r in data.reasons(c))
     rows = tuple(
         Row(
             c,
@@ -120,18 +132,13 @@ def missing_table(
     return Table(name, caption, heads, rows, (), (total,), "")
 
 
-def _ordered(reasons: Iterable[str]) -> list[str]:
-    """Each reason once, in the order of words, cells without one last."""
-    return sorted(set(reasons), key=lambda r: (r == "system-missing", r))
-
-
 def _reason_counts(data: Dataset, column: str, reasons: Sequence[str]) -> tuple[Count, ...]:
     counted = data.reasons(column)
     return tuple(Count(counted.get(r, 0), "rows") for r in reasons)
 
 
 def _reason_heads(reasons: Sequence[str]) -> tuple[Column, ...]:
-    return tuple(Column(f"reason_{i}", _reason_label(r)) for i, r in enumerate(reasons, 1))
+    return tuple(Column(f"reason_{i}", reason_label(r)) for i, r in enumerate(reasons, 1))
 
 
 def missing_by_table(
@@ -156,7 +163,7 @@ def missing_by_table(
         levels["none"] = ("Not known", data.frame[by].isna())
     parts = {k: (label, data.with_frame(data.frame[here])) for k, (label, here) in levels.items()}
     told = [c for c in dict.fromkeys(columns) if data.frame[c].isna().any()]
-    reasons = _ordered(r for c in told for r in data.reasons(c))
+    reasons = ordered(r for c in told for r in data.reasons(c))
     rows: list[Row] = []
     for column in told:
         rows.append(Row(column, data.label(column), _reason_counts(data, column, reasons)))
@@ -248,12 +255,8 @@ def _describe(data: Dataset, column: str, parts: Sequence[_Part], *, two: bool) 
         cells = (None,) * len(parts)
     head = Row(column, data.label(column), (*cells, *difference))
     pad: tuple[Cell, ...] = (None,) if two else ()
-    rows = [head, *(Row(r.key, r.label, (*r.cells, *pad), 1) for r in body)]
-    empty = [int(p.frame[column].isna().sum()) for p in parts]
-    if any(empty):
-        counts = tuple(Count(n) for n in empty)
-        rows.append(Row(f"{column}.missing", "missing", (*counts, *pad), 1))
-    return rows
+    lacking = missing_rows(column, [p.data for p in parts])
+    return [head, *(replace(r, cells=(*r.cells, *pad)) for r in (*body, *lacking))]
 
 
 def _level_rows(
@@ -267,6 +270,7 @@ def _level_rows(
             f"{column}.{i}",
             level_label(variable, level),
             tuple(_share(p.frame[column], level) for p in parts),
+            1,
         )
         for i, level in enumerate(shown, 1)
     ]
@@ -280,10 +284,6 @@ def _spread(values: pd.Series[Any]) -> Spread:
     seen = values.dropna()
     sd = float(seen.std()) if len(seen) > 1 else float("nan")
     return Spread(float(seen.mean()) if len(seen) else float("nan"), sd, len(seen))
-
-
-def _reason_label(reason: str) -> str:
-    return "No reason recorded" if reason == "system-missing" else reason
 
 
 def _code_order(code: Any) -> tuple[int, float, str]:

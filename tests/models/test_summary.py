@@ -1,5 +1,7 @@
 """Table 1 against values worked by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -54,7 +56,32 @@ def test_cells_are_typed_and_levels_follow_the_codes(data):
     assert row(table, "age").cells[1] == Spread(40.0, 10.0, 3)
     assert [r.label for r in table.rows if r.key.startswith("sex.")] == ["Male", "Female"]
     assert row(table, "sex.2").cells[:3] == (Share(5, 8), Share(3, 4), Share(2, 4))
-    assert row(table, "age.missing").cells[:3] == (Count(2), Count(1), Count(1))
+    assert row(table, "age.missing").cells[:3] == (Share(2, 8), Share(1, 4), Share(1, 4))
+
+
+def test_missing_of_table_one_is_told_by_reason_only_where_there_is_any(data):
+    table = table_one(data, ["age", "sex"], "arm")
+    assert row(table, "age.missing.1").label == "Refused"
+    assert row(table, "age.missing.1").cells == (Count(1), Count(1), Count(0), None)
+    assert row(table, "age.missing.2").label == "No reason recorded"
+    assert row(table, "age.missing.2").cells == (Count(1), Count(0), Count(1), None)
+    (total,) = (t for t in table.totals if t.axis == "rows")
+    assert (total.whole, total.parts) == ("age.missing", ("age.missing.1", "age.missing.2"))
+    assert not [r.key for r in table.rows if r.key.startswith("sex.missing")]
+    assert "Missing: percentages of all people." in table.notes
+    full = table_one(data, ["sex"], "arm")
+    assert not any("Missing" in note for note in full.notes)
+
+
+def test_a_question_that_does_not_apply_is_not_missing(data):
+    age = replace(data.variable("age"), values={-98.0: "Not applicable"})
+    other = replace(data, codebook=data.codebook.with_variables(age))
+    table = table_one(other, ["age"], "arm")
+    assert row(table, "age.outside").cells[:3] == (Share(1, 8), Share(1, 4), Share(0, 4))
+    assert row(table, "age.missing").cells[:3] == (Share(1, 8), Share(0, 4), Share(1, 4))
+    assert not [r for r in table.rows if r.key.startswith("age.missing.")]
+    one = table_one(data.with_frame(data.frame.drop(index=8)), ["age"])
+    assert row(one, "age.missing").label == "missing: Refused"
 
 
 def test_standardised_differences_by_hand(data):

@@ -448,6 +448,28 @@ def test_a_mean_over_those_observed_does_not_tell_who_is_missing() -> None:
     assert age == rows[3].cells[0]  # all people are printed: nothing follows from the digits
 
 
+def test_percentages_of_those_observed_do_not_tell_who_is_missing() -> None:
+    """Table 1: people 200, missing < 11, and counts with their percentage of the other 195."""
+    rows = (
+        Row("n", "People", (Count(200),)),
+        Row("sex", "Sex"),
+        Row("sex.1", "A", (Share(93, 195),), 1),
+        Row("sex.2", "B", (Share(102, 195),), 1),
+        Row("sex.missing", "missing", (Share(5, 200),), 1),
+        Row("work", "Works"),
+        Row("work.1", "Yes", (Share(90, 200),), 1),
+    )
+    (safe,) = disclose(document(Table("t", "c", (Column("all", "All"),), rows)), CMS).blocks
+    assert isinstance(safe, Table)
+    levels = [row.cells[0] for row in safe.rows[2:4]]
+    assert safe.rows[4].cells == (Hidden(CMS.minimum),)
+    assert [c.value for c in levels if isinstance(c, Quantity)] == [0.48, 0.52]
+    for share in (0.48, 0.52):  # every base of 190 to 199 people has a count that prints so
+        bases = [n for n in range(190, 200) if round(round(share * n) / n, 2) == share]
+        assert len(bases) >= LEAST_POSSIBLE
+    assert safe.rows[6].cells == (Share(90, 200),)
+
+
 def test_hidden_counts_of_a_sum_are_together_no_small_count() -> None:
     """393 − 342 − 41 = 10 people in two cells of "< 11"."""
     heads = tuple(Column(k, k) for k in ("all", "observed", "a", "b", "c"))

@@ -186,7 +186,9 @@ def _apply(document: Document, counts: _Counts, problem: Problem, telling: _Tell
             return Hidden(problem.minimum if bounded else 0)
         if place[:2] in rows and place in tests:
             return Hidden(0)
-        if isinstance(cell, Share) and (cell.of, "people") in telling.values:
+        if isinstance(cell, Share) and (
+            (cell.of, "people") in telling.values or _base_hidden(document, place, problem.hidden)
+        ):
             return Quantity(round(cell.n / cell.of, 2), "percent")
         return cell
 
@@ -195,6 +197,21 @@ def _apply(document: Document, counts: _Counts, problem: Problem, telling: _Tell
         _without_points(b, secret) if isinstance(b, LoveFigure) else b for b in safe.blocks
     )
     return replace(safe, blocks=blocks)
+
+
+def _base_hidden(document: Document, place: Place, hidden: frozenset[Place]) -> bool:
+    """Whether a share is of those observed, of a characteristic whose missing are withheld.
+
+    Count over percentage is its base, and all people less the base are those missing.
+    """
+    b, i, j = place
+    block = document.blocks[b]
+    if not isinstance(block, Table):
+        return False
+    of, _, what = block.rows[i].key.rpartition(".")
+    lacking = (f"{of}.missing", f"{of}.outside")
+    rows = (k for k, row in enumerate(block.rows) if row.key in lacking)
+    return what not in ("missing", "outside") and any((b, k, j) in hidden for k in rows)
 
 
 def _below(cell: Cell, minimum: int) -> bool:
