@@ -13,7 +13,7 @@ from recovery_stats.core.codebook import Codebook, MissingRule, Variable
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.study import AnalysisSpec, Protocol, TableSpec
 from recovery_stats.errors import DataError, UsageError
-from recovery_stats.study import demo, table, workflow
+from recovery_stats.study import demo, loose_file, table, workflow
 from recovery_stats.study.binding import bind, options_of
 from tests.toy import TOY, Question, study, toy
 
@@ -180,20 +180,32 @@ class TestFiles:
         return path
 
     def test_one_file_serves_the_tables_that_options_speak_of(self, long: Path) -> None:
-        made = table.study_from_files(TOY, {"data": long}, {"outcome": "craving"})
+        made = loose_file.study_from_files(TOY, {"data": long}, {"outcome": "craving"})
         assert set(made.tables) == {"waves"}
         assert made.role("waves", "person") == "pid"
-        both = table.study_from_files(TOY, {"data": long}, {"outcome": "craving", "adjust": "age"})
+        both = loose_file.study_from_files(
+            TOY, {"data": long}, {"outcome": "craving", "adjust": "age"}
+        )
         assert both["persons"].source == both["waves"].source
         assert list(both["persons"].frame["pid"]) == [1, 2]
 
+    def test_only_the_columns_named_are_read(self, long: Path) -> None:
+        made = loose_file.study_from_files(TOY, {"data": long}, {"outcome": "craving"})
+        assert list(made["waves"].frame) == ["pid", "craving"]
+
+    def test_a_fault_is_told_with_every_column_at_hand(self, long: Path) -> None:
+        with pytest.raises(DataError, match="Did you mean 'age'"):
+            loose_file.study_from_files(
+                TOY, {"data": long}, {"outcome": "craving", "adjust": "agee"}
+            )
+
     def test_data_excludes_other_files(self, long: Path) -> None:
         with pytest.raises(UsageError, match="--data stands for every table"):
-            table.study_from_files(TOY, {"data": long, "waves": long}, {})
+            loose_file.study_from_files(TOY, {"data": long, "waves": long}, {})
 
     def test_no_file(self) -> None:
         with pytest.raises(UsageError, match="--waves and --persons"):
-            table.study_from_files(TOY, {}, {})
+            loose_file.study_from_files(TOY, {}, {})
 
     def test_unknown_privacy_profile(self) -> None:
         with pytest.raises(UsageError, match="Did you mean 'cms'"):

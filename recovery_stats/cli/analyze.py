@@ -82,11 +82,13 @@ def _answer(
     writing_options: dict[str, Any],
 ) -> int:
     from recovery_stats.core.study import AnalysisSpec
-    from recovery_stats.study.table import study_from_files
+    from recovery_stats.study.loose_file import study_from_files
     from recovery_stats.study.workflow import options_given
 
     options = options_given(given)
-    study = study_from_files(analysis, files, options, privacy)
+    screen.progress("Reading the data …")
+    with screen.watching():
+        study = study_from_files(analysis, files, options, privacy)
     spec = AnalysisSpec(analysis.name, analysis.name, options)
     return write_reports(study, [spec], screen, **writing_options)
 

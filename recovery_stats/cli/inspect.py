@@ -56,10 +56,13 @@ def command(
     from recovery_stats.study.table import profile
 
     rules = profile(privacy)
-    document = inspect(
-        read_table(file), name=file.name, key=key, person=person, wave=wave, by=by, privacy=rules
-    )
-    second = (_second_reading(file),) if cross_check else ()
+    screen.progress("Reading the file …")
+    with screen.watching():
+        data = read_table(file)
+        document = inspect(
+            data, name=file.name, key=key, person=person, wave=wave, by=by, privacy=rules
+        )
+        second = (_second_reading(file),) if cross_check else ()
     document = replace(document, blocks=(document.blocks[0], *second, *document.blocks[1:]))
     failed = any(check.verdict == "fail" for block in second for check in block.checks)
     hidden = disclose(document, rules)

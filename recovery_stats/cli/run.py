@@ -39,7 +39,8 @@ def selected(words: tuple[str, ...], screen: Screen, allow_outside: bool) -> Sel
 
     if words and words[0].endswith(".toml"):
         screen.progress(f"Reading {words[0]} …")
-        return select(words[0], words[1:], allow_outside=allow_outside)
+        with screen.watching():
+            return select(words[0], words[1:], allow_outside=allow_outside)
     screen.say("No study file given: this is the synthetic study.")
     if Path("study.toml").is_file():
         screen.say("For the study in this folder: recovery-stats run study.toml")

@@ -6,7 +6,8 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
@@ -65,6 +66,19 @@ class Screen:
             click.echo(f"\r\033[K{text}", err=True, nl=False)
 
         return show
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Show how far the steps inside the block are, and leave a clean line behind them."""
+        from recovery_stats.core.progress import listening
+
+        meter = self.meter()
+        try:
+            with listening(meter):
+                yield
+        finally:
+            if meter is not None:
+                click.echo("\r\033[K", err=True, nl=False)
 
     def mark(self, verdict: str, text: str) -> str:
         """Colour a word by verdict; click drops the colour where there is no terminal."""

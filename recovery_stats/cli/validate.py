@@ -26,8 +26,10 @@ def command(study: Path, allow_outside: bool, strict: bool, screen: Screen) -> i
     from recovery_stats.data.problem import ProtocolError
     from recovery_stats.study.examination import examine
 
+    screen.progress(f"Reading {study} …")
     try:
-        found = examine(study, allow_outside=allow_outside)
+        with screen.watching():
+            found = examine(study, allow_outside=allow_outside)
     except ProtocolError as error:
         return _told(error.problems, (), error.exit_code, study, screen)
     checks = _disclosed(found.checks, found.protocol.privacy)

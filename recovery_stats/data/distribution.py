@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from recovery_stats.core import progress
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.document import Cell, Column, Count, Row, Spread, Table, Total
@@ -16,6 +17,7 @@ FEW_CODES = 10  # a column of unknown level with at most so many whole numbers i
 OLDEST = 90  # ages above 89 are one of HIPAA's identifiers
 AGE = re.compile(r"(^|[^a-z])age([^a-z]|$)", re.IGNORECASE)
 OTHER = "other levels"
+STEP = "columns counted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,9 @@ def distribution(
     """One block of rows a column: valid, missing, mean and SD or its levels."""
     everyone = Row("rows", "Rows", tuple(Count(int(g.sum()), "rows") for _, _, g in split.groups))
     rows, totals = [everyone], []
-    for name in map(str, dataset.frame.columns):
+    names = list(map(str, dataset.frame.columns))
+    for number, name in enumerate(names):
+        progress.tell(STEP, number, len(names))
         found = _Summary(dataset, name, split, minimum)
         rows += [Row(name, dataset.label(name)), *found.counts()]
         totals.append(Total("rows", (f"{name}.valid", f"{name}.missing")))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from recovery_stats.core import progress
 from recovery_stats.core.check import Check
 from recovery_stats.core.codebook import MissingRule, Variable
 from recovery_stats.core.dataset import Dataset
@@ -34,6 +35,7 @@ from recovery_stats.errors import rows_phrase
 
 SHOWN_LABELS = 12
 MOST_WAVES = 24
+STEP = "columns searched for missing values"
 
 
 def inspect(
@@ -138,7 +140,9 @@ def missing_table(dataset: Dataset, wave: str | None) -> Table:
     parts = {key: dataset.with_frame(rows) for key, _, rows in waves}
     groups = {"all": dataset, **parts}
     rows, totals = [], []
-    for column in map(str, dataset.frame.columns):
+    names = list(map(str, dataset.frame.columns))
+    for number, column in enumerate(names):
+        progress.tell(STEP, number, len(names))
         reasons = list(dataset.reasons(column))
         if not reasons:
             continue

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from recovery_stats.core import progress
 from recovery_stats.core.check import Check
 from recovery_stats.core.codebook import MissingRule
 from recovery_stats.core.dataset import Dataset
@@ -19,6 +20,7 @@ from recovery_stats.data.rule.bound import Bound, Use, declared_uses
 
 __all__ = ["Use", "enforce", "misnamed", "recode_events", "validate"]
 
+STEP = "rules applied"
 RULES = (*key.RULES, *value.RULES, *time.RULES, *group.RULES)
 
 Triple = Use | tuple[str, str, str]
@@ -33,7 +35,10 @@ def validate(study: Study, uses: Sequence[Triple] = ()) -> tuple[Problem | Check
     wanted = (*declared_uses(study), *_uses(uses))
     known, missing = key.resolve(study, wanted)
     bound = Bound(study, known)
-    found = [*missing, *(f for rule in RULES for f in rule(bound))]
+    found: list[Problem | Check] = [*missing]
+    for number, rule in enumerate(RULES, 1):
+        found += rule(bound)
+        progress.tell(STEP, number, len(RULES))
     problems = list(dict.fromkeys(f for f in found if isinstance(f, Problem)))
     checks = [f for f in found if isinstance(f, Check)]
     return (*sorted(problems, key=lambda p: p.line), *checks)

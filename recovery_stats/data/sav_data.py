@@ -16,9 +16,11 @@ from typing import IO, Any
 
 import numpy as np
 
+from recovery_stats.core import progress
 from recovery_stats.data.sav_codebook import Dictionary, Place
 from recovery_stats.errors import DataError
 
+STEP = "rows read"
 PIECE = 1 << 23  # bytes read at a time, a multiple of eight
 SKIP, END, RAW, BLANKS, SYSMIS = 0, 252, 253, 254, 255
 SEGMENT_HOLDS = 255
@@ -43,6 +45,7 @@ def read_cells(path: Path, dictionary: Dictionary, columns: Sequence[str]) -> Ce
             rows += len(kept)
             for name, place in chosen.items():
                 parts[name].append(_column(kept, place, dictionary))
+            _tell(rows, dictionary.cases)
             if rows == wanted:
                 break
     if rows < dictionary.cases:
@@ -51,6 +54,14 @@ def read_cells(path: Path, dictionary: Dictionary, columns: Sequence[str]) -> Ce
             f"and {rows} are there. Ask for a new copy."
         )
     return {name: _joined(parts[name], chosen[name]) for name in chosen}
+
+
+def _tell(rows: int, cases: int) -> None:
+    """Say how far it is; where the file does not say how many rows it has, only look."""
+    if cases > 0:
+        progress.tell(STEP, rows, cases)
+    else:
+        progress.look()
 
 
 def _joined(parts: Sequence[Any], place: Place) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from recovery_stats.core import progress
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset
 
@@ -21,12 +22,15 @@ CONVENTIONAL = np.array(
     dtype=float,
 )
 FAR = 0.25  # of the range of the other values, where the code repeats and leaves a clear gap
+STEP = "columns searched for odd codes"
 CLEAR_GAPS = 3  # times the widest gap among the other values
 
 
 def suspicious(dataset: Dataset, skip: Collection[str] = ()) -> Iterator[tuple[str, float, int]]:
     """Yield column, code and how often it occurs, for every column of numbers."""
-    for column in map(str, dataset.frame.columns):
+    names = list(map(str, dataset.frame.columns))
+    for number, column in enumerate(names):
+        progress.tell(STEP, number, len(names))
         values = dataset.frame[column]
         if column in skip or values.dtype.kind not in "fiu":
             continue

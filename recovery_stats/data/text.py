@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from recovery_stats.core import progress
 from recovery_stats.core.codebook import Codebook, Variable
 from recovery_stats.core.dataset import Dataset, Source
 from recovery_stats.data import sav_format, text_cell
@@ -32,6 +33,7 @@ BOMB_FROM, BOMB_RATIO = 64 << 20, 100  # … and beyond 64 MiB, its size against
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 SPECIAL = re.compile(r'[,;"\r\n]|^\s|\s$')
 EMPTY = '""'
+STEP = "columns read"
 FALLBACK = "cp1252"
 
 
@@ -223,7 +225,8 @@ def _dataset(
     index = pd.RangeIndex(1, sheet.rows + 1)
     chosen = [h for h in sheet.header if columns is None or h in columns]
     variables, series, missing = {}, {}, {}
-    for name, cells in zip(sheet.header, sheet.cells, strict=True):
+    for number, (name, cells) in enumerate(zip(sheet.header, sheet.cells, strict=True), 1):
+        progress.tell(STEP, number, len(sheet.header))
         if name not in chosen:
             continue
         declared = known.variables.get(name)

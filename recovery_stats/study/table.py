@@ -29,8 +29,6 @@ COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-SHARED = ("person", "wave")  # roles of one column name in every table that has it
-ONE_FILE = "data"
 PATTERN = "pattern"  # of a multiverse: the column of the patterns of visits
 TEXT_OPTIONS = ("codebook", "delimiter", "skip_rows")
 
@@ -119,7 +117,7 @@ def _names_unknown(protocol: Protocol, tables: Mapping[str, Dataset]) -> bool:
         for analysis in protocol.analyses
         for option in options_of(analyses.get(analysis.kind).question)
         if option.column
-        for column in _several(analysis.options.get(option.name, ()))
+        for column in several(analysis.options.get(option.name, ()))
     ) or any(a.options.get(PATTERN, "") not in {*known, ""} for a in protocol.analyses)
 
 
@@ -157,7 +155,7 @@ def uses_of(study: Study) -> tuple[Use, ...]:
             given = spec.options.get(option.name)
             if option.column and given and option.table in study:
                 at = f"analysis.{number}.{option.name}"
-                found += [Use(option.table, option.role, c, at) for c in _several(given)]
+                found += [Use(option.table, option.role, c, at) for c in several(given)]
     return tuple(found)
 
 
@@ -167,22 +165,23 @@ def columns_used(protocol: Protocol) -> frozenset[str]:
     for analysis in protocol.analyses:
         for option in options_of(analyses.get(analysis.kind).question):
             if option.column:
-                names.update(_several(analysis.options.get(option.name, ())))
-                names.update(_several(option.fallback or ()))
-        names.update(_several(analysis.options.get(PATTERN, ())))
+                names.update(several(analysis.options.get(option.name, ())))
+                names.update(several(option.fallback or ()))
+        names.update(several(analysis.options.get(PATTERN, ())))
     return frozenset(names)
 
 
 def _declared(spec: TableSpec) -> frozenset[str]:
     """The columns that a table of the protocol names: roles, key, filters, sources of others."""
     made = {d.name for d in spec.derive}
-    roles = {c for columns in spec.roles.values() for c in _several(columns)}
+    roles = {c for columns in spec.roles.values() for c in several(columns)}
     sources = {c for d in spec.derive for c in d.columns}
     filters = {column for column, _, _ in spec.where}
     return frozenset(({*spec.key, *spec.missing} | roles | sources | filters) - made - {"*"})
 
 
-def _several(columns: str | Iterable[str]) -> tuple[str, ...]:
+def several(columns: str | Iterable[str]) -> tuple[str, ...]:
+    """One name or several as a tuple of names."""
     return (columns,) if isinstance(columns, str) else tuple(columns)
 
 
@@ -311,95 +310,8 @@ def _filtered(
     return dataset.keep(rows, reason, person=person if isinstance(person, str) else None)
 
 
-# --- without a study file ------------------------------------------------------------------
-
-
-def study_from_files(
-    analysis: analyses.Analysis,
-    files: Mapping[str, Path],
-    options: Mapping[str, Any],
-    privacy: str = "cms",
-) -> Study:
-    """A study for one analysis from a file a table, or one file ("data") for everything.
-
-    The columns that `options` name become roles, so that keys are known and rules apply.
-    """
-    from recovery_stats.data.one_row import one_row_a_person
-    from recovery_stats.data.rules import enforce
-
-    paths = _paths(analysis, files, options)
-    read = Reader(Path())
-    tables = {name: read(TableSpec(name, str(path))) for name, path in paths.items()}
-    one = len(set(paths.values())) < len(paths)
-    specs = {
-        name: TableSpec(name, path.name, roles=_roles(name, analysis, options, tables[name], one))
-        for name, path in paths.items()
-    }
-    study = Study(tables, Protocol(tables=specs, privacy=profile(privacy)))
-    if ONE_FILE in files:
-        study = one_row_a_person(study, ())
-    absent = _absent(analysis, options, study)
-    return replace(study, checks=(*study.checks, *enforce(study, absent)))
-
-
-def _absent(
-    analysis: analyses.Analysis, options: Mapping[str, Any], study: Study
-) -> tuple[Use, ...]:
-    """The columns that options name and no table has: the rules tell them with all other faults."""
-    from recovery_stats.data.rules import Use
-
-    known = {str(c) for data in study.tables.values() for c in data.frame.columns}
-    return tuple(
-        Use(option.table, option.role, column)
-        for option in options_of(analysis.question)
-        if option.column
-        for column in _several(options.get(option.name) or ())
-        if column not in known
-    )
-
-
 def profile(name: str) -> Privacy:
     """The privacy rules of that name; UsageError with the nearest when there are none."""
     if name not in PROFILES:
         raise UsageError(unknown("privacy profile", name, PROFILES))
     return PROFILES[name]
-
-
-def _paths(
-    analysis: analyses.Analysis, files: Mapping[str, Path], options: Mapping[str, Any]
-) -> dict[str, Path]:
-    """Which file is which table. One file serves the tables that an option speaks of."""
-    if ONE_FILE not in files:
-        if not files:
-            flags = " and ".join(f"--{t}" for t in analysis.tables)
-            raise UsageError(f"{analysis.name} needs data: --data FILE, or {flags}.")
-        return dict(files)
-    if len(files) > 1:
-        raise UsageError("--data stands for every table; leave the other file options out.")
-    spoken = {
-        o.table
-        for o in options_of(analysis.question)
-        if o.column and (o.required or options.get(o.name))
-    }
-    served = [t for t in analysis.tables if t in spoken] or list(analysis.tables)[:1]
-    return dict.fromkeys(served, files[ONE_FILE])
-
-
-def _roles(
-    table: str,
-    analysis: analyses.Analysis,
-    options: Mapping[str, Any],
-    dataset: Dataset,
-    one_file: bool,
-) -> dict[str, str | tuple[str, ...]]:
-    """The roles of `table` that options or their defaults fill with a column it has."""
-    roles: dict[str, str | tuple[str, ...]] = {}
-    for option in (o for o in options_of(analysis.question) if o.column):
-        given = options.get(option.name) or option.fallback or ()
-        shared = option.role in SHARED and table != option.table
-        if option.table != table and not shared:
-            continue
-        names = tuple(c for c in _several(given) if c in dataset.frame.columns)
-        if names and not (one_file and shared and option.role == "wave"):
-            roles[option.role] = names if option.many else names[0]
-    return roles
