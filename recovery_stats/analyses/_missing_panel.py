@@ -7,7 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from recovery_stats.analyses._missing_rows import NOT_TOLD, Told, assumed_forest, assumed_table
+from recovery_stats.analyses._missing_rows import (
+    NOT_TOLD,
+    Told,
+    assumed_forest,
+    assumed_table,
+    refused,
+)
 from recovery_stats.core import progress
 from recovery_stats.core.check import Check
 from recovery_stats.core.document import (
@@ -24,7 +30,7 @@ from recovery_stats.core.estimate import Estimate
 from recovery_stats.core.result import Result
 from recovery_stats.errors import NotEstimable
 from recovery_stats.models.imputed import Imputed
-from recovery_stats.models.missing_contrast import Contrast
+from recovery_stats.models.missing_contrast import Assumed, Contrast
 from recovery_stats.models.missing_imputed import Draws
 from recovery_stats.models.missing_panel import GROUPS, MissingPanel, panel
 from recovery_stats.models.missing_pattern import WHERE, Pattern
@@ -42,8 +48,8 @@ def with_missing_panel(result: Result, contrast: Contrast | None, seed: int) -> 
     draws = Draws(DRAWN, seed, progress=lambda done, of: progress.tell(STEP, done, of))
     try:
         found = panel(contrast, draws)
-    except NotEstimable:
-        return result
+    except NotEstimable as reason:
+        return replace(result, checks=(*result.checks, _no_panel(reason)))
     tables, figures = tuple(_tables(found)), tuple(_figures(found))
     return replace(
         result,
@@ -55,8 +61,13 @@ def with_missing_panel(result: Result, contrast: Contrast | None, seed: int) -> 
     )
 
 
+def _no_panel(reason: NotEstimable) -> Check:
+    words = f"The panel of assumptions on missing outcomes is not estimable. {reason}"
+    return Check("missing outcomes", "caution", (words,))
+
+
 def _said(found: MissingPanel) -> set[str]:
-    groups = {r.group for r in found.rows}
+    groups = {r.group for r in _given(found)}
     own = {"imputed": found.tables is not None, "reference_based": REFERENCE_BASED in groups}
     return {"missing_panel", *(name for name, there in own.items() if there)}
 
@@ -66,7 +77,7 @@ def _key(name: str) -> str:
 
 
 def _estimates(found: MissingPanel) -> Iterator[Estimate]:
-    for row in found.rows:
+    for row in _given(found):
         declared = ", as declared" if row.name == found.declared else ""
         yield replace(
             row.estimate, name=_key(row.name), label=f"{row.estimate.label}{declared}",
@@ -90,22 +101,31 @@ def _tables(found: MissingPanel) -> Iterator[Table]:
 
 
 def _panel_table(found: MissingPanel) -> Table:
-    told = (*(Told(_key(r.name), r.group, r.assumption) for r in found.rows), *_without(found))
+    told = (*(_told(r) for r in found.rows), *_without(found))
     return assumed_table(
         "The same difference under each assumption on what is missing", "Difference", told,
-        {_key(r.name): r.estimate for r in found.rows}, _key(found.declared),
+        {_key(r.name): r.estimate for r in _given(found)}, _key(found.declared),
         (_scale(found.contrast),),
     )  # fmt: skip
+
+
+def _given(found: MissingPanel) -> list[Assumed]:
+    """The rows that have a number."""
+    return [r for r in found.rows if not r.reason]
+
+
+def _told(row: Assumed) -> Told:
+    if row.reason:
+        return refused(row.estimate.label, row.group, row.reason)
+    return Told(_key(row.name), row.group, row.assumption)
 
 
 def _without(found: MissingPanel) -> Iterator[Told]:
     """Reference-based imputation where it is not among the rows, and why."""
     if any(r.group == REFERENCE_BASED for r in found.rows):
         return
-    why, instead = why_no_reference(found.contrast), NOT_TOLD
-    if not why:
-        why, instead = "Too few people of an arm held a visit for the models of it.", "not done"
-    yield Told("", REFERENCE_BASED, why, "Jump to reference, copy reference", instead)
+    why = why_no_reference(found.contrast)
+    yield Told("", REFERENCE_BASED, why, "Jump to reference, copy reference", NOT_TOLD)
 
 
 def _scale(contrast: Contrast) -> str:
@@ -181,7 +201,7 @@ def _figures(found: MissingPanel) -> Iterator[Figure]:
 
 
 def _forest(found: MissingPanel) -> ForestFigure:
-    ordered = [r for g in GROUPS for r in found.rows if r.group == g]
+    ordered = [r for g in GROUPS for r in _given(found) if r.group == g]
     return assumed_forest(
         "The same difference under each assumption on what is missing", "Difference",
         [Told(_key(r.name), r.group, r.assumption) for r in ordered],

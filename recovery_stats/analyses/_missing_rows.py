@@ -9,6 +9,7 @@ from recovery_stats.core.document import Column, ForestFigure, Ref, Row, Table
 from recovery_stats.core.estimate import Estimate
 
 NOT_TOLD = "does not apply"
+NOT_ESTIMABLE = "not estimable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,11 @@ class Told:
     assumption: str
     label: str = ""
     instead: str = ""
+
+
+def refused(label: str, group: str, reason: str) -> Told:
+    """A row that was asked for and cannot be given, with the reason."""
+    return Told("", group, reason, label, NOT_ESTIMABLE)
 
 
 def assumed_table(

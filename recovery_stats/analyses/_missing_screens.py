@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from recovery_stats.analyses._missing_rows import Told, assumed_forest, assumed_table
+from recovery_stats.analyses._missing_rows import Told, assumed_forest, assumed_table, refused
 from recovery_stats.core.result import Result
 from recovery_stats.errors import UsageError
 from recovery_stats.models.missing_contrast import Assumed, Contrast
@@ -28,8 +28,8 @@ def with_screens_panel(result: Result, contrast: Contrast | None, counts: Sequen
     if not screens.missed.any():
         return result
     rows = tuple(screens_rows(screens))
-    estimates = {_key(r): replace(r.estimate, name=_key(r)) for r in rows}
-    told = tuple(Told(_key(r), r.group, r.assumption) for r in rows)
+    estimates = {_key(r): replace(r.estimate, name=_key(r)) for r in rows if not r.reason}
+    told = tuple(_told(r) for r in rows)
     table = assumed_table(CAPTION, "Difference", told, estimates, _declared(screens, rows), NOTES)
     figure = assumed_forest(CAPTION, "Difference", told)
     return replace(
@@ -50,6 +50,12 @@ def read_screens(contrast: Contrast, counts: Sequence[str]) -> Screens:
         )
     contrast.data.require(*counts, table="persons")
     return Screens(contrast, *(contrast.data.frame[c].to_numpy(float) for c in counts))
+
+
+def _told(row: Assumed) -> Told:
+    if row.reason:
+        return refused(row.estimate.label, row.group, row.reason)
+    return Told(_key(row), row.group, row.assumption)
 
 
 def _key(row: Assumed) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from math import log
 from typing import Literal
 
@@ -113,11 +114,17 @@ class Gaps:
         sd = float(self.waves.applies.frame[column].std())
         return tuple(Shift(what, column, s, HALF * sd, "sd") for s in (-1, 1))
 
-    def told(self, data: Dataset, name: str, label: str) -> Estimate:
+    @property
+    def asked_shifts(self) -> tuple[Shift, ...]:
+        """The shifts of what is missing at some wave."""
+        every = (*self.shifts("outcome"), *self.shifts("satisfaction"))
+        return tuple(s for s in every if self.waves.applies.frame[s.column].isna().any())
+
+    def told(self, data: Dataset) -> Estimate:
         """The slope of the declared model over rows filled in."""
         complete = data.complete(*self._needed)
         rival = Model.of(self.model.asked, self._split(complete))
-        return rival.told(rival.fit(), {self.model.asked.within: 1.0}, name, label, "sensitivity")
+        return rival.told(rival.fit(), {self.model.asked.within: 1.0}, "", "", "sensitivity")
 
     @property
     def _needed(self) -> tuple[str, ...]:
@@ -128,27 +135,51 @@ class Gaps:
         return split(data, self.model.asked.satisfaction, self.model.asked.person)
 
 
-def missing_estimates(gaps: Gaps) -> Iterator[Estimate]:
-    """The rows of the panel but for the declared one; what cannot be fitted is left out."""
-    if not gaps.there:
-        return
-    parts: tuple[Callable[[Gaps], Iterator[Estimate]], ...] = (
-        _complete_people, _imputed, _carried, _counted, _mixture,
-    )  # fmt: skip
-    for part in parts:
-        try:
-            yield from part(gaps)
-        except (NotEstimable, DataError):
-            continue
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A row of the panel but for the declared one: its estimate, or why there is none."""
+
+    name: str
+    label: str
+    estimate: Estimate | None = None
+    reason: str = ""
+
+
+def missing_attempts(gaps: Gaps) -> tuple[Attempt, ...]:
+    """Every row that the question asks for; none where nothing is missing."""
+    return tuple(_tried(*row) for row in _asked(gaps)) if gaps.there else ()
+
+
+def _tried(name: str, label: str, fitted: Callable[[], Estimate]) -> Attempt:
+    try:
+        return Attempt(name, label, replace(fitted(), name=name, label=label))
+    except (NotEstimable, DataError) as reason:
+        return Attempt(name, label, reason=str(reason))
+
+
+def _asked(gaps: Gaps) -> Iterator[tuple[str, str, Callable[[], Estimate]]]:
+    """Name, label and fit of each row."""
+    yield "missing[complete]", "People lacking none", partial(_complete_people, gaps)
+    if gaps.imputable:
+        yield "missing[imputed]", "Multiple imputation", partial(_imputed, gaps, {})
+        for shift in gaps.asked_shifts:
+            yield shift.name, shift.label, partial(_imputed, gaps, {shift.column: shift.delta})
+    yield "missing[carried]", "Last value carried forward", partial(_carried, gaps)
+    if gaps.binary:
+        for value, (name, label) in COUNTED.items():
+            yield name, label, partial(_counted, gaps, value)
+    yield "missing[mixture]", "Pattern mixture", partial(_mixture, gaps)
 
 
 # --- the rows --------------------------------------------------------------------------------
 
 
-def _complete_people(gaps: Gaps) -> Iterator[Estimate]:
+def _complete_people(gaps: Gaps) -> Estimate:
     data, person = gaps.waves.applies, gaps.model.asked.person
     whole = ~data.frame[person].isin(_lacking(gaps))
-    yield gaps.told(data.with_frame(data.frame[whole]), "missing[complete]", "People lacking none")
+    if not whole.any():
+        raise NotEstimable(f"Nobody has every {gaps.occasion} complete.")
+    return gaps.told(data.with_frame(data.frame[whole]))
 
 
 def _lacking(gaps: Gaps) -> set[object]:
@@ -158,27 +189,24 @@ def _lacking(gaps: Gaps) -> set[object]:
     return set(frame.loc[out, gaps.model.asked.person])
 
 
-def _carried(gaps: Gaps) -> Iterator[Estimate]:
+def _carried(gaps: Gaps) -> Estimate:
     """Outcome and satisfaction of the wave before, where there is one."""
     asked, data = gaps.model.asked, gaps.waves.applies
     ordered = data.frame.sort_values([asked.person, asked.wave])
     both = [asked.outcome, asked.satisfaction]
     filled = ordered.groupby(asked.person)[both].ffill()
     carried = data.with_frame(data.frame.assign(**{c: filled[c] for c in both}))
-    yield gaps.told(carried, "missing[carried]", "Last value carried forward")
+    return gaps.told(carried)
 
 
-def _counted(gaps: Gaps) -> Iterator[Estimate]:
+def _counted(gaps: Gaps, value: float) -> Estimate:
     """A yes or no that is missing counted as either."""
-    if not gaps.binary:
-        return
     data, outcome = gaps.waves.applies, gaps.model.asked.outcome
-    for value, (name, label) in COUNTED.items():
-        filled = data.frame.assign(**{outcome: data.frame[outcome].fillna(value)})
-        yield gaps.told(data.with_frame(filled), name, label)
+    filled = data.frame.assign(**{outcome: data.frame[outcome].fillna(value)})
+    return gaps.told(data.with_frame(filled))
 
 
-def _mixture(gaps: Gaps) -> Iterator[Estimate]:
+def _mixture(gaps: Gaps) -> Estimate:
     """Slopes of people who lack a value and of the others, weighted by how many they are.
 
     The error takes in that of the share (Hedeker & Gibbons 1997, Psychol Methods 2:64).
@@ -187,36 +215,31 @@ def _mixture(gaps: Gaps) -> Iterator[Estimate]:
     lacking = model.data.frame[asked.person].isin(_lacking(gaps))
     share = float(lacking.groupby(model.data.frame[asked.person]).first().mean())
     if not 0 < share < 1:
-        return
+        who = "Everybody" if share else "Nobody"
+        raise NotEstimable(f"{who} in the model lacks a value: there are no two groups to weigh.")
     data = model.data.with_column(Variable(LACKING, measure="scale"), lacking.astype(float))
     own = quote(LACKING)
     extra = f" + {own} + {own}:{quote(asked.within)} + {own}:{quote(TIME)}"
     fit = model.over(data).fit(model.formula(extra=extra))
     product = next((t for t in fit.terms if LACKING in t and asked.within in t), None)
     if product is None:
-        return
+        raise NotEstimable("People who lack a value have no slope of their own.")
     found = model.told(fit, {asked.within: 1.0, product: share}, "", "", "sensitivity")
     of_share = fit.coefficient(product) ** 2 * share * (1 - share) / model.people
     value = found.value if model.law.linear else float(np.log(found.value))
-    yield estimate(
-        "missing[mixture]", "Pattern mixture", value, float(np.hypot(found.se, of_share**0.5)),
+    return estimate(
+        "", "", value, float(np.hypot(found.se, of_share**0.5)),
         found.df, scale=found.scale, level=asked.level, rank="sensitivity", method=found.method,
         n=model.people,
     )  # fmt: skip
 
 
-def _imputed(gaps: Gaps) -> Iterator[Estimate]:
-    """At random, and with outcome or satisfaction shifted where they were imputed."""
-    if not gaps.imputable:
-        return
-    yield _pooled(gaps, _tables(gaps), "missing[imputed]", "Multiple imputation")
-    for shift in (s for what in ("outcome", "satisfaction") for s in gaps.shifts(what)):
-        if gaps.waves.applies.frame[shift.column].isna().any():
-            tables = _tables(gaps, {shift.column: shift.delta})
-            yield _pooled(gaps, tables, shift.name, shift.label)
+def _imputed(gaps: Gaps, delta: dict[str, float]) -> Estimate:
+    """At random, or with outcome or satisfaction shifted where they were imputed."""
+    return _pooled(gaps, _tables(gaps, delta))
 
 
-def _tables(gaps: Gaps, delta: dict[str, float] | None = None) -> Imputed:
+def _tables(gaps: Gaps, delta: dict[str, float]) -> Imputed:
     """The waves completed, people and clusters having levels of their own."""
     asked, applies = gaps.model.asked, gaps.waves.applies
     cluster = [gaps.model.cluster] if gaps.model.cluster else []
@@ -225,7 +248,7 @@ def _tables(gaps: Gaps, delta: dict[str, float] | None = None) -> Imputed:
     frame = frame.sort_values([asked.person, TIME], kind="stable")  # the draws know no other order
     return impute(
         applies.with_frame(frame), m=DRAWN, seed=gaps.seed, heterogeneous=False,
-        cluster=(*_nesting(gaps), asked.person), delta=delta or {},
+        cluster=(*_nesting(gaps), asked.person), delta=delta,
         methods={c: "normal" for c in _numbers(gaps) if frame[c].isna().any()},
         exclude=[c for c in cluster if c not in _nesting(gaps)],
         progress=lambda done, of: progress.tell(STEP, done, of),
@@ -248,10 +271,10 @@ def _nesting(gaps: Gaps) -> tuple[str, ...]:
     return () if moved.any() else (cluster,)
 
 
-def _pooled(gaps: Gaps, tables: Imputed, name: str, label: str) -> Estimate:
+def _pooled(gaps: Gaps, tables: Imputed) -> Estimate:
     asked = gaps.model.asked
     models = [Model.of(asked, gaps._split(t)) for t in tables]
     fit = pool([m.fit() for m in models])
-    found = gaps.model.told(fit, {asked.within: 1.0}, name, label, "sensitivity")
+    found = gaps.model.told(fit, {asked.within: 1.0}, "", "", "sensitivity")
     people = int(np.mean([m.people for m in models]))
     return replace(found, n=people, method=f"{tables.m} imputations, Rubin's rules")

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from recovery_stats.analyses._missing_rows import NOT_TOLD, Told, assumed_forest, assumed_table
-from recovery_stats.analyses._satisfaction_missing import COUNTED, MOST_ROWS, Gaps
+from recovery_stats.analyses._missing_rows import (
+    NOT_TOLD,
+    Told,
+    assumed_forest,
+    assumed_table,
+    refused,
+)
+from recovery_stats.analyses._satisfaction_missing import COUNTED, MOST_ROWS, Attempt, Gaps
 from recovery_stats.analyses._wording import plural
 from recovery_stats.core.document import ForestFigure, Table
 from recovery_stats.core.estimate import Estimate
@@ -16,9 +22,11 @@ RANDOM, SINGLE, OTHER = "At random", "One value for each", "Not at random"
 CAPTION = "The slope within people under each assumption on what is missing"
 
 
-def missing_panel_table(gaps: Gaps, named: dict[str, Estimate]) -> Table | None:
-    """The panel; None where nothing is missing or only the declared row is there."""
-    rows = _present(gaps, named)
+def missing_panel_table(
+    gaps: Gaps, named: dict[str, Estimate], attempts: Sequence[Attempt]
+) -> Table | None:
+    """The panel; None where nothing is missing or no other row was asked for."""
+    rows = _present(gaps, attempts)
     if not rows:
         return None
     lacking = plural(gaps.occasion).capitalize()
@@ -29,18 +37,25 @@ def missing_panel_table(gaps: Gaps, named: dict[str, Estimate]) -> Table | None:
     return assumed_table(CAPTION, gaps.model.law.heading, rows, named, "within", notes)
 
 
-def missing_forest(gaps: Gaps, named: dict[str, Estimate]) -> ForestFigure:
-    """The panel as a figure; ask only where there is a table."""
+def missing_forest(gaps: Gaps, attempts: Sequence[Attempt]) -> ForestFigure | None:
+    """The panel as a figure; None where only the declared row has a number."""
     law = gaps.model.law
+    if not any(a.estimate for a in attempts):
+        return None
     return assumed_forest(
-        CAPTION, law.heading, _present(gaps, named), null=law.null, log_x=not law.linear
+        CAPTION, law.heading, _present(gaps, attempts), null=law.null, log_x=not law.linear
     )
 
 
-def _present(gaps: Gaps, named: dict[str, Estimate]) -> tuple[Told, ...]:
-    """The rows that have a number, or say why not; none where the declared one is alone."""
-    rows = tuple(r for r in _rows(gaps) if r.instead or r.name in named)
-    return rows if sum(r.name in named for r in rows) > 1 else ()
+def _present(gaps: Gaps, attempts: Sequence[Attempt]) -> tuple[Told, ...]:
+    """The rows asked for, with a number or why there is none, and those that do not apply."""
+    tried = {a.name: a for a in attempts}
+    return tuple(_answered(r, tried) for r in _rows(gaps)) if tried else ()
+
+
+def _answered(row: Told, tried: dict[str, Attempt]) -> Told:
+    made = tried.get(row.name)
+    return refused(made.label, row.group, made.reason) if made and made.reason else row
 
 
 def _rows(gaps: Gaps) -> Iterator[Told]:
@@ -55,8 +70,8 @@ def _rows(gaps: Gaps) -> Iterator[Told]:
         yield Told("", RANDOM, _no_imputation(gaps), "Multiple imputation", "not done")
     yield Told("missing[carried]", SINGLE, f"What is missing stayed as at the {o} before.")
     yield from _single_rows(gaps)
-    for what in ("outcome", "satisfaction"):
-        yield from (Told(s.name, OTHER, s.words) for s in gaps.shifts(what))
+    if gaps.imputable:
+        yield from (Told(s.name, OTHER, s.words) for s in gaps.asked_shifts)
     own = f"People who lack a value have a slope of their own, the same at the {plural(o)} missed."
     yield Told("missing[mixture]", OTHER, own)
     why = (

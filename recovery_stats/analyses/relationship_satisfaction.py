@@ -16,7 +16,7 @@ from recovery_stats.analyses._satisfaction_checks import bounded, checks, reject
 from recovery_stats.analyses._satisfaction_family import FAMILIES
 from recovery_stats.analyses._satisfaction_figures import figures
 from recovery_stats.analyses._satisfaction_level import MeanLevel, Population, adjusted_means
-from recovery_stats.analyses._satisfaction_missing import Gaps, missing_estimates
+from recovery_stats.analyses._satisfaction_missing import Gaps, missing_attempts
 from recovery_stats.analyses._satisfaction_missing_table import missing_forest, missing_panel_table
 from recovery_stats.analyses._satisfaction_model import (
     Fit,
@@ -107,9 +107,11 @@ def answer(question: Question, study: Study) -> Result:
     require_change(model)
     fit = model.fit()
     gaps = Gaps(model, waves, question.seed, question.occasion)
-    estimates = _estimates(question, model, fit, gaps)
+    attempts = missing_attempts(gaps) if question.sensitivity else ()
+    made = tuple(a.estimate for a in attempts if a.estimate)
+    estimates = (*_estimates(question, model, fit, gaps), *made)
     named = {e.name: e for e in estimates}
-    panel = missing_panel_table(gaps, named)
+    panel, forest = missing_panel_table(gaps, named, attempts), missing_forest(gaps, attempts)
     return Result(
         analysis="relationship_satisfaction",
         estimand=_estimand(question, model, fit, waves, study),
@@ -129,7 +131,7 @@ def answer(question: Question, study: Study) -> Result:
             f.name: f
             for f in (
                 *figures(model, fit, named, question.unit),
-                *((missing_forest(gaps, named),) if panel else ()),
+                *((forest,) if forest else ()),
             )
         },
         sources=tuple(study[t].source for t in TABLES if t in study),
@@ -144,7 +146,7 @@ def _estimates(question: Question, model: Model, fit: Fit, gaps: Gaps) -> tuple[
     if not question.sensitivity:
         return found
     others = rivals(model, gaps.waves, question.occasion)
-    return (*found, *simple_slopes(model), *others, *missing_estimates(gaps))
+    return (*found, *simple_slopes(model), *others)
 
 
 def _estimand(question: Question, model: Model, fit: Fit, waves: Waves, study: Study) -> Estimand:

@@ -75,11 +75,10 @@ class Visits:
     def reaching(self, k: int) -> NDArray[np.bool_]:
         """Who held visit k or a later one (n,). Raises NotEstimable where they are too few."""
         rows = self.last > k
-        needed = self.X.shape[1] + k
-        if int(rows.sum()) <= needed:
+        if int(rows.sum()) <= self.X.shape[1] + k:
             raise NotEstimable(
-                f"{int(rows.sum())} people of an arm held visit {k + 1} or a later one, too few "
-                f"for the {needed} coefficients of its model; leave out covariates or visits."
+                f"Too few people of an arm held visit {k + 1} or a later one for the coefficients "
+                "of its model; leave out covariates or visits."
             )
         return np.asarray(rows)
 

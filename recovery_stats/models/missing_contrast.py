@@ -7,8 +7,9 @@ outcome differs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,12 +34,14 @@ ARM, OUTCOME = "arm|", "outcome|"
 class Assumed:
     """The difference under one way of dealing with what is missing, and what that takes for true.
 
-    group: which family of assumptions it belongs to. people: how many it rests on.
+    group: which family of assumptions it belongs to. reason: why it is not estimable, then the
+    numbers of its estimate are nan; empty where it is.
     """
 
     estimate: Estimate
     assumption: str
     group: str
+    reason: str = ""
 
     @property
     def name(self) -> str:
@@ -51,6 +54,22 @@ class Assumed:
             "estimate": e.value, "std_error": e.se, "df": e.df, "p_value": e.p,
             "conf_low": e.low, "conf_high": e.high, "n": e.n,
         }  # fmt: skip
+
+
+def attempt(
+    fitted: Callable[[], Estimate], name: str, label: str, told: str, group: str
+) -> Assumed:
+    """The row of `fitted`; one without numbers, with the reason, where it is not estimable."""
+    try:
+        return Assumed(fitted(), told, group)
+    except NotEstimable as reason:
+        return not_estimable(name, label, told, group, str(reason))
+
+
+def not_estimable(name: str, label: str, told: str, group: str, reason: str) -> Assumed:
+    """A row that was asked for and has no number."""
+    empty = Estimate(name, label, np.nan, np.nan, np.nan, level="sensitivity", df=np.nan)
+    return Assumed(empty, told, group, reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,9 +216,9 @@ def with_coded(data: Dataset, earlier: tuple[str, ...], read: Reading) -> Datase
 
 def complete_cases(contrast: Contrast) -> Iterator[Assumed]:
     told = f"Of people alike in {contrast.given}, those without an outcome are like those with one."
-    yield Assumed(
-        contrast.difference("complete", "Complete cases", "complete cases"), told, "At random"
-    )
+    name, label = "complete", "Complete cases"
+    fitted = partial(contrast.difference, name, label, "complete cases")
+    yield attempt(fitted, name, label, told, "At random")
 
 
 def single_values(contrast: Contrast) -> Iterator[Assumed]:
@@ -242,9 +261,7 @@ def _filled(
     contrast: Contrast, values: Array, name: str, label: str, told: str,
     group: str = "One value for each",
 ) -> Iterator[Assumed]:  # fmt: skip
-    """The difference with `values` where the outcome is missing, if it can be estimated."""
+    """The difference with `values` where the outcome is missing."""
     filled = contrast.with_outcome(np.where(contrast.missing, values, contrast.outcome))
-    try:
-        yield Assumed(filled.difference(name, label, "single values"), told, group)
-    except NotEstimable:
-        return
+    fitted = partial(filled.difference, name, label, "single values")
+    yield attempt(fitted, name, label, told, group)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,10 @@ from numpy.typing import NDArray
 
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.engines import rubin
-from recovery_stats.errors import NotEstimable
 from recovery_stats.models.comparison import clusters_of
 from recovery_stats.models.imputation import impute
 from recovery_stats.models.imputed import Imputed
-from recovery_stats.models.missing_contrast import ARM, OUTCOME, Assumed, Contrast
+from recovery_stats.models.missing_contrast import ARM, OUTCOME, Assumed, Contrast, attempt
 from recovery_stats.models.missing_pattern import ratio_words, sd_words
 from recovery_stats.models.risk import estimate
 
@@ -67,15 +67,23 @@ def imputed(contrast: Contrast, tables: Imputed, shift: float, unit: float) -> A
     return Assumed(pooled, told, "Not at random" if shift else "At random")
 
 
+def imputed_row(
+    contrast: Contrast, made: Callable[[], Imputed], shift: float, unit: float
+) -> Assumed:
+    """The pooled difference over the tables that `made` completes, or why there is none."""
+    name, label, told = _words(contrast, shift, unit)
+    group = "Not at random" if shift else "At random"
+    return attempt(
+        lambda: imputed(contrast, made(), shift, unit).estimate, name, label, told, group
+    )
+
+
 def shifted_imputations(
     contrast: Contrast, draws: Draws, shifts: tuple[float, ...], unit: float
 ) -> Iterator[Assumed]:
-    """Imputed outcomes shifted in both arms, where each table can still be analysed."""
+    """Imputed outcomes shifted in both arms."""
     for shift in shifts:
-        try:
-            yield imputed(contrast, imputations(contrast, draws, shift), shift, unit)
-        except NotEstimable:
-            continue
+        yield imputed_row(contrast, partial(imputations, contrast, draws, shift), shift, unit)
 
 
 def _columns(contrast: Contrast) -> list[str]:

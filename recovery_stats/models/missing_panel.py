@@ -20,7 +20,12 @@ from recovery_stats.models.missing_contrast import (
     read_contrast,
     single_values,
 )
-from recovery_stats.models.missing_imputed import Draws, imputations, imputed, shifted_imputations
+from recovery_stats.models.missing_imputed import (
+    Draws,
+    imputations,
+    imputed_row,
+    shifted_imputations,
+)
 from recovery_stats.models.missing_pattern import Pattern, shifted
 from recovery_stats.models.missing_reference import REFERENCE_BASED, reference_rows
 from recovery_stats.models.missing_waves import repeated_measures
@@ -34,8 +39,9 @@ GROUPS = ("At random", "One value for each", "Not at random", REFERENCE_BASED, "
 class MissingPanel:
     """The rows by assumption; `declared` is the one that was chosen before the run.
 
-    tables: the completed tables of the imputation at random. pattern: the difference as a
-    function of how far missing outcomes lie from those seen.
+    A row that is not estimable stands among them, its numbers nan, with the reason. tables: the
+    completed tables of the imputation at random; None where they could not be made. pattern: the
+    difference as a function of how far missing outcomes lie from those seen.
     """
 
     contrast: Contrast = field(repr=False)
@@ -51,11 +57,12 @@ class MissingPanel:
         raise KeyError(name)
 
     def tidy(self) -> pd.DataFrame:
-        """One row per assumption: `method, label, group, estimate … conf_high, assumption`."""
+        """`method, label, group, estimate … conf_high, assumption, not_estimable` (the reason)."""
         return pd.DataFrame(
             {
                 "method": r.name, "label": r.estimate.label, "group": r.group, **r.numbers(),
                 "declared": r.name == self.declared, "assumption": r.assumption,
+                "not_estimable": r.reason,
             }
             for r in self.rows
         )  # fmt: skip
@@ -134,34 +141,40 @@ def panel(
     contrast = contrast.ordered()
     pattern = Pattern.of(contrast)
     steps = tuple(s * (ODDS if contrast.binary else SDS * pattern.unit) for s in shifts)
-    tables = _tables(contrast, draws)
+    tables = _Tables(contrast, draws)
     rows = tuple(_rows(contrast, pattern, tables, draws, steps))
     names = [r.name for r in rows]
     if declared not in names:
         raise UsageError(unknown("method", declared, names))
-    return MissingPanel(contrast, rows, declared, tables, pattern)
+    chosen = rows[names.index(declared)]
+    if chosen.reason:
+        raise NotEstimable(f"{chosen.estimate.label}, the row declared: {chosen.reason}")
+    return MissingPanel(contrast, rows, declared, tables.made, pattern)
 
 
 def _rows(
-    contrast: Contrast, pattern: Pattern, tables: Imputed | None, draws: Draws,
+    contrast: Contrast, pattern: Pattern, tables: Callable[[], Imputed], draws: Draws,
     steps: tuple[float, ...],
 ) -> Iterator[Assumed]:  # fmt: skip
     """In the order in which they are read: at random, single values, not at random, bounds."""
     yield from complete_cases(contrast)
     yield from repeated_measures(contrast)
-    if tables is not None:
-        yield imputed(contrast, tables, 0.0, pattern.unit)
+    yield imputed_row(contrast, tables, 0.0, pattern.unit)
     yield from single_values(contrast)
-    if tables is not None:
-        yield from shifted_imputations(contrast, draws, steps, pattern.unit)
+    yield from shifted_imputations(contrast, draws, steps, pattern.unit)
     yield from shifted(pattern, steps)
     yield from reference_rows(contrast, draws)
     yield from bounds(contrast)
 
 
-def _tables(contrast: Contrast, draws: Draws) -> Imputed | None:
-    """None where too little was seen for a model of what is missing."""
-    try:
-        return imputations(contrast, draws)
-    except NotEstimable:
-        return None
+@dataclass(slots=True)
+class _Tables:
+    """The imputation at random, kept once it is made; None where it could not be."""
+
+    contrast: Contrast
+    draws: Draws
+    made: Imputed | None = None
+
+    def __call__(self) -> Imputed:
+        self.made = imputations(self.contrast, self.draws)
+        return self.made

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from scipy.stats import t as student
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.engines.mean_score import MeanScore, mean_score
 from recovery_stats.models.comparison import within_strata
-from recovery_stats.models.missing_contrast import Assumed, Contrast
+from recovery_stats.models.missing_contrast import Assumed, Contrast, attempt
 from recovery_stats.models.risk import estimate
 from recovery_stats.models.sample import ARM, Sample
 
@@ -132,7 +132,8 @@ def shifted(pattern: Pattern, shifts: tuple[float, ...]) -> Iterator[Assumed]:
             label = f"Pattern mixture: {SHORT[where]} {_named(pattern, shift)}"
             name = f"shift_{where}{shift / pattern.unit:+.2f}"
             usual, compared = _by_arm(where, shift)
-            yield Assumed(pattern.estimate(usual, compared, name, label), told, "Not at random")
+            fitted = partial(pattern.estimate, usual, compared, name, label)
+            yield attempt(fitted, name, label, told, "Not at random")
 
 
 def _by_arm(where: str, shift: float) -> tuple[float, float]:

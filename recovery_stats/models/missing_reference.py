@@ -8,10 +8,18 @@ from recovery_stats.engines.reference_based import CIR, CR, J2R
 from recovery_stats.engines.visit_normal import SWEEPS
 from recovery_stats.errors import NotEstimable
 from recovery_stats.models.comparison import clusters_of
-from recovery_stats.models.missing_contrast import Assumed, Contrast
+from recovery_stats.models.missing_contrast import Assumed, Contrast, not_estimable
 from recovery_stats.models.missing_imputed import Draws
+from recovery_stats.models.reference_answer import (
+    BOOTSTRAP,
+    RUBIN,
+    TOLD,
+    Work,
+    answers,
+    named,
+    prepare,
+)
 from recovery_stats.models.reference_answer import GROUP as REFERENCE_BASED
-from recovery_stats.models.reference_answer import Work, answers, prepare
 
 __all__ = ["REFERENCE_BASED", "reference_rows", "why_no_reference"]
 
@@ -50,5 +58,8 @@ def reference_rows(contrast: Contrast, draws: Draws) -> Iterator[Assumed]:
             prepare(contrast), strategies, draws.m, SAMPLES, False, SWEEPS, draws.seed, draws.jobs
         )  # fmt: skip
         yield from answers(work)[1]
-    except NotEstimable:
-        return
+    except NotEstimable as reason:
+        for s in strategies:
+            for variance in (RUBIN, BOOTSTRAP):
+                name, label = named(s, variance)
+                yield not_estimable(name, label, TOLD[s], REFERENCE_BASED, str(reason))

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recovery_stats.errors import DataError
-from recovery_stats.models.missing_contrast import Assumed, Contrast
+from recovery_stats.models.missing_contrast import Assumed, Contrast, attempt
 
 Array = NDArray[np.floating[Any]]
 RANDOM, SINGLE, OTHER, BOUNDS = "At random", "One value for each", "Not at random", "Bounds"
@@ -59,8 +60,9 @@ class Screens:
         """Shares with missed screens good `times` as often as those attended."""
         seen, arm = self.seen, self.contrast.arm
         for a in (0.0, 1.0):
-            own = (arm == a) & np.isnan(seen)
-            seen = np.where(own, np.nanmean(seen[arm == a]), seen)
+            own = arm == a
+            if not np.isnan(seen[own]).all():
+                seen = np.where(own & np.isnan(seen), np.nanmean(seen[own]), seen)
         return (self.good + times * seen * self.missed) / self.scheduled
 
     def filled(self, share: Array | float) -> Array:
@@ -71,8 +73,9 @@ class Screens:
 def screens_rows(screens: Screens) -> Iterator[Assumed]:
     """The difference under each assumption, in the order in which it is read."""
     for group, name, label, told, shares in _ways(screens):
-        found = screens.contrast.with_outcome(shares).difference(name, label, "share of screens")
-        yield Assumed(found, told, group)
+        asked = screens.contrast.with_outcome(shares)
+        fitted = partial(asked.difference, name, label, "share of screens")
+        yield attempt(fitted, name, label, told, group)
 
 
 def _ways(s: Screens) -> Iterator[tuple[str, str, str, str, Array]]:

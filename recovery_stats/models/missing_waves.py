@@ -10,15 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 import pandas as pd
 
 from recovery_stats.core.estimate import Estimate
-from recovery_stats.errors import NotEstimable
 from recovery_stats.models.formula import quote
-from recovery_stats.models.missing_contrast import ARM, OUTCOME, Assumed, Contrast
+from recovery_stats.models.missing_contrast import ARM, OUTCOME, Assumed, Contrast, attempt
 from recovery_stats.models.mixed import lmm
 
+NAME, LABEL = "repeated", "Mixed model, all visits (MMRM)"
 PERSON, VISIT, VALUE = "person.", "visit.", "value."
 
 
@@ -27,10 +28,7 @@ def repeated_measures(contrast: Contrast) -> Iterator[Assumed]:
     if contrast.binary or not contrast.earlier:
         return
     told = "Given arm, covariates and the visits seen, a visit missed is like one held."
-    try:
-        yield Assumed(_fitted(contrast), told, "At random")
-    except NotEstimable:
-        return
+    yield attempt(partial(_fitted, contrast), NAME, LABEL, told, "At random")
 
 
 def _fitted(contrast: Contrast) -> Estimate:
@@ -52,7 +50,6 @@ def _fitted(contrast: Contrast) -> Estimate:
     product = [t for t in fit.terms if ARM in t and f"[T.{last}]" in t]
     weights = {ARM: 1.0, **dict.fromkeys(product, 1.0)}
     found = fit.estimate(
-        weights, name="repeated", label="Mixed model, all visits (MMRM)", level=contrast.level,
-        rank="sensitivity",
+        weights, name=NAME, label=LABEL, level=contrast.level, rank="sensitivity",
     )  # fmt: skip
     return replace(found, n=int(long[PERSON].nunique()))

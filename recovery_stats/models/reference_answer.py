@@ -183,6 +183,11 @@ def _heard(found: Iterable[Array], work: Work, told: int) -> list[Array]:
     return done
 
 
+def named(strategy: str, variance: str) -> tuple[str, str]:
+    """Name and label of a row."""
+    return f"{strategy.lower()}_{variance}", f"{strategy}, {VARIANCES[variance]}"
+
+
 def _row(work: Work, s: int, name: str, found: Varied, n: int) -> Assumed:
     strategy, unit = work.strategies[s], work.made.unit
     how = {
@@ -191,7 +196,7 @@ def _row(work: Work, s: int, name: str, found: Varied, n: int) -> Assumed:
         JACKKNIFE: "conditional means, jackknife",
     }
     told: Estimate = estimate(
-        f"{strategy.lower()}_{name}", f"{strategy}, {VARIANCES[name]}",
+        *named(strategy, name),
         unit * float(found.estimate[s]), unit * float(np.sqrt(found.variance[s])),
         float(found.df[s]), level=work.made.contrast.level, rank="sensitivity", method=how[name],
         n=n,

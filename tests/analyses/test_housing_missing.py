@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from recovery_stats.errors import UsageError
+from recovery_stats.analyses import _missing_panel
+from recovery_stats.errors import ConvergenceError, UsageError
+from recovery_stats.models import missing_imputed, missing_reference
 from recovery_stats.report import render
 from tests.analyses.test_collaborative_housing import ask, names, study, words
 
@@ -70,3 +72,23 @@ def test_elsewhere_the_panel_says_why_not(design, cluster, why):
 def test_an_earlier_visit_is_no_covariate():
     with pytest.raises(UsageError, match="'six' is an earlier visit"):
         ask(trial(), design="randomised", **SITES | {"adjust": ("six",)})
+
+
+def fails(*_, **__):
+    raise ConvergenceError("The chains did not settle.")
+
+
+def test_rows_whose_fit_fails_stand_in_the_report(monkeypatch):
+    monkeypatch.setattr(missing_imputed, "impute", fails)
+    monkeypatch.setattr(missing_reference, "answers", fails)
+    result = ask(trial(), design="randomised", **SITES)
+    told = {r.label: r.cells for r in result.tables["missing_panel"].rows}
+    for label in ("Multiple imputation", "J2R, bootstrap (repeated sampling)"):
+        assert told[label] == ("not estimable", None, "The chains did not settle.")
+    assert not [n for n in names(result) if "imputed" in n or "j2r" in n]
+    assert "not estimable" in page(result)
+
+
+def test_a_panel_that_cannot_be_made_is_told_among_the_checks(monkeypatch):
+    monkeypatch.setattr(_missing_panel, "panel", fails)
+    assert "The chains did not settle." in page(ask(trial(), design="randomised", **SITES))

@@ -8,7 +8,9 @@ import pytest
 from numpy.testing import assert_allclose
 
 import recovery_stats as rs
+from recovery_stats.analyses import _satisfaction_missing
 from recovery_stats.core.dataset import Dataset
+from recovery_stats.errors import ConvergenceError
 from recovery_stats.models.split import split
 from tests.analyses.test_relationship_satisfaction import ask, demeaned, least_squares, panel, words
 from tests.tolerance import CONVERGED, MONTE_CARLO_SES
@@ -149,3 +151,28 @@ def test_covariates_alone_that_are_missing_make_no_panel() -> None:
         {"pid": range(60), "z": [np.nan if k % 5 == 0 else k for k in range(60)]}
     )
     assert "missing_panel" not in ask(data, persons, adjust=["z"]).tables
+
+
+def fails(*_: object, **__: object) -> None:
+    raise ConvergenceError("The chains did not settle.")
+
+
+def test_a_row_whose_fit_fails_stands_as_not_estimable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_satisfaction_missing, "impute", fails)
+    result = ask(gappy(waves=3))
+    rows = {r.label: r.cells for r in result.tables["missing_panel"].rows}
+    for label in ("Multiple imputation", "Multiple imputation, outcome −0.5 SD"):
+        assert rows[label] == ("not estimable", None, "The chains did not settle.")
+    assert "missing[imputed]" not in {e.name for e in result.estimates}
+    assert "missing[carried]" in {e.name for e in result.estimates}
+    assert "The chains did not settle." in words(result)
+
+
+def test_where_everybody_lacks_a_value_the_rows_that_need_others_say_so() -> None:
+    data = panel(80, 4, 3)
+    data.loc[data["wave"] == data["pid"] % 4, "y"] = np.nan
+    rows = {r.label: r.cells for r in ask(data).tables["missing_panel"].rows}
+    nobody = ("not estimable", None, "Nobody has every wave complete.")
+    assert rows["People lacking none"] == nobody
+    assert rows["Pattern mixture"][0] == "not estimable"
+    assert str(rows["Pattern mixture"][2]).startswith("Everybody in the model lacks a value")

@@ -8,7 +8,8 @@ import pytest
 from scipy.special import expit
 
 import recovery_stats as rs
-from recovery_stats.errors import DataError, UsageError
+from recovery_stats.errors import ConvergenceError, DataError, NotEstimable, UsageError
+from recovery_stats.models import missing_imputed
 from recovery_stats.models.missing_reference import why_no_reference
 
 
@@ -187,3 +188,38 @@ def test_earlier_visits_of_a_yes_or_no_are_read_as_the_outcome_is():
     told = data.assign(high=data["high"].map(words), before=data["before"].map(words))
     panel = rs.missing_panel(told, "high", "arm", earlier=["before"], reference="old", m=2, seed=1)
     assert value(panel, "carried") == pytest.approx(difference, abs=1e-10)
+
+
+def fails(*_, **__):
+    raise ConvergenceError("The chains did not settle.")
+
+
+def test_a_row_whose_fit_fails_stays_with_the_reason(monkeypatch):
+    monkeypatch.setattr(missing_imputed, "impute", fails)
+    found = rs.missing_panel(trial(), "last", "arm", earlier=["first", "second"], m=3, seed=1)
+    told = found.tidy().set_index("method")
+    lost = told[told["not_estimable"] != ""]
+    assert list(lost.index) == ["imputed", "imputed-0.50", "imputed+0.50"]
+    assert set(lost["not_estimable"]) == {"The chains did not settle."}
+    assert lost[["estimate", "conf_low", "p_value"]].isna().all(axis=None)
+    assert {"complete", "repeated", "carried", "lowest"} <= set(told.index[told["estimate"] < 9])
+    assert found.tables is None
+
+
+def test_rows_that_too_few_people_allow_stand_without_a_count_of_them():
+    """Two people of an arm held the last visit: its model has more coefficients than that."""
+    told = rs.missing_panel(
+        trial(n=8, seed=5), "last", "arm", earlier=["first", "second"], reference="old",
+        randomised=True, m=3, seed=1,
+    ).tidy().set_index("group")  # fmt: skip
+    lost = told.loc["Reference-based"]
+    assert len(lost) == 6
+    assert lost["estimate"].isna().all()
+    assert lost["not_estimable"].str.startswith("Too few people of an arm held visit 3").all()
+    assert (told.drop("Reference-based")["not_estimable"] == "").all()
+
+
+def test_a_declared_row_that_is_not_estimable_is_refused(monkeypatch):
+    monkeypatch.setattr(missing_imputed, "impute", fails)
+    with pytest.raises(NotEstimable, match="Multiple imputation, the row declared: The chains"):
+        rs.missing_panel(trial(), "last", "arm", m=3, seed=1, declared="imputed")
