@@ -8,15 +8,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from recovery_stats.analyses._ending import refuse_disagreement
+from recovery_stats.analyses._meeting_curves import between, marked_days
 from recovery_stats.analyses._meeting_models import MAIN, Models, cause_specific
 from recovery_stats.analyses._meeting_people import EVENT, TIME, Asked
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Column, Count, Ref, Row, Table, Total
+from recovery_stats.core.document import Column, Count, CurveFigure, Ref, Row, Series, Table, Total
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.errors import NotEstimable
 from recovery_stats.models.formula import quote
-from recovery_stats.models.survival import cumulative_incidence
+from recovery_stats.models.survival import IncidenceCurves, cumulative_incidence
 
 FEWEST_EVENTS = 20  # of a cause from which its hazard is compared; above any privacy minimum
 CAUSE = "event of the cause"
@@ -52,9 +53,11 @@ class Causes:
         return int((self.data.frame[self.column] == code).sum())
 
 
-def cause_estimates(causes: Causes, models: Models, horizon: float) -> Iterator[Estimate]:
+def cause_estimates(
+    causes: Causes, found: Incidences | None, models: Models, horizon: float
+) -> Iterator[Estimate]:
     """Cumulative incidence of each cause by the horizon, and its cause-specific hazard ratio."""
-    yield from _incidences(causes, models.asked, horizon)
+    yield from found.estimates(horizon) if found else ()
     for code, label in causes.events.items():
         if causes.count(code) < FEWEST_EVENTS:
             continue
@@ -79,36 +82,69 @@ def _rows_of(rows: Dataset, column: str, code: float) -> Dataset:
     return rows.with_column(Variable(CAUSE), happened.astype(float))
 
 
-def _incidences(causes: Causes, asked: Asked, horizon: float) -> Iterator[Estimate]:
-    """Aalen–Johansen from entry: the share that had this event first."""
-    if not causes.events:
-        return
-    numbers = {code: float(i) for i, code in enumerate(causes.events, 1)}
-    values = causes.data.frame[causes.column].map(numbers).fillna(0.0)
-    data = causes.data.with_column(Variable(CAUSE), values)
-    data, entry = asked.custody.pieces(data, asked.person, asked.q.entry, TIME, (CAUSE,))
-    times = f"{quote(entry)}, {quote(TIME)}" if entry else quote(TIME)
-    found = cumulative_incidence(
-        f"Surv({times}, {quote(CAUSE)}) ~ 1", data, level=asked.q.level, weights=asked.q.weights
-    )
-    table = found.at([horizon]).set_index("cause")
-    for code, number in numbers.items():
-        row = table.loc[f"{number:g}"]
-        if np.isfinite(row["estimate"]):
-            yield Estimate(
-                f"incidence[{code:g}]",
-                f"{causes.labels[code]} first, by the horizon",
-                float(row["estimate"]),
-                float(row["conf_low"]),
-                float(row["conf_high"]),
-                float(row["std_error"]),
-                scale="probability",
-                level="descriptive",
-                method="Aalen–Johansen",
-                confidence=asked.q.level,
-                n=len(causes.data),
-                events=causes.count(code),
-            )
+@dataclass(frozen=True, slots=True)
+class Incidences:
+    """Aalen–Johansen from entry: the share that had each event first. codes: by cause's name."""
+
+    causes: Causes
+    curves: IncidenceCurves
+    codes: dict[str, float]
+
+    @classmethod
+    def of(cls, causes: Causes, asked: Asked) -> Incidences | None:
+        """None where nothing happened to anybody."""
+        if not causes.events:
+            return None
+        numbers = {code: float(i) for i, code in enumerate(causes.events, 1)}
+        values = causes.data.frame[causes.column].map(numbers).fillna(0.0)
+        data = causes.data.with_column(Variable(CAUSE), values)
+        data, entry = asked.custody.pieces(data, asked.person, asked.q.entry, TIME, (CAUSE,))
+        times = f"{quote(entry)}, {quote(TIME)}" if entry else quote(TIME)
+        formula = f"Surv({times}, {quote(CAUSE)}) ~ 1"
+        curves = cumulative_incidence(formula, data, level=asked.q.level, weights=asked.q.weights)
+        return cls(causes, curves, {f"{i:g}": code for code, i in numbers.items()})
+
+    def estimates(self, horizon: float) -> Iterator[Estimate]:
+        """The share that had each event first by the horizon."""
+        table = self.curves.at([horizon]).set_index("cause")
+        for number, code in self.codes.items():
+            row = table.loc[number]
+            if np.isfinite(row["estimate"]):
+                yield Estimate(
+                    f"incidence[{code:g}]",
+                    f"{self.causes.labels[code]} first, by the horizon",
+                    float(row["estimate"]),
+                    float(row["conf_low"]),
+                    float(row["conf_high"]),
+                    float(row["std_error"]),
+                    scale="probability",
+                    level="descriptive",
+                    method="Aalen–Johansen",
+                    confidence=self.curves.level,
+                    n=len(self.causes.data),
+                    events=self.causes.count(code),
+                )
+
+    def figure(self, horizon: float) -> CurveFigure:
+        """Every event's curve up to the horizon, over the number still without any."""
+        series = (self._series(number, horizon) for number in self.codes)
+        return CurveFigure(
+            "causes_figure",
+            "Cumulative incidence of each first event",
+            "Days since entry",
+            "Had this event first",
+            tuple(series),
+            marked_days(0.0, horizon),
+            notes=(
+                "Each event with the others possible (Aalen–Johansen). At risk: no event so far.",
+            ),
+            competing=True,
+        )
+
+    def _series(self, number: str, horizon: float) -> Series:
+        (curve,) = self.curves.series(number)
+        label = self.causes.labels[self.codes[number]]
+        return replace(between(curve, 0.0, horizon), name=label)
 
 
 def cause_table(causes: Causes, named: dict[str, Estimate]) -> Table:

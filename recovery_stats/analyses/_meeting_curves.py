@@ -169,19 +169,24 @@ def _logrank(groups: Groups) -> Iterator[Estimate]:
 def curve_figure(groups: Groups) -> CurveFigure:
     """The curves up to the horizon, groups in their order, with the number at risk."""
     end, begin = groups.horizon, groups.begin
-    ticks = np.arange(0.0, end + 1, 90.0 if end > LONG_FOLLOW_UP else 30.0)
-    series = {s.name: _between(s, begin, end) for s in groups.curves.series()}
+    series = {s.name: between(s, begin, end) for s in groups.curves.series()}
     return CurveFigure(
         "curves",
         "Share of people who have not relapsed",
         "Days since entry",
         "Free of relapse",
         tuple(series[label] for label in groups.labels if label in series),
-        (begin, *map(float, ticks[ticks > begin])),
+        marked_days(begin, end),
     )
 
 
-def _between(series: Series, begin: float, end: float) -> Series:
+def marked_days(begin: float, end: float) -> tuple[float, ...]:
+    """The days that the axis and its risk table show."""
+    ticks = np.arange(0.0, end + 1, 90.0 if end > LONG_FOLLOW_UP else 30.0)
+    return (begin, *map(float, ticks[ticks > begin]))
+
+
+def between(series: Series, begin: float, end: float) -> Series:
     """The part of a curve from where observation begins to the horizon, with who is there."""
     n = sum(x <= end for x in series.x)
     cut = Series(

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from recovery_stats.analyses import _meeting_parts as parts
 from recovery_stats.analyses import _meeting_tables as pages
-from recovery_stats.analyses._meeting_causes import Causes, cause_estimates, cause_table
+from recovery_stats.analyses._meeting_causes import Causes, Incidences, cause_estimates, cause_table
 from recovery_stats.analyses._meeting_curves import Groups, curve_estimates, curve_figure
 from recovery_stats.analyses._meeting_custody import custody_checks
 from recovery_stats.analyses._meeting_definition import NAMES
@@ -92,6 +92,7 @@ def _answered(case: Case) -> Result:
     models = Models.of(asked, case.study, case.people, case.known)
     groups = _groups(case)
     causes = Causes.of(asked, case.people)
+    incidences = Incidences.of(causes, asked) if causes else None
     emulated = Strategies.of(asked, case.study, case.people) if asked.by_strategy else None
     kernels = Kernels.of(asked, case.study, case.known)
     horizon = groups.horizon if groups else float(asked.q.horizon)
@@ -102,7 +103,7 @@ def _answered(case: Case) -> Result:
         *kernel_estimates(kernels),
         *window_estimates(kernels),
         *(curve_estimates(groups) if groups else ()),
-        *(cause_estimates(causes, models, horizon) if causes else ()),
+        *(cause_estimates(causes, incidences, models, horizon) if causes else ()),
         *more.estimates,
     )
     named = {e.name: e for e in estimates}
@@ -141,6 +142,7 @@ def _answered(case: Case) -> Result:
             for f in (
                 *_strategy_figures(emulated),
                 *_figures(groups, named),
+                *((incidences.figure(horizon),) if incidences else ()),
                 *schoenfeld_figure(models.main, MAIN, "One more in the last 7 days"),
                 *kernel_figures(kernels),
                 *more.figures,

@@ -190,6 +190,8 @@ class CurveFigure:
     Each Series carries, at every distinct time, the number at risk (`n_at`), events and
     censorings since the time before; disclosure coarsens the curve from these. `risk` is filled
     when the document is composed: one row a series, one cell for each of `risk_times`.
+    competing: the series are events of the same people, of which the first ends observation; they
+    share one row of the risk table.
     """
 
     name: str
@@ -201,6 +203,7 @@ class CurveFigure:
     marks: tuple[tuple[float, str], ...] = ()
     notes: tuple[str, ...] = ()
     risk: tuple[tuple[Cell, ...], ...] = ()
+    competing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

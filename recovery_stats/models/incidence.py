@@ -168,7 +168,10 @@ class IncidenceCurves:
         return pd.concat(parts, ignore_index=True)
 
     def series(self, cause: str) -> tuple[Series, ...]:
-        """The curves of one cause as a figure takes them, from time 0."""
+        """The curves of one cause as a figure takes them, from time 0.
+
+        The counts behind them are events of the cause; other events count as those who left.
+        """
         if cause not in self.causes:
             raise UsageError(unknown("cause", cause, self.causes))
         j = self.causes.index(cause)
@@ -179,6 +182,7 @@ class IncidenceCurves:
                 c.estimate[j],
                 *self.limits(c.estimate[j], c.std_error[j]),
                 first=0.0,
+                events=c.table.events[j],
             )
             for name, c in zip(self.levels, self.fitted, strict=True)
         )

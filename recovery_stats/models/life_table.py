@@ -136,9 +136,20 @@ def read_frame(frame: pd.DataFrame, asked: Array, *, start: float, known_end: bo
 
 
 def step_series(
-    name: str, table: LifeTable, y: Array, low: Array, high: Array, *, first: float
+    name: str,
+    table: LifeTable,
+    y: Array,
+    low: Array,
+    high: Array,
+    *,
+    first: float,
+    events: Array | None = None,
 ) -> Series:
-    """A step curve from time 0, with the counts behind each step."""
+    """A step curve from time 0, with the counts behind each step.
+
+    events: those that the curve tells, where others compete with them and count as exits.
+    """
+    events = table.n_event if events is None else events
     begins_at_zero = bool(len(table.time)) and table.time[0] == 0
 
     def line(values: Array, start: float) -> tuple[float, ...]:
@@ -155,6 +166,6 @@ def step_series(
         low=line(np.where(np.isnan(low), y, low), first),
         high=line(np.where(np.isnan(high), y, high), first),
         n_at=count(table.n_risk, n_first),
-        events_at=count(table.n_event, 0.0),
-        censored_at=count(table.n_censor, 0.0),
+        events_at=count(events, 0.0),
+        censored_at=count(table.n_censor + table.n_event - events, 0.0),
     )

@@ -32,7 +32,7 @@ from recovery_stats.core.document import (
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.core.result import Result
 from recovery_stats.errors import UsageError, unknown
-from recovery_stats.report import checklist, reference
+from recovery_stats.report import checklist, figure_data, reference
 from recovery_stats.report.template import (
     Hole,
     Piece,
@@ -239,8 +239,8 @@ def _figure(figure: Figure, names: _Names) -> Figure:
 def _risk(figure: CurveFigure) -> tuple[tuple[Cell, ...], ...]:
     """The number at risk of every series at every `risk_times`."""
     return tuple(
-        tuple(Count(at_risk(series, time)) for time in figure.risk_times) if series.n_at else ()
-        for series in figure.series
+        tuple(Count(at_risk(series, time)) for time in figure.risk_times) if own else ()
+        for series, own in zip(figure.series, figure_data.counted_under(figure), strict=True)
     )
 
 

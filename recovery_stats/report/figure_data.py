@@ -63,7 +63,16 @@ def estimates(figure: ForestFigure) -> list[Estimate]:
 def risk_rows(figure: CurveFigure) -> list[tuple[str, tuple[Cell, ...]]]:
     """The lines under the axis of a curve: label and number at risk at each of `risk_times`."""
     pairs = zip_longest(figure.series, figure.risk, fillvalue=())
-    return [(s.name, cells) for s, cells in pairs if isinstance(s, Series) and cells]
+    people = "All people" if figure.competing else ""
+    return [(people or s.name, cells) for s, cells in pairs if isinstance(s, Series) and cells]
+
+
+def counted_under(figure: CurveFigure) -> tuple[bool, ...]:
+    """Which series have a row of the risk table: those with counts, of competing events one."""
+    counted = [bool(series.n_at) for series in figure.series]
+    return tuple(
+        own and not (figure.competing and any(counted[:i])) for i, own in enumerate(counted)
+    )
 
 
 def beginning(figure: CurveFigure) -> float:

@@ -408,6 +408,11 @@ def test_first_events_are_told_by_cause():
     assert_allclose(np.log(result["hr_cause[2]"].value), fit.beta[0], rtol=CONVERGED)
     assert 0 < result["incidence[2]"].value < result["incidence[1]"].value < 1
     assert "Death" in words(result)
+    figure = result.figures["causes_figure"]
+    assert [s.name for s in figure.series] == ["Relapse", "Death"]
+    for code, series in zip((1, 2), figure.series, strict=True):
+        assert_allclose(series.y[-1], result[f"incidence[{code}]"].value, rtol=CLOSED_FORM)
+        assert sum(series.events_at) == (persons["cause"].eq(code) & persons["days"].le(60)).sum()
 
 
 def test_a_cause_that_contradicts_the_event_is_refused():

@@ -18,10 +18,12 @@ from zipfile import ZipFile
 
 import docx
 import numpy as np
+import pandas as pd
 import pytest
 from docx.oxml.ns import qn
 from scipy.optimize import Bounds, LinearConstraint, milp
 
+import recovery_stats as rs
 from recovery_stats.core.dataset import Step
 from recovery_stats.core.document import (
     CaterpillarFigure,
@@ -351,6 +353,32 @@ def test_the_risk_table_gives_back_no_small_number_of_exits(people: int, seed: i
         left = a.n - b.n - events
         assert half or abs(left) < 0.7 or left > CMS.minimum - 2
     assert all(not isinstance(c, Count) or c.n == 0 or c.n >= 10 for c in risk)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_curves_of_competing_events_tell_neither_rare_events_nor_those_who_left(seed: int) -> None:
+    """400 people: relapse, custody, few deaths; each curve is read back to its events."""
+    draw = np.random.default_rng(seed)
+    days = np.ceil(draw.exponential(250.0, 400))
+    cause = draw.choice([1.0, 2.0], 400, p=[0.8, 0.2])
+    cause[days > 365], days[days > 365] = 0.0, 365.0
+    cause[np.flatnonzero(cause == 1)[:6]] = 3.0
+    frame = pd.DataFrame({"days": days, "cause": cause})
+    found = rs.cumulative_incidence("Surv(days, cause) ~ 1", frame)
+    series = tuple(s for c in found.causes for s in found.series(c))
+    assert [sum(s.events_at) for s in series] == [int((cause == k).sum()) for k in (1, 2, 3)]
+    raw = CurveFigure("c", "c", "Days", "F", series, (0.0, 90.0, 180.0, 365.0), competing=True)
+    (safe,) = disclose(compose(example.result(figures={"c": raw}), "T", "# T\n\n[[c]]"), CMS).blocks
+    assert isinstance(safe, CurveFigure)
+    assert not safe.series[2].x
+    for before, after in zip(raw.series[:2], safe.series[:2], strict=True):
+        told = [sum(before.events_at[: sum(x < t for x in before.x)]) for t in after.x[:-1]]
+        steps = np.diff([*told, sum(before.events_at)])
+        assert len(after.x) > 1
+        assert all(d == 0 or d >= CMS.grid_events for d in steps)
+    assert [len(row) for row in safe.risk] == [4, 0, 0]
+    later = [cell.n for cell in safe.risk[0][1:] if isinstance(cell, Count)]
+    assert all(n % 10 == 0 for n in later)
 
 
 def test_nothing_rests_on_few_people_in_other_figures() -> None:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recovery_stats.core.document import CurveFigure, LineFigure, Series
+from recovery_stats.core.document import Count, CurveFigure, LineFigure, Series
 from recovery_stats.core.study import PROFILES
-from recovery_stats.report import figures
+from recovery_stats.report import figure_data, figures
 from recovery_stats.report.figures.bitmap import encode
 from recovery_stats.report.figures.panel import distinct, stacked
 from recovery_stats.report.privacy.curve import coarsen
@@ -51,6 +51,24 @@ def test_a_curve_with_a_delayed_start_begins_there() -> None:
     assert (drawn.x[0], drawn.y[0]) == (28.0, 1.0)
     raw = figures.draw(landmark()).axes[0].lines[0].get_xydata()
     assert tuple(raw[0]) == (28.0, 1.0)
+
+
+def test_competing_events_share_one_row_of_the_risk_table_and_the_rare_are_named() -> None:
+    days = tuple(float(d) for d in range(1, 41))
+    at_risk = tuple(100 - 2 * i for i in range(40))
+    y = tuple((i + 1) / 100 for i in range(40))
+    often = Series("Relapse", days, y, y, y, at_risk, (1,) * 40, (1,) * 40)
+    rare = Series("Death", days, y, y, y, at_risk, (0,) * 39 + (3,), (2,) * 39 + (0,))
+    figure = CurveFigure("c", "C", "Days", "F", (often, rare), (0.0, 20.0), competing=True)
+    safe = coarsen(figure, PROFILES["cms"])
+    assert "Too rare to be drawn: Death." in safe.notes
+    assert safe.series[0].x
+    assert not safe.series[1].x
+    assert figure_data.risk_rows(safe) == [("All people", (Count(100), Count(60)))]
+    (axes,) = figures.draw(safe).axes
+    told = [t.get_text() for t in axes.texts]
+    assert told.count("All people") == told.count("100") == told.count("60") == 1
+    assert "Relapse" in figure_data.alt_text(safe)
 
 
 def test_one_point_has_its_interval() -> None:

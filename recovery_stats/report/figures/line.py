@@ -205,7 +205,8 @@ def _risk_table(axes: Any, figure: CurveFigure, *, named_above: bool) -> None:
     y = top
     for i, name, (_, cells) in zip(pens, names, rows, strict=True):
         y -= step
-        _under(axes, 0, (at, y), name, style.pen(i).ink, side)
+        ink = style.INK if figure.competing else style.pen(i).ink
+        _under(axes, 0, (at, y), name, ink, side)
         y -= step if named_above else 0
         for time, number in zip(figure.risk_times, cells, strict=True):
             _under(axes, time, (0, y), cell(number), style.INK, "center", data=True)

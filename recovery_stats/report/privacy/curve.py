@@ -11,12 +11,13 @@ else all but the first are rounded, so that those who left stay unknown by more 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from recovery_stats.core.document import Cell, Count, CurveFigure, Hidden, Numbers, Series
 from recovery_stats.core.study import Privacy
-from recovery_stats.report.figure_data import beginning
+from recovery_stats.report.figure_data import beginning, counted_under
 
 GRID_STEPS = 60
 DECIMALS = 3
@@ -43,19 +44,28 @@ def coarsen(figure: CurveFigure, privacy: Privacy) -> CurveFigure:
     accounts = [
         _account(s, figure.risk_times, start, privacy) if s.n_at else None for s in figure.series
     ]
-    exact = all(a is None or a.exact for a in accounts)
+    # Of competing events each is an exit of the others: exact numbers at risk would leave the rest.
+    exact = not figure.competing and all(a is None or a.exact for a in accounts)
     series = tuple(
         _at(s, a) if a else replace(s, events_at=(), censored_at=())
         for s, a in zip(figure.series, accounts, strict=True)
     )
     risk = tuple(
-        tuple(_risk_cell(s, time, exact, privacy) for time in figure.risk_times) if s.n_at else ()
-        for s in figure.series
+        tuple(_risk_cell(s, time, exact, privacy) for time in figure.risk_times) if own else ()
+        for s, own in zip(figure.series, counted_under(figure), strict=True)
     )
     told = not exact and any(counted) and bool(figure.risk_times)
     note = (f"Numbers at risk after the start are rounded to the nearest {_unit(privacy)}.",)
-    notes = (*figure.notes, *note) if told else figure.notes
+    notes = (*figure.notes, *_undrawn(figure, series), *(note if told else ()))
     return replace(figure, series=series, risk=risk if any(risk) else (), notes=notes)
+
+
+def _undrawn(figure: CurveFigure, safe: tuple[Series, ...]) -> Iterator[str]:
+    """Names the competing events that are too rare to be drawn."""
+    pairs = zip(figure.series, safe, strict=True)
+    rare = [raw.name for raw, drawn in pairs if raw.x and not drawn.x]
+    if figure.competing and rare:
+        yield f"Too rare to be drawn: {', '.join(rare)}."
 
 
 @dataclass(frozen=True, slots=True)
