@@ -55,13 +55,35 @@ class Scoring:
 
 
 @dataclass(frozen=True, slots=True)
+class VisitSource:
+    """How patterns of visits are made from a table with a row a visit (`rs.visit_patterns`).
+
+    table, result, time: the table and its columns. scheduled: places for each person, a number or
+    a column of the persons; 0 where rows are the places. start: a column of the persons.
+    """
+
+    table: str
+    result: str
+    time: str
+    kind: str = "screen"
+    start: str = ""
+    scheduled: int | str = 0
+    negative: tuple[float, ...] = (0.0,)
+    positive: tuple[float, ...] = (1.0,)
+    mixed: tuple[float, ...] = (2.0,)
+    not_scheduled: tuple[float, ...] = ()
+    mixed_week: str = "*"
+
+
+@dataclass(frozen=True, slots=True)
 class Derived:
     """A column made from others.
 
     Combinations of `columns`, an endpoint of visits, or the score of a questionnaire (`scoring`).
     part: event, weeks or days of an endpoint with a time. missing: the rule for missed visits.
     per_week: visits a week in the pattern. count: symbols of visits that are counted, as a share
-    of those in `among` where given, over the first `visits` of them (0: all).
+    of those in `among` where given, over the first `visits` of them (0: all). source: the table
+    from which a pattern of visits is made.
     """
 
     name: str
@@ -75,6 +97,7 @@ class Derived:
     count: str = ""
     among: str = ""
     visits: int = 0
+    source: VisitSource | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@
     clean = { endpoint = "Rd_fiellin_2006", pattern = "UDSPUB", missing = "ignored" }
     satisfaction = { scale = "RAS", score = "mean" }
     negative = { count = "-", among = "+-*o", pattern = "UDSPUB", visits = 24 }
+    screens = { result = "UDS", table = "weeks", time = "WEEK", scheduled = 24 }
 
 `cross` numbers the combinations of columns (a site number may occur in several trials).
 `endpoint` reads a definition of the library (`rs.endpoints()`) off a pattern of visits. One with
@@ -13,12 +14,14 @@ a time and an event has three parts: the event (1 reached, 0 censored), and its 
 days; the others give one value, 1 or 0 where they are logical. `missing` puts another rule for
 missed visits in the place of the published one; `per_week` tells of patterns with several visits
 a week. `scale` scores a questionnaire from its items. `count` counts visits by their symbols, as a
-share of those `among`; with `o` among them a missed visit counts as not in `count`.
+share of those `among`; with `o` among them a missed visit counts as not in `count`. `result`
+makes the pattern of each person from a table of visits or days (`derive_pattern`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -28,6 +31,7 @@ from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.study import Derived
 from recovery_stats.data.derive_count import COUNTING_KEYS, count_column, counted
+from recovery_stats.data.derive_pattern import SOURCE_KEYS, pattern_column, patterned
 from recovery_stats.data.derive_score import SCORING_KEYS, score_column, scored
 from recovery_stats.data.endpoint.entry import RELAPSE, Endpoint
 from recovery_stats.data.endpoint.missing import MISSING_RULES, PUBLISHED
@@ -46,7 +50,9 @@ KEYS = (
     "label",
     *SCORING_KEYS,
     *COUNTING_KEYS,
+    *SOURCE_KEYS,
 )
+READERS = MappingProxyType({"scale": scored, "count": counted, "result": patterned})
 DAYS_IN_A_WEEK = 7.0
 
 
@@ -54,16 +60,15 @@ def derived(name: str, body: Mapping[str, Any]) -> tuple[Derived | None, Sequenc
     """Read one entry: the column it makes, or what is wrong with it, a sentence each."""
     faults = [unknown("key", key, KEYS) for key in body if key not in KEYS]
     cross, definition = body.get("cross"), body.get("endpoint")
-    if "scale" in body and cross is None and definition is None:
-        found, more = scored(name, body)
-        return (None, (*faults, *more)) if faults or more else (found, ())
-    if "count" in body and cross is None and definition is None:
-        tally, more = counted(name, body)
-        return (None, (*faults, *more)) if faults or more else (tally, ())
+    own = next((k for k in READERS if k in body), "")
+    if own and cross is None and definition is None:
+        made, more = READERS[own](name, body)
+        return (None, (*faults, *more)) if faults or more else (made, ())
     if (cross is None) == (definition is None):
         faults.append(
             'Give either cross = [columns], or endpoint = "NAME" with pattern and part, or '
-            'scale = "NAME" with score, or count = "SYMBOLS" with pattern.'
+            'scale = "NAME" with score, or count = "SYMBOLS" with pattern, or '
+            'result = "COLUMN" with table and time.'
         )
     if cross is not None and not _words(cross, at_least=2):
         faults.append("cross takes a list of two columns or more.")
@@ -80,14 +85,22 @@ def derived(name: str, body: Mapping[str, Any]) -> tuple[Derived | None, Sequenc
     return Derived(name, columns, str(definition), part, label, missing, per_week), ()
 
 
-def derive(data: Dataset, columns: Sequence[Derived], table: str = "") -> Dataset:
-    """Add the derived columns in the order given; DataError for a column that is not there."""
+def derive(
+    data: Dataset, columns: Sequence[Derived], table: str = "",
+    tables: Mapping[str, Dataset] = MappingProxyType({}), person: str = "",
+) -> Dataset:  # fmt: skip
+    """Add the derived columns in the order given; DataError for a column that is not there.
+
+    tables: those from which patterns of visits are made. person: the column of people in all.
+    """
     for spec in columns:
         data.require(*spec.columns, table=table)
         if spec.scoring:
             data = score_column(data, spec, table)
         elif spec.count:
             data = count_column(data, spec, table)
+        elif spec.source:
+            data = pattern_column(data, spec, table, tables, person)
         else:
             data = _endpoint(data, spec, table) if spec.endpoint else _cross(data, spec)
     return data

@@ -91,9 +91,15 @@ def endpoint(
     last result carried forward). per_week: visits a week in the patterns (3, 7); after the
     missing rule they are put together into weeks, for a rule of pieces too.
 
-    Raises UsageError for an unknown name or rule, DataError for a symbol that is none.
+    Raises UsageError for an unknown name or rule and where patterns are no list, DataError for a
+    symbol that is none.
     Checked: all published results of a quarter of the CTN-0094 participants.
     """
+    if patterns is None or isinstance(patterns, str):
+        raise UsageError(
+            "patterns is a list or a column with one pattern a person; put a single pattern into "
+            "a list. A person without one (None, empty) has a missing value."
+        )
     series = (
         patterns if isinstance(patterns, pd.Series) else pd.Series(list(patterns), dtype=object)
     )

@@ -14,8 +14,13 @@ from recovery_stats.data.role import TABLES, roles_of
 
 DERIVED_WORDS = (  # one word each, never a list
     "endpoint", "pattern", "part", "missing", "label", "scale", "score", "rule", "against",
+    "result", "table", "time", "kind", "start", "mixed_week",
 )  # fmt: skip
-DERIVED_TYPES = {"per_week": int, "visits": int, "coded_from": float, "reversed_already": bool}
+DERIVED_TYPES = {
+    "per_week": int, "visits": int, "coded_from": float, "reversed_already": bool,
+    "scheduled": object,
+}  # fmt: skip
+DERIVED_CODES = ("negative", "positive", "mixed", "not_scheduled")
 LEAVE = "allow_outside"  # a flag of the command line, never of the file
 
 
@@ -154,7 +159,27 @@ def _derived(
 ) -> dict[str, tuple[Derived, ...]]:
     """Columns made from others; read only where there are some, as the endpoints are large."""
     given = reading.by_table(reading.section(document, "derive"), "derive", tables)
-    return {table: tuple(_derive(reading, table, columns)) for table, columns in given.items()}
+    return {
+        table: tuple(_from_there(reading, table, _derive(reading, table, columns), tables))
+        for table, columns in given.items()
+    }
+
+
+def _from_there(
+    reading: Reading, table: str, made: Iterator[Derived], tables: Section
+) -> Iterator[Derived]:
+    """Patterns are made for persons, from another table that is declared."""
+    for spec in made:
+        at, where = f"derive.{table}.{spec.name}", f"[derive.{table}] {spec.name}"
+        others = [t for t in tables if t != "persons"]
+        if spec.source and table != "persons":
+            reading.tell(
+                at, where, "A pattern is made for each person: put it in [derive.persons]."
+            )
+        elif spec.source and spec.source.table not in others:
+            reading.unknown(at, where, "other table in [tables]", spec.source.table, others)
+        else:
+            yield spec
 
 
 def _derive(reading: Reading, table: str, columns: Section) -> Iterator[Derived]:
@@ -176,5 +201,7 @@ def _derive(reading: Reading, table: str, columns: Section) -> Iterator[Derived]
 
 
 def _derived_key(name: str) -> Key:
+    if name in DERIVED_CODES:
+        return Key(name, float, many=True)
     kind = DERIVED_TYPES.get(name, str)
     return Key(name, kind, many=kind is str and name not in DERIVED_WORDS)

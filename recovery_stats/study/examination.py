@@ -15,7 +15,7 @@ from recovery_stats.data.rules import misnamed, validate
 from recovery_stats.errors import DataError, RecoveryError, UsageError
 from recovery_stats.study import multiverse
 from recovery_stats.study.binding import bind
-from recovery_stats.study.table import Reader, completed, prepared, protocol_of, uses_of
+from recovery_stats.study.table import Reader, completed, in_order, prepared, protocol_of, uses_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +70,11 @@ def examine(path: Path, *, allow_outside: bool = False) -> Examination:
 
 def _read(protocol: Protocol, folder: Path) -> _Tables:
     tables, read = _Tables(), Reader(folder)
-    for name, spec in protocol.tables.items():
+    for spec in in_order(protocol):
+        name = spec.name
         try:
             tables.half[name] = read(spec)
-            tables.sound[name] = prepared(tables.half[name], spec)
+            tables.sound[name] = prepared(tables.half[name], spec, tables.sound)
             del tables.half[name]
         except DataError as error:
             line = protocol.lines.get(f"tables.{name}.file", 0)

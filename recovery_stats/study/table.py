@@ -6,6 +6,7 @@ import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from recovery_stats import analyses
@@ -106,7 +107,15 @@ def _read_tables(
     protocol: Protocol, folder: Path, wanted: frozenset[str] | None
 ) -> dict[str, Dataset]:
     read = Reader(folder, wanted)
-    return {name: prepared(read(spec), spec) for name, spec in protocol.tables.items()}
+    found: dict[str, Dataset] = {}
+    for spec in in_order(protocol):
+        found[spec.name] = prepared(read(spec), spec, found)
+    return found
+
+
+def in_order(protocol: Protocol) -> list[TableSpec]:
+    """The tables, one with patterns made from another after it."""
+    return sorted(protocol.tables.values(), key=lambda s: any(d.source for d in s.derive))
 
 
 def _names_unknown(protocol: Protocol, tables: Mapping[str, Dataset]) -> bool:
@@ -162,6 +171,8 @@ def uses_of(study: Study) -> tuple[Use, ...]:
 def columns_used(protocol: Protocol) -> frozenset[str]:
     """Every column name that the protocol or an option's default mentions, in any table."""
     names = {c for spec in protocol.tables.values() for c in _declared(spec)}
+    sources = (d.source for spec in protocol.tables.values() for d in spec.derive if d.source)
+    names.update(c for source in sources for c in (source.result, source.time))
     for analysis in protocol.analyses:
         for option in options_of(analyses.get(analysis.kind).question):
             if option.column:
@@ -246,13 +257,19 @@ def _weight(path: Path) -> tuple[str, ...]:
     return (weight,) if weight else ()
 
 
-def prepared(dataset: Dataset, spec: TableSpec) -> Dataset:
-    """The table with its missing codes, the columns made from others, and the rows it keeps."""
+def prepared(
+    dataset: Dataset, spec: TableSpec, tables: Mapping[str, Dataset] = MappingProxyType({})
+) -> Dataset:
+    """The table with its missing codes, the columns made from others, and the rows it keeps.
+
+    tables: those made ready before, from which it may take patterns of visits.
+    """
     from recovery_stats.data.derive import derive
 
     for column, codes in spec.missing.items():
         dataset = _without_codes(dataset, column, codes, spec.name)
-    dataset = derive(dataset, spec.derive, spec.name)
+    person = spec.roles.get("person") or next(iter(spec.key), "")
+    dataset = derive(dataset, spec.derive, spec.name, tables, str(person))
     for column, sign, value in spec.where:
         dataset = _filtered(dataset, column, sign, value, spec)
     return dataset
