@@ -298,6 +298,8 @@ class Planner(Layout):
             expression = read_expression(given, f"delta of {name!r}")
             by_row = np.broadcast_to(compute(expression, self.data), (len(self.data),))
         elif np.ndim(given) == 0:
+            if not np.isfinite(given):
+                raise UsageError(f"delta[{name!r}] is a finite number, not {given}.")
             return float(given)
         else:
             by_row = np.asarray(given, dtype=float)

@@ -31,6 +31,7 @@ from recovery_stats.models.missing_reference import REFERENCE_BASED, reference_r
 from recovery_stats.models.missing_waves import repeated_measures
 
 SHIFTS = (-1.0, 1.0)  # of the grid: in log 2 of the odds, or in half a standard deviation
+FEWEST = 2  # imputations: one alone does not tell how far they differ
 ODDS, SDS = float(np.log(2.0)), 0.5
 GROUPS = ("At random", "One value for each", "Not at random", REFERENCE_BASED, "Bounds")
 
@@ -122,6 +123,10 @@ def missing_panel(
     Raises UsageError, DataError where nothing is missing, NotEstimable. Checked: closed forms and
     what each method must agree with (tests/models/test_missing_panel.py).
     """
+    if m < FEWEST:
+        raise UsageError(f"m is the number of imputations, {FEWEST} or more, not {m}.")
+    if not all(np.isfinite(s) and s for s in shifts) or len(set(shifts)) < len(shifts):
+        raise UsageError("shifts are finite numbers other than 0, each given once.")
     contrast = read_contrast(
         data, outcome, arm, counted, reference, adjust=tuple(adjust), earlier=tuple(earlier),
         helping=tuple(helping), cluster=cluster, strata=strata, weights=weights, limits=limits,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from recovery_stats import analyses
-from recovery_stats.core.dataset import Dataset
+from recovery_stats.core.dataset import Dataset, Source
 from recovery_stats.core.document import Document, Figure, Table
 from recovery_stats.core.result import Result
 from recovery_stats.core.study import Protocol, Study
@@ -58,7 +58,16 @@ def _read(table: Dataset, result: Result) -> bool:
 def completed(result: Result, study: Study, level: float, seed: int, options: str) -> Result:
     """The result with the protocol and the provenance that its report closes with."""
     used = replace(study.protocol, level=level, seed=seed)
+    result = replace(result, sources=(*dict.fromkeys((*result.sources, *_behind(result, study))),))
     return replace(result, protocol=used, provenance=_provenance(result, used, options))
+
+
+def _behind(result: Result, study: Study) -> Iterator[Source]:
+    """The files of which patterns of visits of a table of the result were made."""
+    for name, spec in study.protocol.tables.items():
+        if name in study and study[name].source in result.sources:
+            made = (d.source.table for d in spec.derive if d.source)
+            yield from (study[table].source for table in made if table in study)
 
 
 def described(question: Any) -> str:

@@ -108,6 +108,19 @@ def test_the_columns_it_is_made_of_are_read_though_no_analysis_names_them(tmp_pa
     assert found["screens"].tolist() == ["-+o*", "-o--"]
 
 
+def test_the_report_names_the_file_the_patterns_are_made_of(tmp_path):
+    people = [(i, 8, i % 2, 20 + i % 7) for i in range(40)]
+    rows = [(i, w, (7 * i + w * w) % 5 < i % 5) for i in range(40) for w in range(1, 9)]
+    path = study_file(tmp_path, ENTRY, rows=[(i, w, int(r)) for i, w, r in rows])
+    table = pd.DataFrame(people, columns=["id", "due", "arm", "age"])
+    table.to_csv(tmp_path / "persons.csv", index=False)
+    text = path.read_text().replace('person = "id"', 'person = "id"\narm = "arm"', 1)
+    more = '\nshare = { endpoint = "Rd_fiellin_2006", pattern = "screens" }'
+    path.write_text(text.replace("\n[[analysis", f"{more}\n[[analysis"))
+    found = rs.answer("collaborative_housing", load_study(path), outcome="share", sensitivity=False)
+    assert [s.name for s in found.sources] == ["persons.csv", "weeks.csv"]
+
+
 def test_a_pattern_belongs_to_the_persons(tmp_path):
     path = study_file(tmp_path, ENTRY)
     path.write_text(path.read_text().replace("[derive.persons]", "[derive.weeks]"))

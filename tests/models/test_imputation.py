@@ -236,6 +236,7 @@ def test_perfect_prediction_is_checked() -> None:
         ({}, {"delta": {"z": 1}}, UsageError, "'z' has no missing value. Imputed columns: .*x"),
         ({}, {"delta": {"race": 1}}, UsageError, "'race' has 3 levels without an order"),
         ({}, {"delta": {"xx": 1}}, UsageError, "'xx' takes no part"),
+        ({}, {"delta": {"x": float("nan")}}, UsageError, "is a finite number, not nan"),
         ({}, {"methods": {"x": "pm"}}, UsageError, "No method for column 'x' named 'pm'.*'pmm'"),
         ({}, {"methods": {"y": "pmm"}}, DataError, "No column named 'y'"),
         ({}, {"methods": {"x": "poisson"}}, DataError, "'x' has .* that are no counts.*'pmm'"),

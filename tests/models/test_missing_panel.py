@@ -223,3 +223,17 @@ def test_a_declared_row_that_is_not_estimable_is_refused(monkeypatch):
     monkeypatch.setattr(missing_imputed, "impute", fails)
     with pytest.raises(NotEstimable, match="Multiple imputation, the row declared: The chains"):
         rs.missing_panel(trial(), "last", "arm", m=3, seed=1, declared="imputed")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"m": 1}, "m is the number of imputations, 2 or more"),
+        ({"shifts": (0.0,)}, "other than 0"),
+        ({"shifts": (float("nan"),)}, "finite numbers"),
+        ({"shifts": (1.0, 1.0)}, "each given once"),
+    ],
+)
+def test_a_grid_or_a_number_of_imputations_that_is_none_is_refused(wrong, words):
+    with pytest.raises(UsageError, match=words):
+        rs.missing_panel(trial(), "high", "arm", **{"m": 3, "seed": 1} | wrong)
