@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -36,6 +37,7 @@ class Analysis:
     template: str
 
 
+@cache
 def names() -> tuple[str, ...]:
     """All analyses, known without importing any of them, so that `--help` stays fast."""
     return tuple(sorted(m.name for m in iter_modules(__path__) if not m.name.startswith("_")))
