@@ -17,6 +17,7 @@ import contextlib
 import importlib
 import os
 import random
+import resource
 import shutil
 import signal
 import sys
@@ -27,7 +28,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SECONDS = 90
+SECONDS = 60  # of the processor that the tests of one change may take: an endless loop takes more
+WAITED = 15 * SECONDS  # of the clock, for a change that waits for ever and uses no processor
 PRIVACY = ("tests/report/test_compose.py", "tests/report/test_attack.py")
 SAMPLE: dict[str, tuple[str, ...]] = {
     "report/disclose.py": PRIVACY,
@@ -52,6 +54,7 @@ TURNED: dict[type[ast.AST], type[ast.AST]] = {
     ast.And: ast.Or, ast.Or: ast.And, ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn,
     ast.NotIn: ast.In, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd,
 }  # fmt: skip
+ENDS = {0: "survived", -signal.SIGXCPU: "slow", -signal.SIGKILL: "slow"}  # else a test failed
 NAMED = {"min": "max", "max": "min", "any": "all", "all": "any", "minimum": "maximum"}
 
 
@@ -141,6 +144,7 @@ def _test(tests: tuple[str, ...], folder: Path) -> None:
     import pytest
 
     os.setsid()
+    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 1)
     os.dup2(quiet, 2)
@@ -155,10 +159,10 @@ def _test(tests: tuple[str, ...], folder: Path) -> None:
 
 def _waited(child: int) -> str:
     began = time.monotonic()
-    while time.monotonic() - began < SECONDS:
+    while time.monotonic() - began < WAITED:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
-            return "survived" if os.waitstatus_to_exitcode(status) == 0 else "killed"
+            return ENDS.get(os.waitstatus_to_exitcode(status), "killed")
         time.sleep(0.05)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)
@@ -193,8 +197,10 @@ def judge(module: str, tests: tuple[str, ...], folder: Path, each: int, seed: in
     """Print one module's score and its survivors."""
     source = (folder / "recovery_stats" / module).read_text(encoding="utf-8")
     plain = Mutant(module, 0, "", ast.unparse(ast.parse(source)))
-    if killed(plain, tests, folder) != "survived":
-        print(f"{module}: the tests fail without any change", flush=True)
+    end = killed(plain, tests, folder)
+    if end != "survived":
+        why = f"take more than {SECONDS} s" if end == "slow" else "fail"
+        print(f"{module}: the tests {why} without any change", flush=True)
         return
     every = places(source)
     chosen = random.Random(seed).sample(every, min(each, len(every)))  # noqa: S311

@@ -152,8 +152,9 @@ def test_robust_errors_of_unweighted_people_are_greenwood() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(people(), st.sampled_from([0.0, 1.0, 0.5]))
-def test_logrank_by_definition(data: dict[str, Any], rho: float) -> None:
+@given(people(), st.sampled_from([(0.0, 0.0), (1.0, 0.0), (0.5, 0.0), (0.0, 1.0), (0.5, 2.0)]))
+def test_logrank_by_definition(data: dict[str, Any], powers: tuple[float, float]) -> None:
+    rho, gamma = powers
     rng = np.random.default_rng(len(data["stop"]))
     n = len(data["stop"])
     group, strata = rng.integers(0, 3, n), rng.integers(0, 2, n)
@@ -169,16 +170,18 @@ def test_logrank_by_definition(data: dict[str, Any], rho: float) -> None:
             N, D = risk.sum(), now.sum()
             share = np.array([risk[group == g].sum() for g in range(3)]) / N
             here = np.array([now[group == g].sum() for g in range(3)])
-            U += S**rho * (here - D * share)
+            weight = S**rho * (1 - S) ** gamma
+            U += weight * (here - D * share)
             if N > 1:
-                factor = S ** (2 * rho) * D * (N - D) / (N - 1)
+                factor = weight**2 * D * (N - D) / (N - 1)
                 V += factor * (np.diag(share) - np.outer(share, share))
             S *= 1 - D / N
+    asked: dict[str, Any] = {"start": data["start"], "strata": strata, "rho": rho, "gamma": gamma}
     if group.max() < 1 or (np.diag(V) > 0).sum() < 2:
         with pytest.raises(NotEstimable):
-            curves.logrank(stop, died, group, start=data["start"], strata=strata, rho=rho)
+            curves.logrank(stop, died, group, **asked)
         return
-    test = curves.logrank(stop, died, group, start=data["start"], strata=strata, rho=rho)
+    test = curves.logrank(stop, died, group, **asked)
     G = group.max() + 1
     np.testing.assert_allclose(test.observed - test.expected, U[:G], atol=CLOSED_FORM)
     np.testing.assert_allclose(test.variance, V[:G, :G], atol=CLOSED_FORM)

@@ -71,4 +71,6 @@ def test_reiters_df_grow_into_the_large_samples() -> None:
 def test_imputations_of_von_hippel() -> None:
     # von Hippel 2020: fmi .49 known exactly and a CV of .05 need 1 + .5 (.49 / .05)^2 = 49.02
     assert rubin.imputations_needed(0.49, 10**9) == 50
+    # by hand: expit(1.95996 sqrt(2/5)) = 0.77549, and 1 + (0.77549 / 0.05)^2 / 2 = 121.3
+    assert rubin.imputations_needed(0.5, 5) == 122
     assert rubin.imputations_needed(0.39, 5) > rubin.imputations_needed(0.39, 50)

@@ -576,6 +576,18 @@ def test_shares_in_order_with_wilson_limits_leave_no_small_count(
     assert not left_out or min(events, others) >= CMS.minimum
 
 
+@pytest.mark.parametrize(("at", "told"), [((40, 50, 60), False), ((4, 9, 60), True)])
+def test_a_figure_of_groups_says_so_where_some_are_left_out(
+    at: tuple[int, ...], told: bool
+) -> None:
+    value = (0.2, 0.5, 0.4)
+    figure = CaterpillarFigure("sites", "c", "Share", value, value, value, at, ("A note.",))
+    (safe,) = disclose(document(figure), CMS).blocks
+    assert isinstance(safe, CaterpillarFigure)
+    withheld = (f"Groups that rest on fewer than {CMS.minimum} are withheld.",)
+    assert safe.notes == ("A note.", *(withheld if told else ()))
+
+
 def test_totals_a_few_apart_in_two_blocks_are_not_both_printed() -> None:
     """310 relapses in all, 308 of them with attendance known: the two unknown would follow."""
     rows = (
