@@ -7,7 +7,6 @@ import types
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any
 
 from recovery_stats.analyses import Analysis
@@ -44,7 +43,6 @@ class Option:
         return "--" + self.name.replace("_", "-")
 
 
-@cache
 def options_of(question: type[Any]) -> tuple[Option, ...]:
     """Read the options off the fields of a Question."""
     hints = typing.get_type_hints(question)
