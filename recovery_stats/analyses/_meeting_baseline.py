@@ -12,7 +12,7 @@ from recovery_stats.analyses._meeting_curves import Groups, curve_estimates, cur
 from recovery_stats.analyses._meeting_custody import custody_checks, custody_said
 from recovery_stats.analyses._meeting_people import EVENT, TIME, Asked, terms
 from recovery_stats.analyses._meeting_rows import GROUP, grouped
-from recovery_stats.analyses._meeting_schoenfeld import schoenfeld_figure
+from recovery_stats.analyses._meeting_schoenfeld import schoenfeld_figure, shown
 from recovery_stats.analyses._wording import holding, phrase
 from recovery_stats.core.check import Check
 from recovery_stats.core.codebook import Variable
@@ -242,7 +242,7 @@ def _checks(case: _Case) -> Iterator[Check]:
     yield from custody_checks(
         case.asked.custody, case.people, case.asked.person, case.asked.q.entry, TIME
     )
-    yield from case.fit.checks()
+    yield from shown(case.fit.checks())
 
 
 def _tables(case: _Case, named: Mapping[str, Estimate]) -> Iterator[Table]:

@@ -32,7 +32,7 @@ from recovery_stats.analyses._meeting_models import LAGS, MAIN, Models
 from recovery_stats.analyses._meeting_people import TIME, Asked
 from recovery_stats.analyses._meeting_rivals import CONTROLS, DATES, FUTURE, LOSS, SITES
 from recovery_stats.analyses._meeting_rows import REFERENCE_GROUP, WEEKDAY, diary_rows, known_rows
-from recovery_stats.analyses._meeting_schoenfeld import schoenfeld_figure
+from recovery_stats.analyses._meeting_schoenfeld import schoenfeld_figure, shown
 from recovery_stats.analyses._meeting_strategy import (
     Strategies,
     strategy_checks,
@@ -233,7 +233,7 @@ def _checks(case: Case, models: Models, named: Mapping[str, Estimate]) -> Iterat
     if not any(name in named for name in ATTENDED):
         words = "Groups of attendance have no comparable relapses; the slope stands."
         yield Check("attendance groups", "caution", (words,))
-    yield from models.main.checks()
+    yield from shown(models.main.checks())
 
 
 def _descriptions(case: Case) -> Iterator[Table]:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
+from recovery_stats.core.check import Check
 from recovery_stats.core.document import Figure, LineFigure, Series
 from recovery_stats.errors import NotEstimable
 from recovery_stats.models.survival import CoxFit
 
 MOST_LINES = 3  # more bands would cover each other
+
+
+def shown(checks: Iterable[Check]) -> Iterator[Check]:
+    """The checks, with the figure at the one that it shows."""
+    for check in checks:
+        named = check.name == "proportional hazards"
+        yield replace(check, figures=("schoenfeld",)) if named else check
 
 
 def schoenfeld_figure(fit: CoxFit, exposure: str, label: str) -> Iterator[Figure]:

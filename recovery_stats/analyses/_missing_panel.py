@@ -87,7 +87,12 @@ def _estimates(found: MissingPanel) -> Iterator[Estimate]:
 
 def _checks(found: MissingPanel) -> tuple[Check, ...]:
     """What imputation has to say, but for what took no part."""
-    return tuple(c for c in found.checks() if c.verdict != "ok" or c.name.endswith("convergence"))
+    traces = ("imputation_mean", "imputation_sd")
+    return tuple(
+        replace(check, figures=traces) if check.name.endswith("convergence") else check
+        for check in found.checks()
+        if check.verdict != "ok" or check.name.endswith("convergence")
+    )
 
 
 # --- tables ----------------------------------------------------------------------------------

@@ -18,9 +18,11 @@ class Check:
     name: short and stable ("clusters", "proportional hazards"). verdict: `fail` means that the
     answer it guards must not be believed (and is not shown). parts: a sentence with typed
     cells, so that disclosure control sees the counts in it. about: table, column or term.
+    figures: names of the figures that show it; a page folds them into the line.
     """
 
     name: str
     verdict: Verdict
     parts: tuple[Cell, ...]
     about: str = ""
+    figures: tuple[str, ...] = ()

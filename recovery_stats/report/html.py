@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 from recovery_stats.core.check import Check
@@ -35,6 +35,9 @@ LONG_ROWS = 18  # from which a table may break between two pages
 WIDE_COLUMNS = 6  # beyond which a table is set smaller on paper
 PROSE = ' class="prose"'
 
+Placed = tuple[int, Block, int]  # place in the document, block, number of its table or figure
+NOTHING: Mapping[str, Placed] = {}
+
 
 def render(document: Document) -> bytes:
     """The page as UTF-8 bytes; the same document gives the same bytes."""
@@ -46,7 +49,9 @@ def body(document: Document) -> str:
     numbers = words.numbering(document)
     placed = [(i, block, numbers.get(i, 0)) for i, block in enumerate(document.blocks)]
     first = next((i for i, b in enumerate(document.blocks) if isinstance(b, Heading)), len(placed))
-    parts = [_lead(placed[:first]), _contents(document), _run(placed[first:])]
+    folded = _folded(placed[first:])
+    rest = [item for item in placed[first:] if item not in folded.values()]
+    parts = [_lead(placed[:first]), _contents(document), _run(rest, folded=folded)]
     return "\n".join(part for part in parts if part)
 
 
@@ -57,7 +62,14 @@ def framed(document: Document, body: str, style: str = "") -> str:
     return page(document.title, badges, body, called=called, language=document.language, also=style)
 
 
-Placed = tuple[int, Block, int]  # place in the document, block, number of its table or figure
+def _folded(placed: Sequence[Placed]) -> dict[str, Placed]:
+    """The figures that stand in the line of a check, by name."""
+    checks = [
+        check for _, block, _ in placed if isinstance(block, Checks) for check in block.checks
+    ]
+    names = {name for check in checks for name in check.figures}
+    drawn = ((block.name, item) for item in placed if isinstance(block := item[1], Figure))
+    return {name: item for name, item in drawn if name in names}
 
 
 def _lead(placed: Sequence[Placed]) -> str:
@@ -78,14 +90,17 @@ def _lead(placed: Sequence[Placed]) -> str:
     return f'<section class="lead" aria-label="Summary">\n{head}\n{columns}\n</section>'
 
 
-def _run(placed: Sequence[Placed], *, narrow: bool = False) -> str:
+def _run(
+    placed: Sequence[Placed], *, narrow: bool = False, folded: Mapping[str, Placed] = NOTHING
+) -> str:
     """The blocks in order; neighbours that share a boxed role share one box.
 
-    narrow: figures have a second drawing, for telephones.
+    narrow: figures have a second drawing, for telephones. folded: figures in lines of checks.
     """
     parts: list[str] = []
     for role, blocks in groupby(placed, key=lambda item: _boxed(item[1])):
-        body = "\n".join(filter(None, (_block(*item[1:], narrow=narrow) for item in blocks)))
+        drawn = (_block(*item[1:], narrow=narrow, folded=folded) for item in blocks)
+        body = "\n".join(filter(None, drawn))
         if role:
             body = f'<div class="box {role}" role="note">\n<h2>{BOXES[role]}</h2>\n{body}\n</div>'
         parts.append(body)
@@ -107,7 +122,7 @@ def _contents(document: Document) -> str:
 
 
 def _block(  # noqa: C901, PLR0911 (one case a block)
-    block: Block, number: int, *, narrow: bool = False
+    block: Block, number: int, *, narrow: bool, folded: Mapping[str, Placed]
 ) -> str:
     match block:
         case Heading(text, depth):
@@ -124,7 +139,7 @@ def _block(  # noqa: C901, PLR0911 (one case a block)
         case Flow():
             return _flow(block)
         case Checks(checks):
-            return '<ul class="checks">\n' + "\n".join(map(_check, checks)) + "\n</ul>"
+            return _checks(checks, folded)
         case EstimandBox(estimand):
             return _pairs(words.estimand(estimand), "estimand")
         case Provenance(pairs):
@@ -258,11 +273,27 @@ def _lost(lost: Cell) -> str:
     return f'<p class="arrow">{_text(cell(lost, "prose"))} left out</p>'
 
 
-def _check(check: Check) -> str:
+def _checks(checks: Sequence[Check], folded: Mapping[str, Placed]) -> str:
+    """One line each; a figure is in the first line that names it."""
+    left = dict(folded)
+    lines = []
+    for check in checks:
+        own = [left.pop(name) for name in check.figures if name in left]
+        lines.append(_check(check, own))
+    return '<ul class="checks">\n' + "\n".join(lines) + "\n</ul>"
+
+
+def _check(check: Check, shown: Sequence[Placed]) -> str:
     about = f" ({_text(check.about)})" if check.about else ""
     verdict = f'<strong class="verdict">{words.VERDICTS[check.verdict]}</strong>'
     text = f"<b>{_text(check.name)}</b>{about}. {_prose(check.parts)}"
-    return f'<li class="{check.verdict}">{verdict} <span>{text}</span></li>'
+    evidence = "".join(
+        f'\n<details class="evidence"><summary>Figure {number}</summary>\n'
+        f"{_figure(block, number)}\n</details>"
+        for _, block, number in shown
+        if isinstance(block, Figure)
+    )
+    return f'<li class="{check.verdict}">{verdict} <span>{text}</span>{evidence}</li>'
 
 
 def _pairs(pairs: Sequence[tuple[str, str]], name: str) -> str:

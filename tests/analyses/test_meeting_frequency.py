@@ -415,6 +415,12 @@ def test_first_events_are_told_by_cause():
         assert sum(series.events_at) == (persons["cause"].eq(code) & persons["days"].le(60)).sum()
 
 
+def test_the_hazard_ratio_over_time_stands_at_the_check_that_it_shows():
+    result = ask(study_of(*cohort(160)))
+    assert check(result, "proportional hazards").figures == ("schoenfeld",)
+    assert "schoenfeld" in result.figures
+
+
 def test_a_cause_that_contradicts_the_event_is_refused():
     persons, meetings = cohort()
     persons = with_causes(persons).assign(relapse=lambda f: f["relapse"].where(f.index > 9, 1.0))

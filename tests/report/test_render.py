@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from io import BytesIO, StringIO
 from pathlib import Path
@@ -16,15 +17,19 @@ from zipfile import ZipFile
 import docx
 import pytest
 
+from recovery_stats.core.check import Check
 from recovery_stats.core.document import (
+    Checks,
     Column,
     Count,
     Document,
     ForestFigure,
     Heading,
+    LineFigure,
     Paragraph,
     Quantity,
     Row,
+    Series,
     Shown,
     Table,
 )
@@ -133,6 +138,26 @@ def test_the_page_is_accessible_in_structure(page: str) -> None:
     assert page.count("<th ") == page.count("<th scope=")
     assert 'class="skip"' in page
     assert "SYNTHETIC DATA" in page
+
+
+def test_a_figure_that_shows_a_check_is_folded_into_its_line() -> None:
+    lines = Series("one", (0.0, 1.0), (1.0, 2.0))
+    figure = LineFigure("course", "Course of the ratio", "Days", "Ratio", (lines,))
+    other = replace(figure, name="other", caption="Another course")
+    checks = (
+        Check("steady", "ok", ("It is steady.",), figures=("course", "absent")),
+        Check("steady as well", "ok", ("So is this.",), figures=("course",)),
+    )
+    blocks = (Heading("Checks"), Checks(checks), figure, Heading("Rest"), other)
+    page = render(Document("a", "T", "", blocks), "html").decode()
+    reader = read(page)
+    assert reader.open == []
+    assert page.count('<figure id="figure-1">') == page.count('<figure id="figure-2">') == 1
+    line = page[page.index('<li class="ok">') : page.index("So is this.")]
+    assert '<details class="evidence"><summary>Figure 1</summary>' in line
+    assert "Course of the ratio" in line
+    assert page.index("Another course") > page.index(">Rest</h2>")
+    assert "Course of the ratio" in render(Document("a", "T", "", blocks), "md").decode()
 
 
 @pytest.mark.parametrize("format", ["html", "md", "txt", "docx", "tex"])
