@@ -71,6 +71,12 @@ def test_competing_events_share_one_row_of_the_risk_table_and_the_rare_are_named
     assert "Relapse" in figure_data.alt_text(safe)
 
 
+def test_an_event_that_happened_to_nobody_has_an_axis() -> None:
+    flat = Series("none", (0.0, 9.0), (0.0, 0.0), (0.0, 0.0), (0.0, 0.0))
+    (axes,) = figures.draw(CurveFigure("c", "C", "Days", "F", (flat,))).axes
+    assert axes.get_ylim() == (0.0, 1.0)
+
+
 def test_one_point_has_its_interval() -> None:
     one = Series("one", (1.0,), (0.5,), (0.3,), (0.7,))
     (axes,) = figures.draw(LineFigure("l", "Line", "x", "y", (one,))).axes

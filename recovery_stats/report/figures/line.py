@@ -41,7 +41,8 @@ def curves(figure: CurveFigure, width: float = style.WIDTH_INCHES) -> Canvas:
             # a curve coarsened for privacy is known at its points only, so lines join them
             _band(axes, _from_start(series, start), i, step="post" if series.n_at else None)
     highest = max((max(s.high or s.y) for s in figure.series if s.y), default=1.0)
-    axes.set_ylim(0, 1.0 if highest > 0.6 else min(1.0, 1.15 * highest))
+    never = highest <= 0  # a cause that happened to nobody of those drawn
+    axes.set_ylim(0, 1.0 if highest > 0.6 or never else min(1.0, 1.15 * highest))
     _span(axes, figure)
     finish(axes, figure.x_label, figure.y_label)
     _marks(axes, figure.marks)
