@@ -59,6 +59,10 @@ def edit(folder: Path, *pairs: tuple[str, str], more: str = "") -> Path:
     return path
 
 
+# the column spoilt is then asked for by one analysis alone
+WAVES_OF_HOUSING = (('repeated = "pacs"', ""), ('repeated_at = "wave"', ""))
+
+
 class TestRun:
     @pytest.mark.parametrize(
         ("value", "words"), [(5.0, "Constant"), (float("nan"), "values are missing")]
@@ -67,6 +71,7 @@ class TestRun:
         self, folder: Path, spoil: Spoil, value: float, words: str
     ) -> None:
         spoil("waves", "pacs", value)
+        edit(folder, *WAVES_OF_HOUSING)
         found = select(folder / "study.toml")
         assert [spec.name for spec in found.specs] == list(ALL)
         assert list(found.faults) == ["relationship_satisfaction"]
@@ -76,6 +81,7 @@ class TestRun:
         self, folder: Path, spoil: Spoil, capsys: pytest.CaptureFixture[str]
     ) -> None:
         spoil("waves", "pacs", 5.0)
+        edit(folder, *WAVES_OF_HOUSING)
         out = folder / "out"
         words = ["run", str(folder / "study.toml"), "-o", str(out), "--format", "json"]
         assert cli(*words) == 4

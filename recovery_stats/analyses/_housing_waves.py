@@ -14,6 +14,7 @@ from recovery_stats.analyses._housing_case import ARM, Asked
 from recovery_stats.analyses._housing_question import Question
 from recovery_stats.analyses._part import Part
 from recovery_stats.analyses._wording import phrase, short
+from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.document import (
     Cell,
@@ -28,12 +29,16 @@ from recovery_stats.core.document import (
 )
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.core.study import Study
-from recovery_stats.errors import UsageError
+from recovery_stats.errors import NotEstimable, UsageError
 from recovery_stats.models.outcome import Reading
 from recovery_stats.models.over_time import OverTime, compare_over_time
 from recovery_stats.models.summary import level_label
 
 PRIMARY = "wave_primary"
+NOT_ESTIMABLE = (
+    "The outcome at every wave was asked for and has no estimate: the model for repeated measures "
+    "cannot be fitted to what was observed."
+)
 
 
 def at_every_wave(
@@ -61,12 +66,15 @@ def at_every_wave(
     baseline: float | Literal["first"] = (
         "first" if question.wave_baseline is None else question.wave_baseline
     )
-    found = compare_over_time(
-        waves, outcome=question.repeated, arm=ARM, wave=question.wave, person=asked.person,
-        baseline=baseline, means="constrained" if drawn else "unconstrained",
-        primary=question.wave_primary, adjust=asked.adjust, cluster=asked.cluster,
-        level=asked.level,
-    )  # fmt: skip
+    try:
+        found = compare_over_time(
+            waves, outcome=question.repeated, arm=ARM, wave=question.wave, person=asked.person,
+            baseline=baseline, means="constrained" if drawn else "unconstrained",
+            primary=question.wave_primary, adjust=asked.adjust, cluster=asked.cluster,
+            level=asked.level,
+        )  # fmt: skip
+    except NotEstimable:  # its words may hold small counts
+        return Part(checks=(Check("outcome at every wave", "caution", (NOT_ESTIMABLE,)),))
     names = {w: level_label(waves.variable(question.wave), w) for w in found.waves}
     return Part(
         tuple(_estimates(found, names)), found.checks(),

@@ -5,12 +5,13 @@ import pytest
 
 import recovery_stats as rs
 from recovery_stats import analyses
+from recovery_stats.analyses import _housing_waves
 from recovery_stats.analyses.collaborative_housing import Question, answer
 from recovery_stats.core.codebook import Codebook, Variable
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.document import Heading
 from recovery_stats.core.study import Protocol, Study, TableSpec
-from recovery_stats.errors import UsageError
+from recovery_stats.errors import NotEstimable, UsageError
 from recovery_stats.report import render
 from recovery_stats.report.compose import compose
 from tests.models.test_over_time import trial
@@ -78,3 +79,15 @@ def test_nothing_is_told_where_nothing_was_named():
 def test_the_wave_must_be_named():
     with pytest.raises(UsageError, match="repeated_at"):
         ask(wave=None)
+
+
+def test_what_cannot_be_fitted_at_every_wave_does_not_take_the_report_away(monkeypatch):
+    def fails(*_, **__):
+        raise NotEstimable("12 people of one arm have no wave.")
+
+    monkeypatch.setattr(_housing_waves, "compare_over_time", fails)
+    result, page = ask()
+    told = [c for c in result.checks if c.name == "outcome at every wave"]
+    assert [c.verdict for c in told] == ["caution"]
+    assert "cannot be fitted to what was observed" in render(page, "md").decode()
+    assert "12 people" not in render(page, "md").decode()
