@@ -164,7 +164,7 @@ def fit(
         n=len(stop),
         n_events=n_events,
         steps=steps,
-        idle_strata=0 if strata is None else _idle(strata, event),
+        idle_strata=count_idle(strata, event),
         ties=ties,
         reach=partial(_climbed, given, ties, beta / scale)
         if problem is None
@@ -172,9 +172,12 @@ def fit(
     )
 
 
-def _idle(strata: Ints, event: NDArray[Any]) -> int:
+def count_idle(strata: Ints | None, event: NDArray[Any]) -> int:
     """How many strata have no event."""
-    return len(np.unique(strata)) - len(np.unique(strata[np.asarray(event) != 0]))
+    if strata is None:
+        return 0
+    people, events = np.bincount(strata), np.bincount(strata[np.asarray(event) != 0])
+    return int(np.count_nonzero(people) - np.count_nonzero(events))
 
 
 def _climbed(given: cox_dense.Rows, ties: Ties, beta: Array) -> Summit:

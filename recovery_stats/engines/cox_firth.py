@@ -19,7 +19,14 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.stats import chi2
 
-from recovery_stats.engines.cox import CoxFit, Evaluation, Summit, evaluate, refuse_aliased
+from recovery_stats.engines.cox import (
+    CoxFit,
+    Evaluation,
+    Summit,
+    count_idle,
+    evaluate,
+    refuse_aliased,
+)
 from recovery_stats.engines.cox_likelihood import Moments, Problem, Ties, prepare
 from recovery_stats.engines.risk_set import Array, Ints
 from recovery_stats.errors import ConvergenceError
@@ -129,7 +136,6 @@ def fit(
     assert first is not None
     beta, top, steps = maximise(problem, ties, np.zeros(p), np.ones(p, dtype=bool))
     inverse = np.linalg.inv(top.plain.information)
-    n_strata = 1 if strata is None else len(np.unique(strata))
     return CoxFit(
         beta=beta / problem.scale,
         covariance=inverse / np.outer(problem.scale, problem.scale),
@@ -140,7 +146,7 @@ def fit(
         n=len(stop),
         n_events=int(np.count_nonzero(event)),
         steps=steps,
-        idle_strata=n_strata - len(problem.risk.spans),
+        idle_strata=count_idle(strata, event),
         ties=ties,
         reach=partial(Summit, problem, beta, top.plain if isinstance(top.plain, Moments) else None),
     )

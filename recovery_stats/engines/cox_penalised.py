@@ -22,7 +22,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import brentq, minimize_scalar
 
 from recovery_stats.engines import cox
-from recovery_stats.engines.cox import CoxFit, Summit
+from recovery_stats.engines.cox import CoxFit, Summit, count_idle
 from recovery_stats.engines.cox_likelihood import Moments, Problem, Ties, evaluate_moments, prepare
 from recovery_stats.engines.risk_set import Array, Ints
 from recovery_stats.errors import ConvergenceError, NotEstimable
@@ -229,7 +229,6 @@ def _finish(
     scale = np.outer(problem.scale, problem.scale)
     V = invert(top.information)
     inner = V @ top.moments.information @ V
-    n_strata = 1 if strata is None else len(np.unique(strata))
     fitted = CoxFit(
         beta=beta / problem.scale,
         covariance=V / scale,
@@ -240,7 +239,7 @@ def _finish(
         n=len(stop),
         n_events=int(np.count_nonzero(event)),
         steps=0,
-        idle_strata=n_strata - len(problem.risk.spans),
+        idle_strata=count_idle(strata, event),
         ties=problem.ties,
         reach=partial(Summit, problem, beta, top.moments),
     )
