@@ -160,7 +160,7 @@ def third_arm(data):
         (None, {"bootstrap": 5}, UsageError, "from 20"),
         (None, {"m": 1}, UsageError, "m= is a whole number from 2"),
         (None, {"earlier": ["frist"]}, Exception, "Did you mean 'first'"),
-        (lambda d: d.iloc[:12], {}, NotEstimable, "too few"),
+        (lambda d: d.iloc[:12], {}, NotEstimable, "Too few people of an arm"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused(change, asked, error, message):
