@@ -41,6 +41,7 @@ from recovery_stats.analyses._meeting_strategy import (
     strategy_step,
 )
 from recovery_stats.analyses._meeting_strategy_tables import strategy_figure, strategy_tables
+from recovery_stats.analyses._missing_rows import Attempt
 from recovery_stats.analyses._part import Part, joined
 from recovery_stats.analyses._wording import holding
 from recovery_stats.core.check import Check
@@ -107,6 +108,7 @@ def _answered(case: Case) -> Result:
         *more.estimates,
     )
     named = {e.name: e for e in estimates}
+    failed = {a.name: a for a in more.refused}
     return Result(
         analysis="meeting_frequency",
         estimand=estimand(case),
@@ -130,10 +132,10 @@ def _answered(case: Case) -> Result:
             t.name: t
             for t in (
                 *(strategy_tables(emulated) if emulated else ()),
-                *_tables(case, models, groups, causes, named),
+                *_tables(case, models, groups, causes, named, failed),
                 *kernel_tables(kernels, named),
                 *more.tables,
-                *(parts.sensitivity_tables(named, MOST, LEAST) if asked.q.sensitivity else ()),
+                *_sensitivity(asked, named, failed),
                 *_family(estimates),
             )
         },
@@ -167,6 +169,13 @@ def _parts(models: Models, emulated: Strategies | None, groups: Groups | None) -
             parts.otherwise(models, emulated, groups),
         )
     )
+
+
+def _sensitivity(
+    asked: Asked, named: dict[str, Estimate], failed: Mapping[str, Attempt]
+) -> Iterator[Table]:
+    if asked.q.sensitivity:
+        yield from parts.sensitivity_tables(named, failed, MOST, LEAST)
 
 
 def _family(estimates: tuple[Estimate, ...]) -> Iterator[Table]:
@@ -252,6 +261,7 @@ def _tables(
     groups: Groups | None,
     causes: Causes | None,
     named: dict[str, Estimate],
+    failed: Mapping[str, Attempt],
 ) -> Iterator[Table]:
     yield from _descriptions(case)
     yield pages.ratio_table(
@@ -273,6 +283,7 @@ def _tables(
                 "Attendance coded at entry from the whole follow-up uses the future: who relapses "
                 "early had less time to attend, and attends less afterwards.",
             ),
+            failed=failed,
         )
     if groups is not None:
         yield pages.curve_table(groups)

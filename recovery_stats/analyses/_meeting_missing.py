@@ -11,7 +11,14 @@ from recovery_stats.analyses._meeting_models import MAIN
 from recovery_stats.analyses._meeting_rivals import LOSS
 from recovery_stats.analyses._meeting_strategy import PRIMARY
 from recovery_stats.analyses._meeting_strategy_rivals import DELTAS as OF_STRATEGIES
-from recovery_stats.analyses._missing_rows import NOT_TOLD, Told, assumed_forest, assumed_table
+from recovery_stats.analyses._missing_rows import (
+    NOT_TOLD,
+    Attempt,
+    Told,
+    assumed_forest,
+    assumed_table,
+    refused,
+)
 from recovery_stats.core.document import ForestFigure, Table
 from recovery_stats.core.estimate import Estimate
 
@@ -26,9 +33,11 @@ WORDS = {
 }
 
 
-def missing_panel_table(named: Mapping[str, Estimate], difference: str) -> Table | None:
-    """The panel; None where no number but the declared ones is told."""
-    rows = _present(named, difference)
+def missing_panel_table(
+    named: Mapping[str, Estimate], failed: Mapping[str, Attempt], difference: str
+) -> Table | None:
+    """The panel; None where no row but the declared ones was asked for."""
+    rows = _present(named, failed, difference)
     if not rows:
         return None
     declared = next((n for n in (PRIMARY, MAIN) if n in named and named[n].level == "primary"), "")
@@ -44,7 +53,7 @@ def missing_panel_table(named: Mapping[str, Estimate], difference: str) -> Table
 
 def missing_figures(named: Mapping[str, Estimate], difference: str) -> Iterator[ForestFigure]:
     """The differences of the panel, and its hazard ratios on a scale of their own."""
-    rows = _present(named, difference)
+    rows = _present(named, {}, difference)
     ratios = tuple(t for t in rows if named[t.name].scale == "ratio")
     if differences := tuple(t for t in rows if t not in ratios):
         yield assumed_forest(CAPTION, "Difference", differences)
@@ -53,17 +62,27 @@ def missing_figures(named: Mapping[str, Estimate], difference: str) -> Iterator[
         yield replace(figure, name="missing_hazards")
 
 
-def _present(named: Mapping[str, Estimate], difference: str) -> tuple[Told, ...]:
-    """The rows with a number; none where only what was declared has one."""
+def _present(
+    named: Mapping[str, Estimate], failed: Mapping[str, Attempt], difference: str
+) -> tuple[Told, ...]:
+    """The rows with a number or why there is none; none where only what was declared is told."""
     free = f"{difference}: difference in the share free at the horizon"
-    rows = tuple(told for told in (*_strategies(), *_hazard(), *_free(free)) if told.name in named)
-    return tuple(_paired(rows)) if {t.name for t in rows} - {PRIMARY, MAIN} else ()
+    every = (*_strategies(), *_hazard(), *_free(free))
+    asked = [told for told in every if told.name in named or told.name in failed]
+    if not {t.name for t in asked} - {PRIMARY, MAIN}:
+        return ()
+    rows = tuple(
+        refused(t.label or failed[t.name].label, t.group, failed[t.name].reason)
+        if t.name in failed else t
+        for t in asked
+    )  # fmt: skip
+    return tuple(_paired(rows))
 
 
 def _paired(rows: tuple[Told, ...]) -> Iterator[Told]:
-    """The rows of groups that have another assumption to show beside the declared one."""
+    """The rows of groups that tell more than the declared number alone."""
     groups = [t.group for t in rows]
-    yield from (t for t in rows if groups.count(t.group) > 1)
+    yield from (t for t in rows if t.instead or groups.count(t.group) > 1)
 
 
 def _after(delta: float) -> str:

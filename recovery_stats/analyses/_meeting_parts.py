@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from recovery_stats.analyses._meeting_bias import bias_tables
 from recovery_stats.analyses._meeting_causes import FEWEST_EVENTS
@@ -22,11 +22,12 @@ from recovery_stats.analyses._meeting_recurrent import recurrent_estimate
 from recovery_stats.analyses._meeting_rivals import (
     control_estimates,
     other_codes,
-    rival_estimates,
+    rival_attempts,
 )
 from recovery_stats.analyses._meeting_strategy import Strategies
-from recovery_stats.analyses._meeting_strategy_rivals import rival_table, strategy_rivals
+from recovery_stats.analyses._meeting_strategy_rivals import rival_table, strategy_attempts
 from recovery_stats.analyses._meeting_weeks import Weeks, week_checks, week_estimates, week_table
+from recovery_stats.analyses._missing_rows import Attempt
 from recovery_stats.analyses._part import Part
 from recovery_stats.core.document import Column, ForestFigure, Ref, Row, Table
 from recovery_stats.core.estimate import Estimate
@@ -71,14 +72,24 @@ def policies(models: Models, emulated: Strategies | None) -> Part:
 def otherwise(models: Models, emulated: Strategies | None, groups: Groups | None) -> Part:
     """The sensitivity analyses beside those of the main model."""
     again = recurrent_estimate(models.asked, models.study, models.people)
+    rivals = tuple(rival_attempts(models))
+    strategies = tuple(strategy_attempts(emulated, models.study, models.people)) if emulated else ()
     estimates = (
-        *rival_estimates(models),
+        *_made(rivals),
         *((again,) if again else ()),
         *control_estimates(models),
-        *(strategy_rivals(emulated, models.study, models.people) if emulated else ()),
+        *_made(strategies),
         *(_lost(models, groups) if groups else ()),
     )
-    return Part(estimates, said=frozenset(e.name for e in estimates))
+    return Part(
+        estimates,
+        said=frozenset(e.name for e in estimates),
+        refused=tuple(a for a in (*rivals, *strategies) if a.reason),
+    )
+
+
+def _made(attempts: Iterable[Attempt]) -> Iterator[Estimate]:
+    yield from (a.estimate for a in attempts if a.estimate)
 
 
 def _lost(models: Models, groups: Groups) -> Iterator[Estimate]:
@@ -87,11 +98,13 @@ def _lost(models: Models, groups: Groups) -> Iterator[Estimate]:
         yield from loss_estimates(Lost(groups, codes), FEWEST_EVENTS)
 
 
-def sensitivity_tables(named: dict[str, Estimate], most: str, least: str) -> Iterator[Table]:
+def sensitivity_tables(
+    named: dict[str, Estimate], failed: Mapping[str, Attempt], most: str, least: str
+) -> Iterator[Table]:
     """Tables that take their numbers from estimates of any part."""
     made = (
-        rival_table(named),
-        missing_panel_table(named, f"{most} minus {least}"),
+        rival_table(named, failed),
+        missing_panel_table(named, failed, f"{most} minus {least}"),
         _control_table(named),
         *bias_tables(named),
     )

@@ -24,11 +24,12 @@ from recovery_stats.analyses._meeting_rows import (
     landmark_data,
     model_formula,
 )
+from recovery_stats.analyses._missing_rows import Attempt, attempted
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.core.study import Study
-from recovery_stats.errors import ConvergenceError, DataError, NotEstimable
+from recovery_stats.errors import NotEstimable
 from recovery_stats.models.censoring import WEIGHT, censoring_weights
 from recovery_stats.models.formula import quote
 from recovery_stats.models.linear import ols
@@ -47,17 +48,17 @@ CUT = (0.01, 0.99)  # percentiles to which weights for loss are cut
 Made = Callable[[], CoxFit]
 
 
-def rival_estimates(models: Models) -> Iterator[Estimate]:
-    """Every rival that the data allow; one that cannot be fitted is left out."""
+def rival_attempts(models: Models) -> Iterator[Attempt]:
+    """Every rival that the data allow; one that cannot be fitted stands with the reason."""
     for name, label, term, made in (
         *_sites(models), *_dates(models), *_definitions(models), *_loss(models),
         *_controls(models), *_future(models),
     ):  # fmt: skip
-        try:
-            fit = made()
-        except (NotEstimable, ConvergenceError, DataError):
-            continue
-        yield models.row(fit, term, name, label)
+        yield attempted(name, label, partial(_row, models, made, term))
+
+
+def _row(models: Models, made: Made, term: str) -> Estimate:
+    return models.row(made(), term, "", "")
 
 
 Rival = tuple[str, str, str, Made]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -20,11 +21,11 @@ from recovery_stats.analyses._meeting_strategy import (
     strategies,
     strategy_estimates,
 )
+from recovery_stats.analyses._missing_rows import NOT_ESTIMABLE, Attempt, attempted, why_not
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Cell, Column, Ref, Row, Table
+from recovery_stats.core.document import Column, Ref, Row, Table
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.core.study import Study
-from recovery_stats.errors import DataError, NotEstimable
 from recovery_stats.models.strategy import StrategyFit, sustained
 
 DRAWS = 100  # of each rival's bootstrap, so that all of them take less than the primary
@@ -46,12 +47,17 @@ HEADS = (
     ("Dates", ("as_recorded",)),
     ("Relapse defined otherwise", NAMES),
 )
-TRIED = ("untruncated", "past")  # told also where they are not estimable
+Change = tuple[str, Dataset, float, dict[str, Any]]
+REFUSED = "Neither strategy has a risk to tell; the checks say why."
 
 
-def strategy_rivals(found: Strategies, study: Study, people: Dataset) -> Iterator[Estimate]:
-    """The primary risk difference under each change; one that is not estimable is left out."""
+def strategy_attempts(found: Strategies, study: Study, people: Dataset) -> Iterator[Attempt]:
+    """The primary risk difference under each change, or why it has none under that change.
+
+    Where the strategies have no risks at all, that they have none is the one row.
+    """
     if found.fit is None:
+        yield Attempt(PRIMARY, "As declared", reason=REFUSED)
         return
     yield from _after_loss(found, found.fit)
     others = tuple(definitions(found.asked, study, people))
@@ -60,38 +66,38 @@ def strategy_rivals(found: Strategies, study: Study, people: Dataset) -> Iterato
         (name, redefined(asked, study, people), found.asked.q.truncate, {})
         for name, _, asked in others
     ]
-    for key, data, truncate, changes in (*_changes(found, study, people), *redrawn):
-        try:
-            course = read_courses(found.asked, study, data, **changes)
-            q = found.asked.q
-            fit = sustained(
-                course, strategies(found.asked), grace=q.grace_blocks, truncate=truncate,
-                replicates=min(DRAWS, q.replicates), seed=q.seed, level=q.level,
-            )  # fmt: skip
-        except (NotEstimable, DataError):
-            continue
-        made = {e.name: e for e in strategy_estimates(Strategies(found.asked, course, fit))}
-        yield replace(
-            made[PRIMARY], name=f"strategy[{key}]", label=labels[key], level="sensitivity"
-        )
+    for change in (*_changes(found, study, people), *redrawn):
+        key = change[0]
+        yield attempted(f"strategy[{key}]", labels[key], partial(_changed, found, study, change))
 
 
-def _after_loss(found: Strategies, fit: StrategyFit) -> Iterator[Estimate]:
+def _changed(found: Strategies, study: Study, change: Change) -> Estimate:
+    """The primary difference under one change."""
+    _, data, truncate, changes = change
+    course = read_courses(found.asked, study, data, **changes)
+    q = found.asked.q
+    fit = sustained(
+        course, strategies(found.asked), grace=q.grace_blocks, truncate=truncate,
+        replicates=min(DRAWS, q.replicates), seed=q.seed, level=q.level,
+    )  # fmt: skip
+    made = {e.name: e for e in strategy_estimates(Strategies(found.asked, course, fit))}
+    return replace(made[PRIMARY], level="sensitivity")
+
+
+def _after_loss(found: Strategies, fit: StrategyFit) -> Iterator[Attempt]:
     """The primary difference with the hazard of those lost multiplied; none where nobody is."""
     if found.people is None or not found.people.course.lost.any():
         return
-    q = found.asked.q
+    q, people = found.asked.q, len(found.people)
     table = fit.after_loss(DELTAS, replicates=min(DRAWS, q.replicates), seed=q.seed)
     for row in table[table["measure"] == "risk_difference"].itertuples(index=False):
         key = f"loss_{row.delta:g}"
-        yield Estimate(
-            f"strategy[{key}]", LABELS[key], row.estimate, row.conf_low, row.conf_high,
-            row.std_error, scale="difference", level="sensitivity", method=fit.method,
-            confidence=fit.level, n=len(found.people),
-        )  # fmt: skip
-
-
-Change = tuple[str, Dataset, float, dict[str, Any]]
+        name, label = f"strategy[{key}]", LABELS[key]
+        yield Attempt(name, label, Estimate(
+            name, label, row.estimate, row.conf_low, row.conf_high, row.std_error,
+            scale="difference", level="sensitivity", method=fit.method, confidence=fit.level,
+            n=people,
+        ))  # fmt: skip
 
 
 def _changes(found: Strategies, study: Study, people: Dataset) -> Iterator[Change]:
@@ -121,27 +127,30 @@ def _lost_as_relapse(found: Strategies, people: Dataset) -> Dataset | None:
     return people.with_column(people.variable(EVENT), np.where(gone, 1.0, people.frame[EVENT]))
 
 
-def rival_table(named: dict[str, Estimate]) -> Table | None:
+def rival_table(named: Mapping[str, Estimate], failed: Mapping[str, Attempt]) -> Table | None:
     """The risk difference as declared, and under each change; None where it has none itself."""
     if PRIMARY not in named:
         return None
     rows: list[Row] = []
+    notes = [f"Intervals of the rivals are percentiles of at most {DRAWS} bootstrap draws."]
     for head, keys in HEADS:
-        told = [k for k in keys if f"strategy[{k}]" in named or k in TRIED]
+        names = [f"strategy[{k}]" for k in keys]
+        told = [n for n in names if n in named or n in failed]
         if told:
             rows.append(Row(f"head[{head}]", head))
-        rows += [_rival_row(k, named) for k in told]
+        rows += [_rival_row(n, named, failed) for n in told]
+        notes += [why_not(failed[n]) for n in told if n in failed]
     declared = Row(PRIMARY, "As declared", (Ref(PRIMARY, "interval"),))
     return Table(
         "strategy_rivals",
         "The difference between the strategies, asked in other ways",
         (Column("difference", "Risk difference"),),
         (declared, *rows),
-        (f"Intervals of the rivals are percentiles of at most {DRAWS} bootstrap draws.",),
+        tuple(notes),
     )
 
 
-def _rival_row(key: str, named: dict[str, Estimate]) -> Row:
-    name = f"strategy[{key}]"
-    cell: Cell = Ref(name, "interval") if name in named else "not estimable: too few follow"
-    return Row(name, named[name].label if name in named else LABELS[key], (cell,), 1)
+def _rival_row(name: str, named: Mapping[str, Estimate], failed: Mapping[str, Attempt]) -> Row:
+    if name in failed:
+        return Row(name, failed[name].label, (NOT_ESTIMABLE,), 1)
+    return Row(name, named[name].label, (Ref(name, "interval"),), 1)

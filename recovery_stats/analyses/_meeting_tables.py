@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 
 from recovery_stats.analyses._meeting_curves import Groups
 from recovery_stats.analyses._meeting_people import EVENT, TIME, Asked
 from recovery_stats.analyses._meeting_rows import COUNTS, GROUP
+from recovery_stats.analyses._missing_rows import NOT_ESTIMABLE, Attempt, why_not
 from recovery_stats.analyses._wording import opening, plural
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset
@@ -41,27 +42,35 @@ def ratio_table(
     notes: tuple[str, ...] = (),
     *,
     tested: bool = True,
+    failed: Mapping[str, Attempt] | None = None,
 ) -> Table:
     """Hazard ratios under their heads; heads without an estimate are left out.
 
-    tested: with p; without where another table tells it.
+    tested: with p; without where another table tells it. failed: rows that were asked for and
+    cannot be fitted; they stand as not estimable, the reasons below.
     """
     shown = ("value", "range", "p") if tested else ("value", "range")
+    wanting = failed or {}
     rows: list[Row] = []
-    for head, names in _present(heads, named):
+    for head, names in _present(heads, {*named, *wanting}):
         if head:
             rows.append(Row(f"head[{head}]", head))
         rows += [
-            Row(
-                n,
-                named[n].label,
-                tuple(Ref(n, p) for p in shown),
-                int(bool(head)),
-            )
+            _unfitted(wanting[n], len(shown), int(bool(head)))
+            if n in wanting
+            else Row(n, named[n].label, tuple(Ref(n, p) for p in shown), int(bool(head)))
             for n in names
         ]
     columns = (Column("value", "HR"), Column("range", "CI"), Column("p", "p"))[: len(shown)]
-    return Table(name, caption, columns, tuple(rows), ("HR: hazard ratio of relapse.", *notes))
+    reasons = (why_not(wanting[r.key]) for r in rows if r.key in wanting)
+    notes = ("HR: hazard ratio of relapse.", *notes, *reasons)
+    return Table(name, caption, columns, tuple(rows), notes)
+
+
+def _unfitted(attempt: Attempt, cells: int, depth: int) -> Row:
+    return Row(
+        attempt.name, attempt.label, (NOT_ESTIMABLE, *(None for _ in range(cells - 1))), depth
+    )
 
 
 def forest(heads: Heads, named: Mapping[str, Estimate]) -> ForestFigure:
@@ -83,7 +92,7 @@ def forest(heads: Heads, named: Mapping[str, Estimate]) -> ForestFigure:
     )
 
 
-def _present(heads: Heads, named: Mapping[str, Estimate]) -> list[tuple[str, list[str]]]:
+def _present(heads: Heads, named: Container[str]) -> list[tuple[str, list[str]]]:
     runs = [(head, [n for n in names if n in named]) for head, names in heads]
     return [(head, names) for head, names in runs if names]
 

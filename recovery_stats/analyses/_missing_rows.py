@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from recovery_stats.core.document import Column, ForestFigure, Ref, Row, Table
 from recovery_stats.core.estimate import Estimate
+from recovery_stats.errors import DataError, NotEstimable
 
 NOT_TOLD = "does not apply"
 NOT_ESTIMABLE = "not estimable"
@@ -21,6 +22,29 @@ class Told:
     assumption: str
     label: str = ""
     instead: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A row asked for beside the declared one: its estimate, or why there is none."""
+
+    name: str
+    label: str
+    estimate: Estimate | None = None
+    reason: str = ""
+
+
+def attempted(name: str, label: str, fitted: Callable[[], Estimate]) -> Attempt:
+    """The estimate of `fitted` under this name, or the reason for which there is none."""
+    try:
+        return Attempt(name, label, replace(fitted(), name=name, label=label))
+    except (NotEstimable, DataError) as reason:
+        return Attempt(name, label, reason=str(reason))
+
+
+def why_not(attempt: Attempt) -> str:
+    """The reason of a row without a number, as a note below a table."""
+    return f"{attempt.label} is not estimable: {attempt.reason}"
 
 
 def refused(label: str, group: str, reason: str) -> Told:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from recovery_stats.analyses._missing_rows import Attempt
 from recovery_stats.core.check import Check
 from recovery_stats.core.document import Cell, Figure, Table
 from recovery_stats.core.estimate import Estimate
@@ -12,7 +13,10 @@ from recovery_stats.core.estimate import Estimate
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one module adds to the report; `said` are conditions of the template that hold."""
+    """What one module adds to the report; `said` are conditions of the template that hold.
+
+    refused: rows that were asked for and cannot be given, with the reasons.
+    """
 
     estimates: tuple[Estimate, ...] = ()
     checks: tuple[Check, ...] = ()
@@ -20,6 +24,7 @@ class Part:
     figures: tuple[Figure, ...] = ()
     facts: Mapping[str, Cell] = field(default_factory=dict)
     said: frozenset[str] = frozenset()
+    refused: tuple[Attempt, ...] = ()
 
 
 def joined(parts: Iterable[Part]) -> Part:
@@ -32,4 +37,5 @@ def joined(parts: Iterable[Part]) -> Part:
         tuple(f for p in all_ for f in p.figures),
         {k: v for p in all_ for k, v in p.facts.items()},
         frozenset().union(*(p.said for p in all_)),
+        tuple(a for p in all_ for a in p.refused),
     )

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from recovery_stats.analyses._missing_panel import DRAWN
+from recovery_stats.analyses._missing_rows import Attempt, attempted
 from recovery_stats.analyses._satisfaction_family import OF_COUNTS
 from recovery_stats.analyses._satisfaction_model import Model
 from recovery_stats.analyses._satisfaction_rows import TIME, Waves
@@ -18,7 +19,7 @@ from recovery_stats.core import progress
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.estimate import Estimate
-from recovery_stats.errors import DataError, NotEstimable
+from recovery_stats.errors import NotEstimable
 from recovery_stats.models.formula import quote
 from recovery_stats.models.imputation import impute
 from recovery_stats.models.imputed import Imputed
@@ -135,26 +136,9 @@ class Gaps:
         return split(data, self.model.asked.satisfaction, self.model.asked.person)
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """A row of the panel but for the declared one: its estimate, or why there is none."""
-
-    name: str
-    label: str
-    estimate: Estimate | None = None
-    reason: str = ""
-
-
 def missing_attempts(gaps: Gaps) -> tuple[Attempt, ...]:
     """Every row that the question asks for; none where nothing is missing."""
-    return tuple(_tried(*row) for row in _asked(gaps)) if gaps.there else ()
-
-
-def _tried(name: str, label: str, fitted: Callable[[], Estimate]) -> Attempt:
-    try:
-        return Attempt(name, label, replace(fitted(), name=name, label=label))
-    except (NotEstimable, DataError) as reason:
-        return Attempt(name, label, reason=str(reason))
+    return tuple(attempted(*row) for row in _asked(gaps)) if gaps.there else ()
 
 
 def _asked(gaps: Gaps) -> Iterator[tuple[str, str, Callable[[], Estimate]]]:

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 
 from recovery_stats.analyses._missing_rows import (
     NOT_TOLD,
+    Attempt,
     Told,
     assumed_forest,
     assumed_table,
     refused,
 )
-from recovery_stats.analyses._satisfaction_missing import COUNTED, MOST_ROWS, Attempt, Gaps
+from recovery_stats.analyses._satisfaction_missing import COUNTED, MOST_ROWS, Gaps
 from recovery_stats.analyses._wording import plural
 from recovery_stats.core.document import ForestFigure, Table
 from recovery_stats.core.estimate import Estimate

@@ -89,6 +89,22 @@ def test_rows_whose_fit_fails_stand_in_the_report(monkeypatch):
     assert "not estimable" in page(result)
 
 
+def test_a_screens_row_that_is_not_estimable_stands_in_the_report():
+    """Nobody of the usual arm attended a screen: what they would have shown can only be assumed."""
+    data = study()
+    arm = data["persons"].frame["arm"].to_numpy()
+    sent = np.where(arm == 1, np.arange(240) % 6, 0.0)
+    counts = {"good": np.floor(sent / 2), "sent": sent, "due": np.full(240, 8.0)}
+    asked = study(**counts, share=counts["good"] / 8)
+    result = ask(asked, outcome="share", screens=("good", "sent", "due"))
+    told = {r.label: r.cells for r in result.tables["screens_panel"].rows}
+    why = "One of the two arms has nobody with outcome and covariates."
+    assert told["Attended screens only"] == ("not estimable", None, why)
+    assert "screens[positive]" in names(result)
+    assert "screens[observed]" not in [r.name for r in result.figures["screens_forest"].rows]
+    assert why in page(result)
+
+
 def test_a_panel_that_cannot_be_made_is_told_among_the_checks(monkeypatch):
     monkeypatch.setattr(_missing_panel, "panel", fails)
     assert "The chains did not settle." in page(ask(trial(), design="randomised", **SITES))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from numpy.testing import assert_allclose
 
+from recovery_stats.analyses import _meeting_rivals, _meeting_strategy_rivals
 from recovery_stats.core.document import Row, Table
 from recovery_stats.core.result import Result
+from recovery_stats.errors import ConvergenceError
 from tests.analyses.test_meeting_frequency import ask, words
 from tests.analyses.test_meeting_sensitivity import FEW, loss_study
 from tests.tolerance import CLOSED_FORM
@@ -64,6 +66,45 @@ def test_one_assumption_has_one_label(lossy: Result) -> None:
 
 def test_what_does_not_apply_is_said(lossy: Result) -> None:
     assert "no later value is there to be drawn or modelled" in words(lossy)
+
+
+def fails(*_: object, **__: object) -> None:
+    raise ConvergenceError("Nothing settled.")
+
+
+def test_rows_that_cannot_be_fitted_stand_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_meeting_rivals, "censoring_weights", fails)
+    monkeypatch.setattr(_meeting_strategy_rivals, "sustained", fails)
+    study, _, _ = loss_study()
+    result = ask(study, adjust=["age"], **FEW)
+    panel = {(r.label, r.cells) for r in result.tables["missing_panel"].rows}
+    why = ("not estimable", None, "Nothing settled.")
+    relapse = "Missing = relapse: each loss one at once"
+    assert {("Censored, with weights for loss", why), (relapse, why)} <= panel
+    otherwise = result.tables["strategy_rivals"]
+    assert rows_of(otherwise)["strategy[past]"].cells == ("not estimable",)
+    note = "Weights also from past attendance is not estimable: Nothing settled."
+    assert note in otherwise.notes
+    page = words(result)
+    assert "Nothing settled." in page
+
+
+def test_a_rival_that_cannot_be_fitted_stands_among_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_meeting_rivals, "cox", fails)
+    study, _, _ = loss_study()
+    table = ask(study, site="site", primary="weekly", **FEW).tables["rivals"]
+    assert rows_of(table)["site_frailty"].cells == ("not estimable", None, None)
+    assert table.notes[-1] == "Site as a shared frailty is not estimable: Nothing settled."
+
+
+def test_strategies_that_nobody_kept_are_a_row_that_says_so() -> None:
+    study, _, _ = loss_study()
+    result = ask(study, **FEW | {"more_from": 60})
+    cells = [r.cells for r in result.tables["missing_panel"].rows]
+    assert ("not estimable", None, _meeting_strategy_rivals.REFUSED) in cells
+    assert "strategy_rivals" not in result.tables
 
 
 def test_without_sensitivity_there_is_no_panel() -> None:

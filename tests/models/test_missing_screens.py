@@ -55,6 +55,16 @@ def test_between_the_ends_the_difference_is_a_straight_line(four: Screens) -> No
         assert_allclose(found[f"times_{k:g}"], line, rtol=CLOSED_FORM)
 
 
+def test_a_row_without_people_in_an_arm_stands_with_the_reason() -> None:
+    """Nobody of arm 0 attended a screen: their share cannot be observed, and can be assumed."""
+    rows = {
+        r.name: r for r in screens_rows(screens([0, 0, 2, 5], [0, 0, 4, 5], [8] * 4, [0, 0, 1, 1]))
+    }
+    assert rows["observed"].reason == "One of the two arms has nobody with outcome and covariates."
+    assert np.isnan(rows["observed"].estimate.value)
+    assert_allclose(rows["positive"].estimate.value, 7 / 16, rtol=CLOSED_FORM)
+
+
 def test_counts_in_the_wrong_order_are_refused() -> None:
     with pytest.raises(DataError, match="in the order good, attended, scheduled"):
         screens([4, 1], [2, 1], [8, 8], [0, 1])
