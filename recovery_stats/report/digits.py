@@ -122,11 +122,16 @@ def p_phrase(p: float) -> str:
     return f"p {text}" if text[0] in "<>" else f"p = {text}"
 
 
-def percent(n: int, of: int) -> str:
-    """`n` of `of` in percent, one decimal, none where `of` is below 100."""
+def percent(n: int, of: int, decimals: int | None = None) -> str:
+    """`n` of `of` in percent, in its usual number of decimals or in `decimals`."""
     if of == 0:
         return NO_NUMBER
-    return f"{fixed(100 * n / of, 0 if of < PERCENT_DECIMAL_FROM else 1)}%"
+    return f"{fixed(100 * n / of, percent_decimals(of) if decimals is None else decimals)}%"
+
+
+def percent_decimals(of: int) -> int:
+    """One decimal, none where the percentage is of fewer than 100."""
+    return 0 if of < PERCENT_DECIMAL_FROM else 1
 
 
 def level(confidence: float) -> str:

@@ -25,6 +25,7 @@ from recovery_stats.report.digits import (
     decimals_for,
     p_phrase,
     percent,
+    percent_decimals,
     plain,
     spread_decimals,
 )
@@ -48,9 +49,9 @@ def cell(  # noqa: C901, PLR0911 (one case for each type of cell)
         case Count(n):
             return count(n)
         case Share():
-            return _share(value, setting)
+            return _share(value, setting, decimals)
         case Spread():
-            return spread(value)
+            return spread(value, decimals)
         case Quantity(number, style):
             if style == "p" and setting == "prose":
                 return p_phrase(number)
@@ -65,15 +66,16 @@ def cell(  # noqa: C901, PLR0911 (one case for each type of cell)
             raise AssertionError(f"compose() left the reference to {name!r} open")
 
 
-def _share(share: Share, setting: Setting) -> str:
+def _share(share: Share, setting: Setting, decimals: int | None) -> str:
+    told = percent(share.n, share.of, decimals)
     if setting == "prose":
-        return f"{count(share.n)} of {count(share.of)} ({percent(share.n, share.of)})"
-    return f"{count(share.n)} ({percent(share.n, share.of)})"
+        return f"{count(share.n)} of {count(share.of)} ({told})"
+    return f"{count(share.n)} ({told})"
 
 
-def spread(value: Spread) -> str:
+def spread(value: Spread, decimals: int | None = None) -> str:
     """Mean and standard deviation: 34.2 (9.8)."""
-    places = spread_decimals(value.mean, value.sd)
+    places = spread_decimals(value.mean, value.sd) if decimals is None else decimals
     return f"{plain(value.mean, places)} ({plain(value.sd, places)})"
 
 
@@ -100,6 +102,15 @@ def column(cells: Sequence[Cell]) -> list[str]:
     places = {kind: column_decimals([c for c in cells if _kind(c) == kind]) for kind in KINDS}
     counted = any(isinstance(c, Count | Share) for c in cells)
     return [cell(value, "table", _places(value, places, counted=counted)) for value in cells]
+
+
+def alike(cells: Sequence[Cell]) -> dict[int, str]:
+    """The means and the shares of a row, by place, each kind with the decimals of its coarsest."""
+    means = [spread_decimals(c.mean, c.sd) for c in cells if isinstance(c, Spread)]
+    shares = [percent_decimals(c.of) for c in cells if isinstance(c, Share)]
+    fewest = {Spread: min(means, default=0), Share: min(shares, default=0)}
+    found = ((j, c) for j, c in enumerate(cells) if isinstance(c, Spread | Share))
+    return {j: cell(c, "table", fewest[type(c)]) for j, c in found}
 
 
 def interval_columns(columns: Sequence[Sequence[Cell]]) -> list[list[str]]:

@@ -17,7 +17,7 @@ from recovery_stats.core.document import (
     Table,
 )
 from recovery_stats.core.estimate import Estimand
-from recovery_stats.report.numbers import cell, column, interval_columns, sentence
+from recovery_stats.report.numbers import alike, cell, column, interval_columns, sentence
 
 VERDICTS: dict[Verdict, str] = {"ok": "Holds", "caution": "Caution", "fail": "Fails"}
 
@@ -70,7 +70,10 @@ def numbering(document: Document) -> dict[int, int]:
 
 
 def printed(table: Table) -> list[list[str]]:
-    """The cells of a table as text, row by row, decimals shared within each column."""
+    """The cells of a table as text, row by row, decimals shared within each column.
+
+    Means with their deviation, and shares, are read across: they share decimals within each row.
+    """
     width = len(table.columns)
     filled = [(*row.cells, *[None] * (width - len(row.cells)))[:width] for row in table.rows]
     cells = [[row[j] for row in filled] for j in range(width)]
@@ -79,7 +82,8 @@ def printed(table: Table) -> list[list[str]]:
         shared = interval_columns([cells[j] for j in together])
         for j, texts in zip(together, shared, strict=True):
             columns[j] = texts
-    return [[columns[j][i] for j in range(width)] for i in range(len(filled))]
+    across = [alike(row) for row in filled]
+    return [[across[i].get(j, columns[j][i]) for j in range(width)] for i in range(len(filled))]
 
 
 def aligned(printed: list[list[str]]) -> list[list[tuple[str, str]]]:

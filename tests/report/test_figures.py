@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from io import BytesIO
+from itertools import combinations
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
 from PIL import Image
 
-from recovery_stats.core.document import Count, CurveFigure, LineFigure, Series
+from recovery_stats.core.document import (
+    Count,
+    CurveFigure,
+    ForestFigure,
+    LineFigure,
+    LoveFigure,
+    Series,
+    Shown,
+)
+from recovery_stats.core.estimate import Estimate
 from recovery_stats.core.study import PROFILES
-from recovery_stats.report import figure_data, figures
+from recovery_stats.report import figure_data, figures, style
 from recovery_stats.report.figures.bitmap import encode
 from recovery_stats.report.figures.panel import distinct, stacked
 from recovery_stats.report.privacy.curve import coarsen
@@ -92,3 +104,40 @@ def test_another_reader_finds_the_pixels_that_were_packed() -> None:
         read.load()
         assert read.info["dpi"] == pytest.approx((200, 200), abs=0.01)
         assert np.array_equal(np.asarray(read), pixels[:, :, :3])
+
+
+LONG = "No relapse after loss to follow-up: the last state carried on until the end ({})"
+
+
+def crowded(drawn: figures.Canvas) -> list[str]:
+    """Texts of a drawing that meet another text or leave the page."""
+    canvas = FigureCanvasAgg(drawn)
+    canvas.draw()
+    found: list[Text] = []
+    for axes in drawn.axes:
+        found += [*axes.texts, axes.xaxis.label, *axes.get_xticklabels(), *axes.get_yticklabels()]
+    found = [t for t in found if t.get_text()]
+    boxes = [(t.get_text(), t.get_window_extent(canvas.get_renderer())) for t in found]
+    met = [a for (a, one), (_, other) in combinations(boxes, 2) if one.padded(-1).overlaps(other)]
+    page = drawn.bbox.padded(1)
+    out = [a for a, box in boxes if not (page.contains(*box.min) and page.contains(*box.max))]
+    return met + out
+
+
+@pytest.mark.parametrize("width", [style.WIDTH_INCHES, style.NARROW_INCHES])
+def test_long_labels_of_a_forest_are_whole_and_meet_nothing(width: float) -> None:
+    rows = [Estimate(f"e{i}", LONG.format(i), 0.1 * i, -0.123 - i, 0.946 + i) for i in range(4)]
+    figure = ForestFigure(
+        "f", "F", "Difference", tuple(map(Shown, rows)), groups=((0, LONG), (2, "Others"))
+    )
+    drawn = figures.draw(figure, width)
+    told = {" ".join(t.get_text().split()) for t in drawn.axes[0].texts}
+    assert {e.label for e in rows} | {LONG, "Others"} <= told
+    assert crowded(drawn) == []
+
+
+def test_long_names_of_covariates_are_whole_and_meet_nothing() -> None:
+    labels = tuple(LONG.format(i) for i in range(4))
+    drawn = figures.draw(LoveFigure("l", "L", labels, (0.1, 0.2, 0.3, 0.1), (0.0, 0.1, 0.1, 0.2)))
+    assert set(labels) <= {" ".join(t.get_text().split()) for t in drawn.axes[0].texts}
+    assert crowded(drawn) == []

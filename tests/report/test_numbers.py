@@ -6,9 +6,20 @@ import math
 
 import pytest
 
-from recovery_stats.core.document import Count, Hidden, Quantity, Share, Shown, Spread
+from recovery_stats.core.document import (
+    Cell,
+    Column,
+    Count,
+    Hidden,
+    Quantity,
+    Row,
+    Share,
+    Shown,
+    Spread,
+    Table,
+)
 from recovery_stats.core.estimate import Estimate
-from recovery_stats.report import digits
+from recovery_stats.report import digits, words
 from recovery_stats.report.numbers import cell, column, interval_columns
 
 HR = Estimate("hr", "HR", 0.7234, 0.6149, 0.8512, 0.083, 0.000123, scale="ratio")
@@ -167,3 +178,18 @@ def test_a_mean_beside_counts_has_one_decimal_more() -> None:
 def test_a_value_and_its_limits_share_their_decimals() -> None:
     columns = [[Quantity(x), Quantity(y)] for x, y in ((0.3, 12.0), (0.19, 3.25), (0.43, 101.5))]
     assert interval_columns(columns) == [["0.300", "12.0"], ["0.190", "3.2"], ["0.430", "101.5"]]
+
+
+@pytest.mark.parametrize(
+    ("cells", "texts"),
+    [
+        ((Spread(15.06, 3.8, 40), Spread(14.213, 10.26, 200)), ["15.1 (3.8)", "14.2 (10.3)"]),
+        ((Share(12, 40), Hidden(11), Share(31, 200)), ["12 (30%)", "< 11", "31 (16%)"]),
+        ((Spread(0.04, 0.9, 40), Share(31, 200)), ["0.04 (0.90)", "31 (15.5%)"]),
+    ],
+)
+def test_means_and_shares_have_the_same_decimals_along_a_row(
+    cells: tuple[Cell, ...], texts: list[str]
+) -> None:
+    heads = tuple(Column(str(j), "") for j in range(len(cells)))
+    assert words.printed(Table("t", "T", heads, (Row("r", "R", cells),))) == [texts]

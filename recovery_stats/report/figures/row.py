@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from matplotlib.figure import Figure as Canvas
@@ -11,12 +12,16 @@ from matplotlib.figure import Figure as Canvas
 from recovery_stats.core.document import CaterpillarFigure, ForestFigure, LoveFigure, Shown
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.report import figure_data, style
-from recovery_stats.report.figures.panel import distinct, finish, log_axis, new_panel, stub
+from recovery_stats.report.figures.panel import finish, log_axis, new_panel, stacked, stub
 from recovery_stats.report.numbers import column
 
 ROW_INCHES = 0.29
 NARROW_ROW_INCHES = 0.46
-ABOVE = 11.0  # points from an interval up to its name
+ABOVE = 5.0  # points from an interval up to its name
+ROW_CHARACTERS, NARROW_ROW_CHARACTERS = 36, 28  # of a line of a label
+MOST_CHARACTERS = 112  # of a label
+LINE_SPACING = 1.15
+LINE, NARROW_LINE = 0.5, 0.32  # rows that a further line of a label takes
 PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}  # hides lines behind a name
 
 
@@ -25,33 +30,57 @@ def forest(figure: ForestFigure, width: float = style.WIDTH_INCHES) -> Canvas:
     rows = figure_data.estimates(figure)
     narrow = width < style.WIDTH_INCHES
     heads = {i: text for i, text in figure.groups if i < len(rows)}
-    lines = len(rows) + len(heads)
     texts = column([Shown(e, "interval") for e in rows])
-    labels = [e.label for e in rows] + list(heads.values())
+    named = [n for i, e in enumerate(rows) for n in (*_head(heads.get(i)), (e.label, False))]
+    names, whole = _stack(named, above=narrow)
     if narrow:
-        canvas, axes = _rows_canvas(lines, [], 0.2, height=NARROW_ROW_INCHES, width=width)
+        canvas, axes = _rows_canvas(whole, [], 0.2, height=NARROW_ROW_INCHES, width=width)
     else:
-        canvas, axes = _rows_canvas(lines, labels, stub(texts, 0.35, 40))
+        canvas, axes = _rows_canvas(whole, [n.text for n in names], stub(texts, 0.35, 40))
     if figure.log_x:
         axes.set_xscale("log")
     axes.axvline(figure.null, color=style.FAINT, linewidth=0.9, zorder=1)
-    y = 0
-    names: list[tuple[int, str, bool]] = []
-    for i, (estimate, text) in enumerate(zip(rows, texts, strict=True)):
-        if i in heads:
-            names.append((y, heads[i], True))
-            y += 1
-        names.append((y, estimate.label, False))
+    places = [n.y for n in names if not n.head]
+    for y, estimate, text in zip(places, rows, texts, strict=True):
         _interval(axes, estimate, y, figure)
         _beside(axes, y, text, above=narrow)
-        y += 1
     _name_rows(axes, names, indent=bool(heads) and not narrow, above=narrow)
     _forest_limits(axes, rows, figure)
     finish(axes, figure.x_label, "")
     return canvas
 
 
-def _interval(axes: Any, e: Estimate, y: int, figure: ForestFigure) -> None:
+@dataclass(frozen=True, slots=True)
+class _Name:
+    """A label in its lines, where its row stands, and whether it heads the rows under it."""
+
+    text: str
+    y: float
+    head: bool
+
+
+def _head(text: str | None) -> tuple[tuple[str, bool], ...]:
+    return () if text is None else ((text, True),)
+
+
+def _stack(named: Sequence[tuple[str, bool]], *, above: bool = False) -> tuple[list[_Name], float]:
+    """The labels one under another, each in as many lines as it needs; height of all, in rows.
+
+    above: the label stands over its interval, so that its lines push the interval down.
+    """
+    width, line = (NARROW_ROW_CHARACTERS, NARROW_LINE) if above else (ROW_CHARACTERS, LINE)
+    texts = stacked([label for label, _ in named], width, MOST_CHARACTERS // width)
+    names: list[_Name] = []
+    start = 0.0
+    for text, (_, head) in zip(texts, named, strict=True):
+        height = 1 + line * text.count("\n")
+        middle = start + height - 1 if above else start + (height - 1) / 2
+        names.append(_Name(text, middle, head))
+        start += height
+    return names, start
+
+
+def _interval(axes: Any, e: Estimate, y: float, figure: ForestFigure) -> None:
     primary = e.level == "primary"
     pen = style.pen(0) if primary else style.pen(4)
     if math.isfinite(e.low) and math.isfinite(e.high):
@@ -74,8 +103,9 @@ def _forest_limits(axes: Any, rows: Sequence[Estimate], figure: ForestFigure) ->
 
 
 def love(figure: LoveFigure) -> Canvas:
-    canvas, axes = _rows_canvas(len(figure.labels), figure.labels, 0.3, top=0.34)
-    rows = range(len(figure.labels))
+    names, whole = _stack([(label, False) for label in figure.labels])
+    canvas, axes = _rows_canvas(whole, [n.text for n in names], 0.3, top=0.34)
+    rows = [n.y for n in names]
     axes.axvline(figure.threshold, color=style.FAINT, linewidth=1, linestyle=(0, (4, 2)))
     before, after = [abs(x) for x in figure.before], [abs(x) for x in figure.after]
     open_, filled = style.pen(1), style.pen(0)
@@ -104,7 +134,7 @@ def love(figure: LoveFigure) -> Canvas:
         )
     largest = max((x for x in (*before, *after) if math.isfinite(x)), default=0.1)
     axes.set_xlim(0, 1.08 * max(largest, figure.threshold))
-    _name_rows(axes, [(i, label, False) for i, label in enumerate(figure.labels)])
+    _name_rows(axes, names)
     finish(axes, "Absolute standardised mean difference", "")
     return canvas
 
@@ -133,7 +163,7 @@ def caterpillar(figure: CaterpillarFigure) -> Canvas:
 
 
 def _rows_canvas(
-    lines: int,
+    lines: float,
     labels: Sequence[str],
     right: float,
     top: float = 0.12,
@@ -141,7 +171,7 @@ def _rows_canvas(
     height: float = ROW_INCHES,
     width: float = style.WIDTH_INCHES,
 ) -> tuple[Canvas, Any]:
-    left = stub(labels, 0.4, 36) if labels else right
+    left = stub(labels, 0.4, ROW_CHARACTERS) if labels else right
     whole = height * max(lines, 1) + 0.62 + top + 0.1
     canvas, axes = new_panel(whole, 0.62, left, right, top, width)
     axes.set_ylim(lines - 0.4, -0.6)
@@ -154,29 +184,29 @@ def _rows_canvas(
 
 def _name_rows(
     axes: Any,
-    rows: Sequence[tuple[int, str, bool]],
+    names: Sequence[_Name],
     *,
     indent: bool = False,
     above: bool = False,
 ) -> None:
     """Write the label of each row left of the panel, or above it; heads of groups in bold."""
     left = axes.get_position().x0 * axes.figure.get_figwidth() * 72
-    named = distinct([label for _, label, _ in rows], 28 if above else 36)
-    for (y, _, head), label in zip(rows, named, strict=True):
+    for name in names:
         axes.annotate(
-            label,
-            (0, y),
+            name.text,
+            (0, name.y),
             xycoords=("axes fraction", "data"),
-            xytext=(-left + (14 if indent and not head else 4), ABOVE if above else 0),
+            xytext=(-left + (14 if indent and not name.head else 4), ABOVE if above else 0),
             textcoords="offset points",
-            va="center",
+            va="bottom" if above else "center",
+            linespacing=LINE_SPACING,
             bbox=PAPER if above else None,
-            fontweight="bold" if head else "normal",
+            fontweight="bold" if name.head else "normal",
             annotation_clip=False,
         )
 
 
-def _beside(axes: Any, y: int, text: str, *, above: bool = False) -> None:
+def _beside(axes: Any, y: float, text: str, *, above: bool = False) -> None:
     axes.annotate(
         text,
         (1, y),
@@ -184,7 +214,7 @@ def _beside(axes: Any, y: int, text: str, *, above: bool = False) -> None:
         xytext=(8, ABOVE if above else 0),
         textcoords="offset points",
         ha="right" if above else "left",
-        va="center",
+        va="bottom" if above else "center",
         bbox=PAPER if above else None,
         annotation_clip=False,
     )
