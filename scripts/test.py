@@ -1,6 +1,7 @@
 """Set up the project and run its tests.
 
-python scripts/test.py                 any folder; Python 3.11 or newer is all it needs
+python scripts/test.py                 any folder; Python 3.11 or newer is all it needs; all of
+                                       them, in as many processes as there are processors
 python scripts/test.py -k relapse      further arguments go to pytest
 """
 
@@ -14,5 +15,8 @@ if sys.version_info < (3, 11):  # noqa: UP036 (this line is for those who come w
 
 import environment
 
+# Tests of one file share what their fixtures make, and stay together.
+WHOLE = ("--numprocesses=auto", "--maxprocesses=8", "--dist=loadfile")
+
 if __name__ == "__main__":
-    sys.exit(environment.run("-m", "pytest", *sys.argv[1:]))
+    sys.exit(environment.run("-m", "pytest", *(sys.argv[1:] or WHOLE)))
