@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
+from math import isfinite
 from typing import Any, Protocol
 
 import numpy as np
@@ -216,7 +217,7 @@ def _solve(information: Array, right: Array) -> Array:
     Raises LinAlgError where the matrix is not positive definite, or not finite.
     """
     _, solved, failed = lapack.dposv(information, right)
-    if failed or not np.isfinite(solved).all():
+    if failed or not isfinite(np.vdot(solved, solved)):
         raise np.linalg.LinAlgError("The information is not positive definite.")
     return np.asarray(solved)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -132,6 +133,14 @@ class Columns:
             values = values[self._part.kept]
         return np.isnan(values) if values.dtype.kind == "f" else np.zeros(values.size, dtype=bool)
 
+    def lacking(self, name: str) -> NDArray[np.bool_] | None:
+        """Which cells of the column are empty (n,); None where every cell has a value."""
+        values = self._plainly(name)
+        if values is not None and self._part is None and _all_finite(values):
+            return None
+        empty = self.missing(name)
+        return empty if empty.any() else None
+
     def opened(self, names: Iterable[str]) -> Columns:
         """The same with infinite cells of these columns as missing: ends that are not known."""
         given = {self.series(n).name for n in names if self.series(n).dtype.kind == "f"}
@@ -177,6 +186,8 @@ class Columns:
         return np.ascontiguousarray(values)
 
     def _refuse_infinite(self, name: str, values: Array) -> None:
+        if _all_finite(values):
+            return
         infinite = np.isinf(values)
         if infinite.any():
             raise DataError(
@@ -264,6 +275,11 @@ class _Part:
 def _is_plain(series: pd.Series[Any]) -> bool:
     """Whether the column is held as numbers of NumPy's."""
     return isinstance(series.dtype, np.dtype) and series.dtype.kind in "ifub"
+
+
+def _all_finite(values: NDArray[Any]) -> bool:
+    """Whether every number is surely finite: one sum tells; one that overflows does not."""
+    return values.dtype.kind != "f" or isfinite(np.dot(values, values))
 
 
 def _factorise(series: pd.Series[Any]) -> tuple[IntArray, Any]:

@@ -207,8 +207,8 @@ def _observed(
     for name in dict.fromkeys((*formula.columns(), *further)):
         if name in exempt:
             continue
-        missing = data.missing(name)
-        if not missing.any():
+        missing = data.lacking(name)
+        if missing is None:
             continue
         here = int((kept & missing).sum())
         if here:
