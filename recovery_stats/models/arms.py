@@ -26,7 +26,7 @@ from recovery_stats.models.effect_size import hedges_g
 from recovery_stats.models.outcome import Reading, read_arms, read_outcome
 from recovery_stats.models.percentile import percentile_limits
 from recovery_stats.models.risk import Family, NumberNeeded, number_needed, standardise
-from recovery_stats.models.sample import Sample, read_sample
+from recovery_stats.models.sample import SMALLEST_STRATUM, Sample, read_sample
 
 Array = NDArray[np.float64]
 Kind = Literal["auto", "yes-no", "number", "count", "days", "money"]
@@ -44,7 +44,10 @@ FEW_CLUSTERS = 10
 
 @dataclass(frozen=True, slots=True)
 class ArmsFit:
-    """The standardised comparison; `scale` is what a mean is multiplied by (days: out of)."""
+    """The standardised comparison; `scale` is what a mean is multiplied by (days: out of).
+
+    strata: how many there are, and how many of them are too thin for a coefficient.
+    """
 
     outcome: Reading
     arms: Reading
@@ -55,6 +58,7 @@ class ArmsFit:
     named: int
     level: float
     boot: Estimate | None
+    strata: tuple[int, int] = (0, 0)
 
     def __repr__(self) -> str:
         main = self.estimates()[0]
@@ -143,8 +147,8 @@ def compare_arms(
     column of each person's days, whose means are shares) or "money"; "auto" takes
     two levels as yes-no, else a number. cluster: house or site; strata: what people were
     randomised within (people without one make one of their own, or of one each where strata are the
-    clusters). replicates: bootstrap draws of the difference in means, for money above
-    all. Rows without a value are left out.
+    clusters; too thin ones are taken together). replicates: bootstrap draws of the difference in
+    means, for money above all. Rows without a value are left out.
     Raises UsageError, DataError for values the kind does not allow, NotEstimable.
     Checked: closed forms without covariates; R's glm with sandwich errors.
     """
@@ -165,7 +169,10 @@ def compare_arms(
     within = strata_codes(made, strata, cluster, clusters)
     found = primary(sample, FAMILY[chosen], strata=within, level=level)
     boot = _bootstrap(sample, scale, replicates, seed, level) if replicates else None
-    return ArmsFit(reading, arms, chosen, found, sample, scale, clusters.named, level, boot)
+    counted = _counted(sample, within) if within is not None and not found.absorbed else (0, 0)
+    return ArmsFit(
+        reading, arms, chosen, found, sample, scale, clusters.named, level, boot, counted
+    )
 
 
 def read_kind(
@@ -232,6 +239,12 @@ def _most(data: Dataset, out_of: float | str | None) -> Array | float:
     return most
 
 
+def _counted(sample: Sample, strata: NDArray[Any]) -> tuple[int, int]:
+    """How many strata there are, and how many are too thin for a coefficient of their own."""
+    thin = sample.thin(np.unique(strata, return_inverse=True)[1])
+    return len(thin), int(thin.sum())
+
+
 def _both_have_some(sample: Sample, kind: Kind, arms: Reading) -> None:
     """NotEstimable where an arm's mean is at its bound, so that ratios are 0 or infinite."""
     if kind == "number":
@@ -282,6 +295,18 @@ def _bootstrap(sample: Sample, scale: float, replicates: int, seed: int, level: 
     )  # fmt: skip
 
 
+def _thin(strata: int, together: int) -> Check:
+    """Strata without a coefficient of their own; without any the comparison is not stratified."""
+    none = together == strata
+    end = " None is left: the answer is that without strata." if none else ""
+    return Check(
+        "strata", "caution" if none else "ok",
+        (Count(together, "groups"), " of ", Count(strata, "groups"), " strata have fewer than "
+         f"{SMALLEST_STRATUM} people in an arm or no outcome that varies; they are taken "
+         f"together.{end}"),
+    )  # fmt: skip
+
+
 def _checks(fit: ArmsFit) -> Iterator[Check]:
     y, n = fit.sample.y, len(fit.sample.y)
     arm: Any = fit.sample.arm
@@ -293,6 +318,8 @@ def _checks(fit: ArmsFit) -> Iterator[Check]:
         yield Check("clusters", "caution" if few else "ok",
                     (Count(fit.named, "clusters"), " clusters"
                      + ("; under ten every method is fragile." if few else ".")))  # fmt: skip
+    if fit.strata[1]:
+        yield _thin(*fit.strata)
     if fit.kind in ("count", "days", "money"):
         zeros = int(np.sum(y == 0))
         yield Check(

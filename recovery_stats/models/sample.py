@@ -67,18 +67,23 @@ class Sample:
         Clusters that are the strata are no longer clusters: people within one are independent.
         Strata too thin for a coefficient (fewer than five people in an arm, or an outcome that
         does not vary) are taken together, so that none runs away.
+        Raises NotEstimable where the arms meet in no stratum.
         """
         by = self.cluster if strata is None else strata
         if by is None:
             return self
-        ids = np.unique(by, return_inverse=True)[1]
-        thin = [g for g in range(ids.max() + 1) if _is_thin(self.y[ids == g], self.arm[ids == g])]
-        ids = np.where(np.isin(ids, thin), -1, ids)
+        ids = _strata(by, self.arm)
+        ids = np.where(np.isin(ids, np.flatnonzero(self.thin(ids))), -1, ids)
         dummies = np.column_stack([ids == g for g in np.unique(ids)]).astype(float)[:, 1:]
         X = np.column_stack([self.X, dummies - dummies.mean(axis=0)])
         names = (*self.names, *("stratum",) * dummies.shape[1])
         cluster = None if strata is None else self.cluster
         return replace(self, X=X, names=names, cluster=cluster).where(np.ones(len(X), dtype=bool))
+
+    def thin(self, ids: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Which strata (codes from 0) are too thin for a coefficient of their own."""
+        every = range(ids.max() + 1)
+        return np.array([_is_thin(self.y[ids == g], self.arm[ids == g]) for g in every])
 
     def between(self, strata: NDArray[Any]) -> Sample:
         """The means of arm and covariates in each stratum in place of a coefficient for each.
@@ -88,7 +93,7 @@ class Sample:
         nearly so. Errors must then be by stratum, or by something larger.
         Source: Mundlak 1978; Wooldridge 2010, section 10.7.3. Checked: against a column each.
         """
-        ids = np.unique(strata, return_inverse=True)[1]
+        ids = _strata(strata, self.arm)
         w = np.ones(len(ids)) if self.weights is None else self.weights
         sums = np.zeros((ids.max() + 1, self.X.shape[1] - 1))
         np.add.at(sums, ids, self.X[:, ARM:] * w[:, None])
@@ -96,6 +101,18 @@ class Sample:
         X = np.column_stack([self.X, means - means.mean(axis=0)])
         names = (*self.names, *(f"mean of {n} in the stratum" for n in self.names[ARM:]))
         return replace(self, X=X, names=names).where(np.ones(len(X), dtype=bool))
+
+
+def _strata(by: NDArray[Any], arm: Array) -> NDArray[np.intp]:
+    """Codes from 0; NotEstimable where each stratum has people of one arm only."""
+    ids = np.unique(by, return_inverse=True)[1]
+    size, compared = np.bincount(ids), np.bincount(ids, arm)
+    if not np.any((compared > 0) & (compared < size)):
+        raise NotEstimable(
+            f"In each of the {len(size)} strata there are people of one arm only: within them "
+            "nothing can be compared. Name what people were drawn within, or leave the strata out."
+        )
+    return ids
 
 
 def _is_thin(y: Array, arm: Array) -> bool:

@@ -198,6 +198,30 @@ def test_strata_that_are_the_clusters_leave_people_alone_whatever_their_codes():
     assert one.estimates()[0].value == pytest.approx(same.estimates()[0].value, rel=CONVERGED)
 
 
+@pytest.mark.parametrize("most", [20_000_000, 100])
+def test_arms_that_meet_in_no_stratum_are_refused(most, monkeypatch):
+    """Strata that are the arms themselves, or finer: nothing can be compared within them."""
+    monkeypatch.setattr(comparison, "MOST_CELLS", most)
+    data = sites()
+    data = data.assign(block=2 * data["site"] + data["arm"])
+    for strata in ("arm", "block"):
+        with pytest.raises(NotEstimable, match="people of one arm only"):
+            rs.compare_arms(data, "y", "arm", strata=strata)
+
+
+@pytest.mark.parametrize(("large", "verdict"), [(4, "ok"), (0, "caution")])
+def test_strata_taken_together_are_counted(large, verdict):
+    """People of five sites; of those from site `large` on each pair is a block of its own."""
+    data = sites()
+    pairs = np.arange(len(data)) // 2 + 10
+    data = data.assign(block=data["site"].where(data["site"] < large, pairs))
+    (check,) = [c for c in rs.compare_arms(data, "y", "arm", strata="block").checks()
+                if c.name == "strata"]  # fmt: skip
+    blocks = data["block"].nunique()
+    assert check.verdict == verdict
+    assert [part.n for part in check.parts[:3:2]] == [blocks - large, blocks]
+
+
 def test_means_of_strata_are_as_good_as_a_coefficient_each(monkeypatch):
     data = sites()
     asked = {"adjust": ["age"], "cluster": "site", "strata": "site"}
