@@ -75,7 +75,7 @@ class Asked:
                 "collaborative_housing needs --outcome COLUMN, or --time COLUMN with --event "
                 "COLUMN; in the study file: outcome, or time and event, under [roles.persons]."
             )
-        house, site = study.role("persons", "house"), study.role("persons", "site")
+        house, site = q.house or study.role("persons", "house"), study.role("persons", "site")
         cluster = q.cluster or house or site
         if both := [c for c in q.earlier if c in (*q.adjust, q.outcome)]:
             raise UsageError(

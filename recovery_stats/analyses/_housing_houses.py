@@ -43,7 +43,8 @@ def kinds_of_houses(
                 "in the study file: characteristic under [roles.houses]."
             )
         return Part()
-    house, key = study.role("persons", "house"), study.role("houses", "house")
+    house = question.house or study.role("persons", "house")
+    key = study.role("houses", "house")
     _refuse(outcome, asked, house, key)
     assert outcome is not None
     assert house is not None
@@ -72,7 +73,8 @@ def _refuse(
         if column is None:
             raise UsageError(
                 "house_by needs the house of each person and of each row of houses: name it with "
-                f'house = "COLUMN" under [roles.{table}] in the study file.'
+                "--house COLUMN where both tables call it so; in the study file: house = "
+                f'"COLUMN" under [roles.{table}].'
             )
 
 

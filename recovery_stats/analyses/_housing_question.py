@@ -62,6 +62,9 @@ class Question(Common):
     cluster: str | None = column(
         "House or site: people of one resemble each other.", table="persons", role="cluster"
     )
+    house: str | None = column(
+        "House of the person, and of each row of houses and stays.", table="persons", role="house"
+    )
     treatment: str | None = column(
         "Moved into a house at all, or months of residence; the arm is its instrument.",
         table="persons", role="treatment",

@@ -77,7 +77,8 @@ def answer(question: Question, study: Study) -> Result:
             "design 'openings' needs --opened COLUMN: the time at which a house opened where the "
             "person lives; in the study file: opened under [roles.persons]."
         )
-    study = with_first_house(study, question.person, question.stay_start)
+    if question.house is None:
+        study = with_first_house(study, question.person, question.stay_start)
     asked = Asked.of(question, study)
     everyone, arms = read_people(asked, study)
     people = analysed(asked, everyone, study)

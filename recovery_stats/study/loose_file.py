@@ -17,7 +17,7 @@ from recovery_stats.study.table import Reader, profile, several
 if TYPE_CHECKING:
     from recovery_stats.data.rules import Use
 
-SHARED = ("person", "wave")  # roles of one column name in every table that has it
+SHARED = ("person", "wave", "house")  # roles of one column name in every table that has it
 ONE_FILE = "data"
 
 

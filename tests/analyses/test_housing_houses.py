@@ -15,6 +15,8 @@ from recovery_stats.core.study import Protocol, Study, TableSpec
 from recovery_stats.errors import UsageError
 from recovery_stats.report import render
 from recovery_stats.report.compose import compose
+from recovery_stats.study.binding import bind
+from recovery_stats.study.loose_file import study_from_files
 from tests.tolerance import CLOSED_FORM
 
 ASKED = {"person": "pid", "arm": "arm", "adjust": ("sev",), "design": "randomised",
@@ -114,3 +116,20 @@ def test_what_cannot_be_asked_is_refused(more, says):
 def test_the_house_of_people_must_be_named():
     with pytest.raises(UsageError, match=r"\[roles\.persons\]"):
         ask(trial(roles=False), cluster="house")
+
+
+def test_without_a_study_file_the_house_is_named_by_an_option(tmp_path):
+    study = trial()
+    files = {name: tmp_path / f"{name}.csv" for name in ("persons", "houses")}
+    for name, path in files.items():
+        study[name].frame.to_csv(path, index=False)
+    analysis = analyses.get("collaborative_housing")
+    options = ASKED | {"house_by": ("beds",)}
+    loose = study_from_files(analysis, files, options)
+    with pytest.raises(UsageError, match="--house COLUMN"):
+        answer(bind(analysis, loose, options), loose)
+    options |= {"house": "house"}
+    loose = study_from_files(analysis, files, options)
+    result = answer(bind(analysis, loose, options), loose)
+    assert result["mean_difference"].n == len(study["persons"])
+    assert "house_tests" in result.tables
