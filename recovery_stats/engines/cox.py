@@ -160,7 +160,7 @@ def fit(
         covariance=inverse / np.outer(scale, scale),
         loglik_null=null.loglik,
         loglik=last.loglik,
-        score_statistic=float(null.score @ _invert(null.information) @ null.score),
+        score_statistic=float(null.score @ _solve(null.information, null.score)),
         wald=float(beta @ last.information @ beta),
         n=len(stop),
         n_events=n_events,
@@ -206,8 +206,6 @@ def evaluate_few(problem: cox_dense.Dense, beta: Array) -> cox_dense.Evaluation 
 
 def _invert(information: Array) -> Array:
     """Inverse of a positive definite matrix."""
-    if not len(information):
-        return np.zeros((0, 0))
     return _solve(information, np.eye(len(information)))
 
 
@@ -216,6 +214,8 @@ def _solve(information: Array, right: Array) -> Array:
 
     Raises LinAlgError where the matrix is not positive definite, or not finite.
     """
+    if not len(information):
+        return right
     _, solved, failed = lapack.dposv(information, right)
     if failed or not isfinite(np.vdot(solved, solved)):
         raise np.linalg.LinAlgError("The information is not positive definite.")
@@ -228,8 +228,13 @@ def refuse_aliased(information: Array, events: float) -> None:
     information (p, p): at beta = 0, of columns scaled to unit variance; events: their weight.
     Gaussian elimination in the order of the columns, each measured against its own variation.
     """
-    left = information.copy()
-    own = np.diag(left).copy()
+    if not len(information):
+        return
+    own = np.diag(information)
+    factor, singular = lapack.dpotrf(information)
+    if not singular and (np.square(np.diag(factor)) > ALIASED * np.maximum(own, events)).all():
+        return
+    left, own = information.copy(), own.copy()
     constant = tuple(np.flatnonzero(own <= CONSTANT * events).tolist())
     if constant:
         raise ColumnsNotEstimable(
@@ -275,8 +280,6 @@ def maximise(
 
 def _newton_step(score: Array, information: Array, beta: Array) -> Array:
     """Solve information · step = score; a singular information means a coefficient ran away."""
-    if not len(score):
-        return score
     try:
         return _solve(information, score)
     except np.linalg.LinAlgError:

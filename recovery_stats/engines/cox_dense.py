@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from recovery_stats.engines.risk_set import Array, Ints, merge_close
 
 MOST_CELLS = 1 << 16  # events times rows: half a megabyte, where sorting would take longer
+FAR = 500.0  # log hazards: exp overflows at 709
 FLAT = 1e-13  # a column's spread beside its size: less is rounding
 
 
@@ -91,7 +92,8 @@ def prepare(rows: Rows, ties: Literal["efron", "breslow"]) -> Dense:
         at_risk &= start < when[:, None]
     if strata is not None:
         at_risk &= strata == strata[died, None]
-    ever = np.asarray(at_risk.any(axis=0))
+    at_once = start is None and strata is None
+    ever = stop >= when[0] if at_once else np.asarray(at_risk.any(axis=0))
     M = at_risk.astype(float)
     own = np.ones(len(died)) if weights is None else weights[died]
     apart = when[1:] != when[:-1]
@@ -155,18 +157,18 @@ def evaluate(problem: Dense, beta: Array) -> Evaluation | None:
     eta = beta @ design[1:]
     if problem.offset is not None:
         eta += problem.offset
-    shift = float(eta.max())
-    eta -= shift
-    r = np.exp(eta, out=eta)
+    # Beyond what exp can hold, hazards are relative to the highest.
+    shift = 0.0 if eta.dot(eta) < FAR**2 else float(eta.max())
+    r = np.exp(eta - shift, out=eta)
     if problem.weight is not None:
         r *= problem.weight
     sums = (design * r) @ problem.M.T
     S0, S1 = sums[0], sums[1:]
-    if not (isfinite(shift) and S0.min() > 0):
-        return None
     a = w / S0
     reached = float(problem.observed @ beta) + problem.observed_offset
     loglik = reached - shift * problem.total_weight - float(w @ np.log(S0))
+    if not isfinite(loglik):  # a sum of 0 or of infinity
+        return None
     whole = design * (r * (a @ problem.M)) @ design.T
     between = (S1 * (a / S0)) @ S1.T
     return Evaluation(loglik, problem.observed - whole[1:, 0], whole[1:, 1:] - between)

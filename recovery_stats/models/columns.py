@@ -95,17 +95,21 @@ class Columns:
     def _find(self, name: str) -> pd.Series[Any]:
         if self._part is not None:
             return self._part.whole.series(name)[self._part.kept]
-        if name in self.given.columns:
+        try:
             found = self.given[name]
-        else:
-            if not self._keys:
-                self._keys.update({str(c): c for c in self.given.columns})
-            if name not in self._keys:
-                raise DataError(unknown("column", name, self._keys))
-            found = self.given[self._keys[name]]
+        except KeyError:
+            found = self._find_by_text(name)
         if isinstance(found, pd.DataFrame):
             raise DataError(f"Column {name!r} occurs {found.shape[1]} times; names must differ.")
         return found
+
+    def _find_by_text(self, name: str) -> Any:
+        """The column whose key, which is no text, reads `name`."""
+        if not self._keys:
+            self._keys.update({str(c): c for c in self.given.columns})
+        if name not in self._keys:
+            raise DataError(unknown("column", name, self._keys))
+        return self.given[self._keys[name]]
 
     def is_plain(self, name: str) -> bool:
         """Whether the column is held as numbers of NumPy's."""
@@ -116,8 +120,9 @@ class Columns:
         if self._part is not None:
             return self._part.whole._plainly(name)
         if name not in self._plain:
-            series = self.series(name)
-            self._plain[name] = series.to_numpy() if _is_plain(series) else None
+            cells = self.series(name).values
+            plain = isinstance(cells, np.ndarray) and cells.dtype.kind in "ifub"
+            self._plain[name] = cells if plain else None
         return self._plain[name]
 
     def over(self, frame: pd.DataFrame) -> Columns:
@@ -270,11 +275,6 @@ class _Part:
     kept: NDArray[np.bool_]
     size: int
     frames: list[pd.DataFrame] = field(default_factory=list)
-
-
-def _is_plain(series: pd.Series[Any]) -> bool:
-    """Whether the column is held as numbers of NumPy's."""
-    return isinstance(series.dtype, np.dtype) and series.dtype.kind in "ifub"
 
 
 def _all_finite(values: NDArray[Any]) -> bool:
