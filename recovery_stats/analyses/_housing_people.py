@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -11,11 +10,14 @@ from numpy.typing import NDArray
 from recovery_stats.analyses._housing_case import ARM, OUTCOME, Analysed, Asked, drawn_within
 from recovery_stats.analyses._housing_kind import read_declared
 from recovery_stats.core.codebook import Variable
-from recovery_stats.core.dataset import Dataset, Step
+from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.study import Study
 from recovery_stats.errors import DataError, NotEstimable
 from recovery_stats.models.comparison import Clusters, strata_codes
-from recovery_stats.models.outcome import Reading, read_arms
+from recovery_stats.models.outcome import Reading, read_arms, read_outcome
+
+# What the step of allocation is called, by design.
+DRAWN = {"randomised": "Randomised", "houses-randomised": "In houses that were randomised"}
 
 
 def read_people(asked: Asked, study: Study) -> tuple[Dataset, Reading]:
@@ -30,25 +32,42 @@ def read_people(asked: Asked, study: Study) -> tuple[Dataset, Reading]:
                 "this analysis needs one row a person."
             )
     arms = read_arms(data, asked.arm, asked.reference)
-    start = Step("People in the file", len(data), "people")
-    data = replace(data, flow=(start,)).with_column(
+    data = data.in_people().with_column(
         Variable(ARM, data.label(asked.arm), {0.0: arms.other, 1.0: arms.counted}), arms.values
     )
+    if asked.design in DRAWN:
+        return _received(asked, data.allocated(ARM, DRAWN[asked.design])), arms
     known = data.frame[ARM].notna()
     return (data if known.all() else keep(data, known, f"{data.label(asked.arm)} known")), arms
 
 
-def keep(data: Dataset, rows: Any, reason: str) -> Dataset:
-    """Keep rows and write the loss in people."""
-    frame = data.frame[rows]
-    return replace(data, frame=frame, flow=(*data.flow, Step(reason, len(frame), "people")))
+def _received(asked: Asked, data: Dataset) -> Dataset:
+    """Who took what they were drawn to, at the step of allocation, where a column tells."""
+    if asked.treatment is None:
+        return data
+    data.require(asked.treatment, table="persons")
+    if data.frame[asked.treatment].nunique() < 2:
+        return data
+    taken = pd.Series(read_outcome(data, asked.treatment).values, index=data.frame.index)
+    label = data.label(asked.treatment)
+    groups = {"yes": taken > 0, "no": taken <= 0, "not known": taken.isna()}
+    if not groups["not known"].any():
+        del groups["not known"]
+    return data.detailed(*((f"{label}: {word}", rows) for word, rows in groups.items()))
 
 
-def complete(data: Dataset, columns: tuple[str, ...]) -> Dataset:
+def keep(data: Dataset, rows: Any, reason: str, why: str | None = None) -> Dataset:
+    """Keep rows and write the loss in people; `why` is the column whose codes tell it."""
+    return data.keep(rows, reason, unit="people", why=why)
+
+
+def complete(data: Dataset, columns: tuple[str, ...], why: str | None = None) -> Dataset:
+    """Keep the people observed on `columns`; `why` tells of the outcome as the file has it."""
     for name in columns:
         observed = data.frame[name].notna()
         if not observed.all():
-            data = keep(data, observed, f"{data.label(name)} observed")
+            reason = f"{data.label(name)} observed"
+            data = keep(data, observed, reason, why if name == OUTCOME else name)
     return data
 
 
@@ -85,9 +104,9 @@ def _with_outcome(asked: Asked, everyone: Dataset, study: Study) -> Analysed:
     data = everyone.with_column(Variable(OUTCOME, label), reading.values)
     outside = _does_not_apply(asked, data, study)
     if outside.any():
-        data = keep(data, ~outside, f"{label} applies")
+        data = keep(data, ~outside, f"{label} applies", asked.outcome)
     needed = tuple(c for c in (*asked.adjust, asked.weights) if c)
-    return Analysed(data, complete(data, (OUTCOME, *needed)), reading)
+    return Analysed(data, complete(data, (OUTCOME, *needed), asked.outcome), reading)
 
 
 def _does_not_apply(asked: Asked, data: Dataset, study: Study) -> pd.Series[bool]:

@@ -19,7 +19,7 @@ from recovery_stats.analyses._meeting_custody import (
     custody_codes,
 )
 from recovery_stats.core.codebook import Variable
-from recovery_stats.core.dataset import Dataset, Step
+from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.study import Study
 from recovery_stats.models.custody import Spells
 
@@ -48,9 +48,7 @@ def _released(q: Any, spells: Spells, data: Dataset, time: str) -> Dataset:
     kept = begins < frame[time].to_numpy(float)
     if kept.all():
         return data
-    rest = data.frame[kept]
-    step = Step("Out of custody before observation ended", len(rest), "people")
-    return replace(data, frame=rest, flow=(*data.flow, step))
+    return data.keep(kept, "Out of custody before observation ended", unit="people")
 
 
 def _ended(q: Any, spells: Spells, data: Dataset, time: str) -> Dataset:

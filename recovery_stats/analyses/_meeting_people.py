@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -11,7 +11,7 @@ from recovery_stats.analyses import _meeting_custody as custody_rule
 from recovery_stats.analyses._meeting_custody import Custody
 from recovery_stats.analyses._meeting_custody_follow_up import held_by
 from recovery_stats.core.codebook import Variable
-from recovery_stats.core.dataset import Dataset, Step
+from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.study import Study
 from recovery_stats.errors import DataError, NotEstimable, UsageError, rows_phrase
 from recovery_stats.models.formula import quote
@@ -113,7 +113,7 @@ def read_people(asked: Asked, study: Study) -> Dataset:
     optional = (q.time, q.entry, q.entry_date, q.exit_date, q.frequency, q.site, q.cause)
     named = (asked.person, asked.event, *optional, q.diary_from, q.diary_to, q.weights, *q.adjust)
     data.require(*(c for c in named if c), table="persons")
-    data = replace(data, flow=_in_people(data))
+    data = data.in_people()
     _check_keys(asked, data)
     data = _with_time(asked, data)
     _check_event(asked, data)
@@ -133,33 +133,22 @@ def read_people(asked: Asked, study: Study) -> Dataset:
     return data
 
 
-def _in_people(data: Dataset) -> tuple[Step, ...]:
-    """The flow so far, in people: the table has one row of each."""
-    if not data.flow:
-        return (Step("People in the file", len(data), "people", len(data)),)
-    first, *rest = data.flow
-    start = replace(first, reason="People in the file")
-    return tuple(replace(s, unit="people") for s in (start, *rest))
-
-
 def _complete(data: Dataset, columns: list[str]) -> Dataset:
     """Keep the people observed on all columns, one step of the flow for each that loses any."""
     for name in columns:
         observed = data.frame[name].notna()
         if not observed.all():
-            data = _keep(data, observed, f"{data.label(name)} observed")
+            reason = f"{data.label(name)} observed"
+            data = data.keep(observed, reason, unit="people", why=name)
     return data
-
-
-def _keep(data: Dataset, rows: pd.Series[bool], reason: str) -> Dataset:
-    frame = data.frame[rows]
-    return replace(data, frame=frame, flow=(*data.flow, Step(reason, len(frame), "people")))
 
 
 def _beyond_entry(data: Dataset) -> Dataset:
     """A diary counts days before the day at risk; on the day of entry there is none."""
     later = data.frame[TIME] > 0
-    return data if later.all() else _keep(data, later, "Observed beyond the day of entry")
+    if later.all():
+        return data
+    return data.keep(later, "Observed beyond the day of entry", unit="people")
 
 
 def _check_keys(asked: Asked, data: Dataset) -> None:

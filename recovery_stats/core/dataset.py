@@ -12,6 +12,7 @@ from recovery_stats.errors import DataError, unknown
 if TYPE_CHECKING:
     import pandas as pd
 
+UNTOLD = frozenset({"system-missing"})
 Unit = Literal["people", "rows", "houses", "sites", "events"]
 
 
@@ -25,16 +26,32 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Detail:
+    """Some people of a step: who received what they were allocated to, or why people left.
+
+    arms: how many of the `n` are in each arm, in the order of the step's arms.
+    """
+
+    label: str
+    n: int
+    arms: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One line of the participant flow: who remained after it, in which unit, and why.
 
-    `kept` people or rows remained; `people` counts the persons among them where known.
+    `kept` people or rows remained; `people` counts the persons among them where known. arms: of a
+    randomised study from allocation on, each arm by name with how many of it remained. details:
+    at allocation of those who remained, at later steps of those who left.
     """
 
     reason: str
     kept: int
     unit: Unit = "rows"
     people: int | None = None
+    arms: tuple[tuple[str, int], ...] = ()
+    details: tuple[Detail, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +61,8 @@ class Dataset:
     frame: numeric where SPSS is numeric; user-missing cells are NaN (None for strings);
     its index is the row number of the file, counted from 1, and survives every subset.
     missing: for each column with user-missing cells, a Series of the codes, indexed by row
-    number (rows no longer in `frame` may remain in it).
+    number (rows no longer in `frame` may remain in it). arm: the column by which the steps of the
+    flow are counted too, once people were drawn into it.
     """
 
     frame: pd.DataFrame
@@ -52,6 +70,7 @@ class Dataset:
     missing: Mapping[str, pd.Series[Any]] = field(default_factory=dict)
     source: Source = Source()
     flow: tuple[Step, ...] = ()
+    arm: str | None = None
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -109,12 +128,51 @@ class Dataset:
             codebook=self.codebook.with_variables(variable),
         )
 
-    def keep(self, rows: Any, reason: str, *, person: str | None = None) -> Dataset:
-        """Keep the rows where the boolean `rows` holds and write the loss into the flow."""
+    def keep(
+        self,
+        rows: Any,
+        reason: str,
+        *,
+        person: str | None = None,
+        unit: Unit = "rows",
+        why: str | None = None,
+    ) -> Dataset:
+        """Keep the rows where the boolean `rows` holds and write the loss into the flow.
+
+        why: the column whose missing codes say why the others left; told by arm.
+        """
         frame = self.frame[rows]
         people = int(frame[person].nunique()) if person else None
         first = self.flow or (Step("in the file", len(self.frame), "rows", self._people(person)),)
-        return replace(self, frame=frame, flow=(*first, Step(reason, len(frame), "rows", people)))
+        details = self._reasons_by_arm(self.frame[~rows], why) if why else ()
+        step = Step(reason, len(frame), unit, people, self._by_arm(frame), details)
+        return replace(self, frame=frame, flow=(*first, step))
+
+    def allocated(self, arm: str, reason: str, *, unit: Unit = "people") -> Dataset:
+        """Keep the rows with an `arm`; from this step on the flow is counted by it too."""
+        return replace(self, arm=arm).keep(self.frame[arm].notna(), reason, unit=unit)
+
+    def in_people(self) -> Dataset:
+        """The flow so far in people, of whom the table has one row each.
+
+        A flow that counted other rows than are there begins anew.
+        """
+        whole = bool(self.flow) and self.flow[-1].kept == len(self)
+        first = self.flow[0] if whole else Step("", len(self))
+        rest = self.flow[1:] if whole else ()
+        steps = (replace(first, reason="People in the file"), *rest)
+        return replace(self, flow=tuple(replace(s, unit="people") for s in steps))
+
+    def detailed(self, *details: tuple[str, pd.Series[bool]]) -> Dataset:
+        """The last step of the flow with some of its people apart: label and rows of each."""
+        assert self.arm is not None
+        of = self.frame[self.arm]
+        told = tuple(
+            Detail(label, int(rows.sum()), tuple(int(rows[of == v].sum()) for v in self._arms()))
+            for label, rows in details
+        )
+        *before, step = self.flow
+        return replace(self, flow=(*before, replace(step, details=told)))
 
     def complete(self, *columns: str, person: str | None = None) -> Dataset:
         """Keep the rows observed on all `columns`: the only way analyses lose rows to missing data.
@@ -128,6 +186,34 @@ class Dataset:
             if not observed.all():
                 data = data.keep(observed, f"{self.label(column)} observed", person=person)
         return data
+
+    def _by_arm(self, frame: pd.DataFrame) -> tuple[tuple[str, int], ...]:
+        """How many rows of `frame` each arm has; an arm that has lost everybody stays, with 0."""
+        if self.arm is None:
+            return ()
+        counts = frame[self.arm].value_counts()
+        return tuple((self._arm_name(v), int(counts.get(v, 0))) for v in self._arms())
+
+    def _arms(self) -> list[Any]:
+        """The levels of the arm: those of its labels, else those there are."""
+        assert self.arm is not None
+        return sorted(self.variable(self.arm).values or self.frame[self.arm].dropna().unique())
+
+    def _arm_name(self, level: Any) -> str:
+        assert self.arm is not None
+        return self.variable(self.arm).level(level)
+
+    def _reasons_by_arm(self, lost: pd.DataFrame, column: str) -> tuple[Detail, ...]:
+        """The reasons for which `column` is empty in the rows lost, where codes tell them."""
+        found = self.with_frame(lost).reasons(column)
+        if self.arm is None or sum(found.values()) != len(lost) or set(found) <= UNTOLD:
+            return ()
+        of = lost[self.arm]
+        each = [self.with_frame(lost[of == v]).reasons(column) for v in self._arms()]
+        return tuple(
+            Detail(reason, n, tuple(e.get(reason, 0) for e in each))
+            for reason, n in sorted(found.items(), key=lambda item: (-item[1], item[0]))
+        )
 
     def _people(self, person: str | None) -> int | None:
         return int(self.frame[person].nunique()) if person else None

@@ -314,14 +314,32 @@ class Bullets:
 
 
 @dataclass(frozen=True, slots=True)
+class FlowLine:
+    """Some people of a step: a cell for all of them, then one for each arm."""
+
+    label: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Flow:
     """The participant flow, drawn by a renderer: (what happened, how many remained).
 
-    people: the persons among what remained, where the steps count rows; else empty.
+    people: the persons among what remained, where the steps count rows; else empty. arms: the
+    names of the arms of a randomised study. by_arm: for each step, (remaining, lost) of each arm;
+    empty before allocation. within: for each step who received what, or why people left.
     """
 
     steps: tuple[tuple[str, Cell, Cell], ...]  # label, remaining, lost at this step
     people: tuple[Cell, ...] = ()
+    arms: tuple[str, ...] = ()
+    by_arm: tuple[tuple[tuple[Cell, Cell], ...], ...] = ()
+    within: tuple[tuple[FlowLine, ...], ...] = ()
+
+    @property
+    def allocation(self) -> int:
+        """The place of the step at which people came into the arms; beyond the last, if none."""
+        return next((i for i, cells in enumerate(self.by_arm) if cells), len(self.steps))
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from recovery_stats.core.document import (
     EstimatePart,
     Figure,
     Flow,
+    FlowLine,
     ForestFigure,
     Heading,
     Paragraph,
@@ -252,13 +253,33 @@ def at_risk(series: Series, time: float) -> int:
 
 def _flow(steps: tuple[Step, ...]) -> Flow:
     lines: list[tuple[str, Cell, Cell]] = []
+    by_arm: list[tuple[tuple[Cell, Cell], ...]] = []
     before: Step | None = None
     for step in steps:
         same_unit = before is not None and before.unit == step.unit
         lost = Count(before.kept - step.kept, step.unit) if before and same_unit else None
         lines.append((step.reason, Count(step.kept, step.unit), lost))
+        by_arm.append(_by_arm(step, before))
         before = step
-    return Flow(tuple(lines), _people(steps))
+    names = tuple(name for name, _ in steps[-1].arms)
+    if not names:
+        return Flow(tuple(lines), _people(steps))
+    return Flow(tuple(lines), _people(steps), names, tuple(by_arm), tuple(map(_within, steps)))
+
+
+def _by_arm(step: Step, before: Step | None) -> tuple[tuple[Cell, Cell], ...]:
+    """What remained in each arm, and what it lost since the step before."""
+    was = dict(before.arms) if before else {}
+    return tuple(
+        (Count(n, step.unit), Count(was[name] - n, step.unit) if name in was else None)
+        for name, n in step.arms
+    )
+
+
+def _within(step: Step) -> tuple[FlowLine, ...]:
+    return tuple(
+        FlowLine(d.label, tuple(Count(n, step.unit) for n in (d.n, *d.arms))) for d in step.details
+    )
 
 
 def _people(steps: tuple[Step, ...]) -> tuple[Cell, ...]:

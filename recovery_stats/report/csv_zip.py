@@ -1,4 +1,4 @@
-"""Document to a zip with one CSV file for each table and each figure's numbers."""
+"""Document to a zip of CSV files: tables, the numbers of figures, the participant flow."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import csv
 from collections.abc import Iterator
 from io import StringIO
 
-from recovery_stats.core.document import Document, Figure, Table
-from recovery_stats.report import figure_data, words
+from recovery_stats.core.document import Document, Figure, Flow, Table
+from recovery_stats.report import figure_data, flow_table, words
 from recovery_stats.report.archive import member_name, zipped
 from recovery_stats.report.words import NUMBER, clean
 
@@ -42,7 +42,9 @@ def _tables(document: Document) -> Iterator[tuple[str, Table]]:
     """The name of each file and its table, in the order of the report."""
     numbers = words.numbering(document)
     for i, block in enumerate(document.blocks):
-        if isinstance(block, Table):
+        if isinstance(block, Flow):
+            yield "flow.csv", flow_table.table(block)
+        elif isinstance(block, Table):
             yield member_name("table", numbers[i], block.name, ".csv"), block
         elif isinstance(block, Figure):
             yield member_name("figure", numbers[i], block.name, ".csv"), figure_data.table(block)

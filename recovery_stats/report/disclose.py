@@ -10,6 +10,7 @@ Statistical Disclosure Control, ch. 4. Attacked in tests/report/test_attack.py.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -51,10 +52,11 @@ def disclose(document: Document, privacy: Privacy) -> Document:
     if privacy.minimum <= 1 and privacy.round_to <= 1 and not privacy.hide_zero:
         return marked
     withheld: set[Value] = set()
+    told = _in_tables(marked)
     blocks: list[Block] = []
     for block in marked.blocks:
         if isinstance(block, Flow):
-            safe = safe_flow(block, privacy.minimum)
+            safe = safe_flow(block, privacy.minimum, told)
             withheld |= safe.withheld
             blocks.append(safe.flow)
         else:
@@ -63,6 +65,13 @@ def disclose(document: Document, privacy: Privacy) -> Document:
     counted = withhold_counts(draft, frozenset(withheld), privacy)
     rounded = _with_safe_sizes(_round(counted, privacy), privacy)
     return replace(rounded, blocks=tuple(_finish(block, privacy) for block in rounded.blocks))
+
+
+def _in_tables(document: Document) -> Counter[int]:
+    """How often tables print each number of people, as a count or as the base of a share."""
+    rows = [row for block in document.blocks if isinstance(block, Table) for row in block.rows]
+    found = [c for row in rows for c in row.cells if isinstance(c, Count | Share)]
+    return Counter(c.of if isinstance(c, Share) else c.n for c in found)
 
 
 # --- figures -----------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from recovery_stats.core.document import Flow, Hidden, Row, Table
-from recovery_stats.report import words
+from recovery_stats.report import flow_table, words
 from recovery_stats.report.docx_grid import Grid, Place, Side, add_grid
 from recovery_stats.report.docx_width import columns
 from recovery_stats.report.docx_xml import numbered, paragraph
@@ -46,7 +46,10 @@ def _columns(value: Table, printed: list[list[str]]) -> list[list[str]]:
 
 
 def add_flow(page: Any, flow: Flow) -> None:
-    """The participant flow: one row a step."""
+    """The participant flow: one row a step, the arms of a trial beside each other."""
+    if flow.arms:
+        add_table(page, flow_table.table(flow))
+        return
     titles = ["Step", "Remaining", "Left out", *(["People"] if flow.people else [])]
     lines = [titles]
     for i, (label, kept, lost) in enumerate(flow.steps):

@@ -11,7 +11,6 @@ from recovery_stats.core.document import (
     Bullets,
     Cell,
     Checks,
-    Count,
     Document,
     EstimandBox,
     Figure,
@@ -24,8 +23,8 @@ from recovery_stats.core.document import (
     Sections,
     Table,
 )
-from recovery_stats.report import figure_data, figures, style, words
-from recovery_stats.report.numbers import cell, sentence
+from recovery_stats.report import figure_data, figures, flow_table, html_flow, style, words
+from recovery_stats.report.numbers import sentence
 from recovery_stats.report.page import badge, page
 from recovery_stats.report.page import text as _text
 from recovery_stats.report.reference import DOI
@@ -257,20 +256,12 @@ def _notes(notes: Sequence[str]) -> str:
 
 
 def _flow(flow: Flow) -> str:
-    people = [f", {cell(p)} people" if p is not None else "" for p in flow.people]
-    people += [""] * (len(flow.steps) - len(people))
-    lines = []
-    for (label, kept, lost), who in zip(flow.steps, people, strict=True):
-        box = f"<strong>{_text(words.with_unit(kept))}</strong>{_text(who)}"
-        lines.append(f"<li>{_lost(lost)}<div>{box}<br>{_text(label)}</div></li>")
-    return '<ol class="flow">\n' + "\n".join(lines) + "\n</ol>"
-
-
-def _lost(lost: Cell) -> str:
-    """What went at this step, beside the arrow; nothing where nobody did."""
-    if lost is None or (isinstance(lost, Count) and not lost.n):
-        return '<p class="arrow"></p>'
-    return f'<p class="arrow">{_text(cell(lost, "prose"))} left out</p>'
+    """The diagram; that of a trial is followed by its numbers, those of all beside the arms'."""
+    drawing = html_flow.drawn(flow)
+    if not flow.arms:
+        return drawing
+    numbers = table(flow_table.table(flow))
+    return f"{drawing}\n<details><summary>Numbers of the flow</summary>\n{numbers}\n</details>"
 
 
 def _checks(checks: Sequence[Check], folded: Mapping[str, Placed]) -> str:

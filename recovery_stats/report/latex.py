@@ -1,4 +1,4 @@
-"""The tables of a Document as LaTeX, to `\\input` into a paper: booktabs, threeparttable."""
+"""The tables of a Document and its participant flow, to `\\input` into a paper: booktabs."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from itertools import groupby
 
-from recovery_stats.core.document import Document, Row, Sections, Table
-from recovery_stats.report import words
+from recovery_stats.core.document import Document, Flow, Row, Sections, Table
+from recovery_stats.report import flow_table, words
 from recovery_stats.report.words import clean
 
 HEAD = """\
@@ -27,14 +27,16 @@ SPECIAL = {
 
 
 def render(document: Document) -> bytes:
-    """Every table, in order; the text and the figures are in the other formats."""
+    """Every table and the flow, in order; the text and the figures are in the other formats."""
     badge = f"{escape(document.badge)} DATA. " if document.badge else ""
     head = HEAD.format(title=escape(document.title), badge=badge)
     numbers = words.numbering(document)
     tables = [
-        table_of(block, f"{document.analysis}-{numbers[i]}")
+        table_of(flow_table.table(block), f"{document.analysis}-flow")
+        if isinstance(block, Flow)
+        else table_of(block, f"{document.analysis}-{numbers[i]}")
         for i, block in enumerate(document.blocks)
-        if isinstance(block, Table)
+        if isinstance(block, Flow | Table)
     ]
     return "\n".join([head, *tables]).encode()
 

@@ -21,7 +21,7 @@ from recovery_stats.core.document import (
     Sections,
     Table,
 )
-from recovery_stats.report import figure_data, words
+from recovery_stats.report import figure_data, flow_table, words
 from recovery_stats.report.numbers import cell, sentence
 from recovery_stats.report.words import clean
 
@@ -112,6 +112,8 @@ def _notes(notes: Sequence[str]) -> str:
 
 
 def _flow(flow: Flow) -> str:
+    if flow.arms:
+        return "\n".join(_grid(flow_table.table(flow)))
     lines = ["| Step | Remaining | Lost |" + (" People |" if flow.people else "")]
     lines.append("|:---|---:|---:|" + ("---:|" if flow.people else ""))
     for i, (label, kept, lost) in enumerate(flow.steps):

@@ -159,6 +159,20 @@ def _flow(flow: Flow) -> Iterator[tuple[Place, Cell]]:
         yield Place("flow", step, "kept"), kept
         yield Place("flow", step, "lost"), lost
         yield Place("flow", step, "people"), persons
+    if flow.arms:
+        yield from _arms(flow)
+
+
+def _arms(flow: Flow) -> Iterator[tuple[Place, Cell]]:
+    """What each arm of a trial had and lost at each step, and the lines within it."""
+    for i, (label, _, _) in enumerate(flow.steps):
+        step = f"{i + 1:02d} {label}"
+        for name, (kept, lost) in zip(flow.arms, flow.by_arm[i], strict=False):
+            yield Place("flow", step, f"{name}: kept"), kept
+            yield Place("flow", step, f"{name}: lost"), lost
+        for line in flow.within[i]:
+            for name, cell in zip(("all", *flow.arms), line.cells, strict=True):
+                yield Place("flow", f"{step}: {line.label}", name), cell
 
 
 # --- what a cell holds -------------------------------------------------------------------

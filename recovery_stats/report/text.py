@@ -19,7 +19,7 @@ from recovery_stats.core.document import (
     Sections,
     Table,
 )
-from recovery_stats.report import figure_data, words
+from recovery_stats.report import figure_data, flow_table, words
 from recovery_stats.report.numbers import cell, sentence
 from recovery_stats.report.words import clean
 
@@ -189,6 +189,8 @@ def _item(mark: str, text: str) -> str:
 
 
 def _flow(flow: Flow) -> list[str]:
+    if flow.arms:
+        return [table(flow_table.table(flow))]
     people = [f" ({cell(p)} people)" if p is not None else "" for p in flow.people]
     people += [""] * (len(flow.steps) - len(people))
     return [

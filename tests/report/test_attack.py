@@ -48,7 +48,7 @@ from recovery_stats.core.document import (
 )
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.core.study import PROFILES, Privacy
-from recovery_stats.report import figure_data, render, words
+from recovery_stats.report import figure_data, flow_table, render, words
 from recovery_stats.report.compose import compose
 from recovery_stats.report.disclose import disclose
 from recovery_stats.report.privacy.visit import cells
@@ -632,7 +632,8 @@ def test_formats_to_take_away_print_no_cell_that_the_page_does_not(profile: str)
     safe = disclose(compose(example.result(), "T", example.TEMPLATE), PROFILES[profile])
     tables = [b if isinstance(b, Table) else figure_data.table(b)
               for b in safe.blocks if isinstance(b, Table | Figure)]  # fmt: skip
-    allowed = {clean(text) for t in tables for row in words.printed(t) for text in row}
+    flows = [flow_table.table(b) for b in safe.blocks if isinstance(b, Flow)]
+    allowed = {clean(text) for t in (*tables, *flows) for row in words.printed(t) for text in row}
     with ZipFile(BytesIO(render(safe, "csv"))) as file:
         files = [file.read(n).decode("utf-8-sig") for n in file.namelist()]
     found = {c for f in files for line in list(csv.reader(StringIO(f)))[1:] for c in line[1:]}

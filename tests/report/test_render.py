@@ -343,7 +343,7 @@ def test_a_csv_file_reads_back_as_the_printed_table() -> None:
     tables = [b for b in document.blocks if isinstance(b, Table)]
     with ZipFile(BytesIO(render(document, "csv"))) as file:
         names = [n for n in file.namelist() if n.startswith("table_")]
-        assert len(file.namelist()) == len(tables) + 5
+        assert len(file.namelist()) == len(tables) + 6  # figures and the flow
         for name, table in zip(names, tables, strict=True):
             lines = list(csv.reader(StringIO(file.read(name).decode("utf-8-sig"))))
             body = [[c.replace("-", "−") if NUMBER.fullmatch(c.replace("-", "−")) else c

@@ -19,11 +19,12 @@ from recovery_stats.core.document import (
 )
 from recovery_stats.core.study import Privacy
 from recovery_stats.errors import DisclosureError
+from recovery_stats.report.privacy.arm import nearly_an_arm
 from recovery_stats.report.privacy.mean import betrayed, withhold_means
 from recovery_stats.report.privacy.sums import flow_sums, runs, table_sums
 from recovery_stats.report.privacy.suppress import Problem, Sum, protect, worked_out
 from recovery_stats.report.privacy.value import Value, behind, is_small, said
-from recovery_stats.report.privacy.visit import Place, cells, map_cells
+from recovery_stats.report.privacy.visit import Place, cells, in_line, is_lost, map_cells
 
 ROUNDS = 25
 
@@ -42,11 +43,15 @@ class _Counts:
 
 @dataclass(frozen=True, slots=True)
 class _Telling:
-    """Numbers that give away a hidden one: plain counts with their unit, shares with their base."""
+    """Numbers that give away a hidden one: plain counts with their unit, shares with their base.
+
+    withheld: those that the flow no longer tells. within: those that its lines alone hide.
+    """
 
     values: frozenset[Value]
     shares: frozenset[tuple[int, int]]
     withheld: frozenset[Value]
+    within: frozenset[Value] = frozenset()
 
 
 def withhold_counts(document: Document, withheld: frozenset[Value], privacy: Privacy) -> Document:
@@ -55,6 +60,7 @@ def withhold_counts(document: Document, withheld: frozenset[Value], privacy: Pri
     small = frozenset(p for p in counts.numbers if is_small(counts.cells[p], privacy))
     telling = _Telling(withheld, frozenset(), withheld)
     linked = _where(document, counts, telling) | _nearly_all(document, counts, privacy)
+    linked |= nearly_an_arm(document, counts.cells, privacy.minimum)
     problem = Problem(
         counts.numbers,
         counts.sums,
@@ -149,24 +155,26 @@ def _telling(counts: _Counts, problem: Problem, withheld: frozenset[Value]) -> _
     hidden = [c for p, c in counts.cells.items() if p in problem.hidden]
     shares = {s for c in hidden if isinstance(c, Share) for s in ((c.n, c.of), (c.of - c.n, c.of))}
     plain = {v for c in hidden if isinstance(c, Count) and (v := said(c))}
+    outside = {said(c) for p, c in counts.cells.items() if p in problem.hidden and not in_line(p)}
     values = plain | {(n, "people") for n, _ in shares} | withheld
     large = frozenset(v for v in values if v[0] >= problem.minimum)
-    return _Telling(large, frozenset(shares), withheld - plain)
+    return _Telling(large, frozenset(shares), withheld - plain, frozenset(plain - outside))
 
 
 def _where(document: Document, counts: _Counts, telling: _Telling) -> frozenset[Place]:
     """The places that print a number that must not stand there.
 
     A share is the same number only on the same base: equal counts of other people are chance.
-    The flow was made safe by itself, what it lost at a step is no number of a table, and it
-    yields only to what tables hide.
+    The flow was made safe by itself, what it or an arm lost at a step is no number of a table, and
+    it yields only to what tables hide; its lines yield to each other too.
     """
 
     def tells(place: Place, cell: Cell) -> bool:
         if isinstance(cell, Share):
             return (cell.n, cell.of) in telling.shares
         if isinstance(document.blocks[place[0]], Flow):
-            return place[2] != 1 and said(cell) in telling.values - telling.withheld
+            apart = telling.withheld if in_line(place) else telling.withheld | telling.within
+            return not is_lost(place) and said(cell) in telling.values - apart
         return said(cell) in telling.values
 
     return frozenset(p for p, c in counts.cells.items() if tells(p, c))
@@ -179,6 +187,7 @@ def _apply(document: Document, counts: _Counts, problem: Problem, telling: _Tell
     rows = {p[:2] for p in problem.hidden if isinstance(document.blocks[p[0]], Table)}
     tests = {p: x for p, c in cells(document).items() if (x := _test(c)) is not None}
     secret = {abs(x) for p, x in tests.items() if p[:2] in rows}
+    short = nearly_an_arm(document, counts.cells, problem.minimum, bases=True)
 
     def change(place: Place, cell: Cell) -> Cell:
         if place in problem.hidden:
@@ -187,7 +196,9 @@ def _apply(document: Document, counts: _Counts, problem: Problem, telling: _Tell
         if place[:2] in rows and place in tests:
             return Hidden(0)
         if isinstance(cell, Share) and (
-            (cell.of, "people") in telling.values or _base_hidden(document, place, problem.hidden)
+            (cell.of, "people") in telling.values
+            or place in short
+            or _base_hidden(document, place, problem.hidden)
         ):
             return Quantity(round(cell.n / cell.of, 2), "percent")
         return cell
@@ -211,7 +222,10 @@ def _base_hidden(document: Document, place: Place, hidden: frozenset[Place]) -> 
     of, _, what = block.rows[i].key.rpartition(".")
     lacking = (f"{of}.missing", f"{of}.outside")
     rows = (k for k, row in enumerate(block.rows) if row.key in lacking)
-    return what not in ("missing", "outside") and any((b, k, j) in hidden for k in rows)
+    beside = (k for k, column in enumerate(block.columns) if column.key == "missing" and k != j)
+    return what not in ("missing", "outside") and (
+        any((b, k, j) in hidden for k in rows) or any((b, i, k) in hidden for k in beside)
+    )
 
 
 def _below(cell: Cell, minimum: int) -> bool:

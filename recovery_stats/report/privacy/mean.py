@@ -120,6 +120,7 @@ def _numbers(cell: Cell) -> tuple[int, ...]:
 def _steps(document: Document) -> set[int]:
     flows = [block for block in document.blocks if isinstance(block, Flow)]
     boxes = [c for flow in flows for c in (*(kept for _, kept, _ in flow.steps), *flow.people)]
+    boxes += [kept for flow in flows for arms in flow.by_arm for kept, _ in arms]
     return {cell.n for cell in boxes if isinstance(cell, Count)}
 
 

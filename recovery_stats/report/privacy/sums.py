@@ -7,12 +7,36 @@ from itertools import groupby
 
 from recovery_stats.core.document import Cell, Count, Flow, Share, Spread, Table, Total
 from recovery_stats.report.privacy.suppress import Sum
-from recovery_stats.report.privacy.visit import Place
+from recovery_stats.report.privacy.visit import KEPT, LOST, Place, arm_place, line_place
 
 
 def flow_sums(flow: Flow, b: int) -> list[Sum]:
-    """What remained after a step and what it lost make up what remained before it."""
-    return [Sum(((b, i, 0), (b, i, 1)), (b, i - 1, 0)) for i in range(1, len(flow.steps))]
+    """What remained after a step and what it lost make up what remained before it.
+
+    So it is in each arm, and arms make up the whole, as lines of a step do what they are lines of.
+    """
+    steps = range(1, len(flow.steps))
+    found = [Sum(((b, i, KEPT), (b, i, LOST)), (b, i - 1, KEPT)) for i in steps]
+    for i, arms in enumerate(flow.by_arm):
+        for a in range(len(arms)):
+            left, lost = (arm_place(b, i, a, cell) for cell in (KEPT, LOST))
+            found.append(Sum((left, lost), arm_place(b, i - 1, a, KEPT)))
+        for cell in (KEPT, LOST) if arms else ():
+            places = tuple(arm_place(b, i, a, cell) for a in range(len(arms)))
+            found.append(Sum(places, (b, i, cell)))
+    return [*found, *_line_sums(flow, b)]
+
+
+def _line_sums(flow: Flow, b: int) -> Iterator[Sum]:
+    """Each line across its arms; all lines of a step down each column."""
+    for i, lines in enumerate(flow.within):
+        cell = KEPT if i == flow.allocation else LOST
+        wholes = [(b, i, cell), *(arm_place(b, i, a, cell) for a in range(len(flow.arms)))]
+        for k in range(len(lines)):
+            parts = tuple(line_place(b, i, k, j + 1) for j in range(len(flow.arms)))
+            yield Sum(parts, line_place(b, i, k, 0))
+        for j, whole in enumerate(wholes) if lines else ():
+            yield Sum(tuple(line_place(b, i, k, j) for k in range(len(lines))), whole)
 
 
 def table_sums(table: Table, b: int) -> list[Sum]:

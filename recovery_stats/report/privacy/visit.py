@@ -13,12 +13,18 @@ from recovery_stats.core.document import (
     CurveFigure,
     Document,
     Flow,
+    FlowLine,
     Paragraph,
     Table,
 )
 
 Place = tuple[int, int, int]  # block; row, item or step; cell
 Change = Callable[[Place, Cell], Cell]
+
+# Cells of a step of the flow: what remained, what it lost, the people; then two of each arm; then
+# the lines within it.
+KEPT, LOST, PEOPLE = 0, 1, 2
+LINE = 1000  # places of a line: more than there are arms
 
 
 def map_cells(document: Document, change: Change) -> Document:
@@ -63,9 +69,51 @@ def _block(block: Block, b: int, change: Change) -> Block:  # noqa: PLR0911 (one
 
 
 def _flow(flow: Flow, b: int, change: Change) -> Flow:
-    """Cell 0 of a step is what remained, 1 what it lost, 2 the people."""
+    """Every cell at its place (see `arm_place`, `line_place`)."""
     steps = tuple(
-        (label, change((b, i, 0), kept), change((b, i, 1), lost))
+        (label, change((b, i, KEPT), kept), change((b, i, LOST), lost))
         for i, (label, kept, lost) in enumerate(flow.steps)
     )
-    return Flow(steps, tuple(change((b, i, 2), cell) for i, cell in enumerate(flow.people)))
+    people = tuple(change((b, i, PEOPLE), cell) for i, cell in enumerate(flow.people))
+    by_arm = tuple(_arms(arms, b, i, change) for i, arms in enumerate(flow.by_arm))
+    within = tuple(_lines(lines, b, i, change) for i, lines in enumerate(flow.within))
+    return replace(flow, steps=steps, people=people, by_arm=by_arm, within=within)
+
+
+def _arms(
+    arms: tuple[tuple[Cell, Cell], ...], b: int, i: int, change: Change
+) -> tuple[tuple[Cell, Cell], ...]:
+    return tuple(
+        (change(arm_place(b, i, a, KEPT), kept), change(arm_place(b, i, a, LOST), lost))
+        for a, (kept, lost) in enumerate(arms)
+    )
+
+
+def _lines(lines: tuple[FlowLine, ...], b: int, i: int, change: Change) -> tuple[FlowLine, ...]:
+    return tuple(
+        FlowLine(
+            line.label,
+            tuple(change(line_place(b, i, k, j), cell) for j, cell in enumerate(line.cells)),
+        )
+        for k, line in enumerate(lines)
+    )
+
+
+def arm_place(block: int, step: int, arm: int, cell: int) -> Place:
+    """Where `cell` (KEPT or LOST) of an arm stands."""
+    return block, step, 3 + 2 * arm + cell
+
+
+def is_lost(place: Place) -> bool:
+    """Whether a cell of the flow says what everybody or an arm lost at a step."""
+    return not in_line(place) and (place[2] == LOST or (place[2] > PEOPLE and place[2] % 2 == 0))
+
+
+def in_line(place: Place) -> bool:
+    """Whether a cell stands in a line within a step of the flow."""
+    return place[2] >= LINE
+
+
+def line_place(block: int, step: int, line: int, column: int) -> Place:
+    """Where a cell of a line within a step stands: column 0 for all, then the arms."""
+    return block, step, LINE * (line + 1) + column
