@@ -1,8 +1,12 @@
 """Trials of houses in the report: methods for few clusters, the instrument, what is refused."""
 
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 import pytest
 
+from recovery_stats.core.dataset import Step
 from recovery_stats.errors import NotEstimable, UsageError
 from recovery_stats.report import render
 from tests.analyses.test_collaborative_housing import ask, study, words
@@ -76,3 +80,54 @@ def test_stayed_six_months_is_refused_with_the_reason():
 def test_an_instrument_needs_chance():
     with pytest.raises(UsageError, match="chance"):
         ask(moved(), outcome="used", design="chosen", treatment="moved_in")
+
+
+# --- the flow by arm -----------------------------------------------------------------------
+
+
+def incomplete():
+    """Rows 1 to 5 dead, 6 to 20 not asked, two without an arm, four of a file of 260 filtered."""
+    base = moved()
+    data = base["persons"]
+    used, arm = (data.frame[c].copy() for c in ("used", "arm"))
+    used.iloc[:20] = np.nan
+    arm.iloc[-2:] = np.nan
+    codes = pd.Series([-97.0] * 5, index=range(1, 6))
+    data = replace(
+        data.with_frame(data.frame.assign(used=used, arm=arm)),
+        missing={"used": codes},
+        flow=(Step("in the file", 260), Step("site == 1", 240)),
+    )
+    return replace(base, tables={"persons": data})
+
+
+def test_the_flow_of_a_trial_splits_at_allocation():
+    data = incomplete()
+    frame = data["persons"].frame.dropna(subset="arm")
+    found = ask(data, outcome="used", design="randomised", treatment="moved_in", sensitivity=False)
+    assert [(s.reason, s.kept) for s in found.flow] == [
+        ("People in the file", 260), ("site == 1", 240), ("Randomised", 238),
+        ("Used drugs applies", 233), ("Used drugs observed", 218),
+    ]  # fmt: skip
+    for step, rows in zip(found.flow[2:], (frame, frame[5:], frame[20:]), strict=True):
+        sizes = rows["arm"].value_counts()
+        assert step.arms == (("Usual care", sizes[0.0]), ("House", sizes[1.0]))
+    taken = frame["moved_in"].groupby(frame["arm"]).sum()
+    yes, no = found.flow[2].details
+    assert yes.arms == (taken[0.0], taken[1.0])
+    assert yes.n + no.n == 238
+    dead = frame["arm"][:5].value_counts()
+    (died,) = found.flow[3].details
+    assert (died.label, died.n) == ("Not applicable", 5)
+    assert died.arms == (dead.get(0.0, 0), dead.get(1.0, 0))
+    assert "Allocated to “House”" in render(words(found), "html").decode()
+
+
+def test_the_flow_stays_whole_where_people_chose():
+    found = ask(incomplete(), outcome="used", sensitivity=False)
+    assert not any(step.arms for step in found.flow)
+    assert [s.reason for s in found.flow[:3]] == [
+        "People in the file",
+        "site == 1",
+        "Housing known",
+    ]
