@@ -14,10 +14,13 @@ from recovery_stats.analyses._housing_cost import cost_and_benefit
 from recovery_stats.analyses._housing_kind import by_kind
 from recovery_stats.analyses._housing_secondary import secondary_outcomes
 from recovery_stats.analyses._part import Part, joined
+from recovery_stats.analyses._refusal import CONSTANT, why
+from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.document import (
     Cell,
     Column,
+    Count,
     ForestFigure,
     Quantity,
     Ref,
@@ -25,14 +28,15 @@ from recovery_stats.core.document import (
     Table,
 )
 from recovery_stats.core.estimate import Estimate
-from recovery_stats.errors import UsageError
+from recovery_stats.errors import NotEstimable, UsageError
 from recovery_stats.models.evidence import bayes_factor, equivalence
-from recovery_stats.models.subgroup import Subgroups, subgroups
+from recovery_stats.models.multiplicity import adjust_p
+from recovery_stats.models.subgroup import Moderation, Subgroups, subgroups
 
 if TYPE_CHECKING:
     from recovery_stats.analyses._housing_question import Question
 
-BEFOREHAND = {"subgroups", "equivalence", "bayes", "secondary_outcomes"}
+BEFOREHAND = {"subgroups", "subgroups_refused", "equivalence", "bayes", "secondary_outcomes"}
 Better = Literal["higher", "lower"]
 VERDICTS = {
     "shown": "Shown: the interval lies within the margin.",
@@ -73,25 +77,54 @@ def declared(question: Question, outcome: OutcomeAnswer | None, given: Asked) ->
             raise UsageError("subgroup, margin and expected go with an outcome; name one.")
         return Part()
     main = next(e for e in outcome.estimates if e.level == "primary")
-    found = _subgroups(question, outcome, given) if question.subgroup else None
+    found, refused = _subgroups(question, outcome, given)
     tables = [
-        *([_subgroup_table(found), _interaction_table(found)] if found else []),
+        *([_subgroup_table(found), _interaction_table(found, len(refused))] if found else []),
+        *([_refusals(outcome.data, refused)] if refused else []),
         *_equivalence_table(question, main),
         *([] if question.expected is None else [_bayes_table(main, question.expected)]),
     ]
     return Part(
-        tuple(_effects(found)) if found else (), found.checks() if found else (),
+        tuple(_effects(found)) if found else (),
+        (*(found.checks() if found else ()), *_told(len(question.subgroup), len(refused))),
         tuple(tables), (_forest(found),) if found else (),
     )  # fmt: skip
 
 
-def _subgroups(question: Question, outcome: OutcomeAnswer, given: Asked) -> Subgroups:
+def _subgroups(
+    question: Question, outcome: OutcomeAnswer, given: Asked
+) -> tuple[Subgroups | None, tuple[str, ...]]:
+    """The declared subgroups that have an answer, and the columns of those that have none."""
     real = given.cluster if outcome.clusters.structure != "none" else None
     within = drawn_within(given, outcome.data, outcome.clusters)
-    return subgroups(
-        outcome.data, OUTCOME, ARM, question.subgroup, adjust=question.adjust, cluster=real,
-        strata=within,        weights=question.weights, level=question.level,
-    )  # fmt: skip
+    found: list[Moderation] = []
+    refused: list[str] = []
+    for column in question.subgroup:
+        try:
+            found += subgroups(
+                outcome.data, OUTCOME, ARM, [column], adjust=question.adjust, cluster=real,
+                strata=within, weights=question.weights, level=question.level,
+            ).found  # fmt: skip
+        except NotEstimable:
+            refused.append(column)
+    return Subgroups(tuple(found), question.level) if found else None, tuple(refused)
+
+
+def _told(asked: int, refused: int) -> Iterator[Check]:
+    if refused:
+        parts = (Count(refused, "variables"), " of ", Count(asked, "variables"),
+                 " declared subgroups have no answer; a table says why.")  # fmt: skip
+        yield Check("declared subgroups", "caution", parts)
+
+
+def _refusals(data: Dataset, refused: tuple[str, ...]) -> Table:
+    rows = tuple(Row(f"refused[{c}]", data.label(c), (_why(data, c),)) for c in refused)
+    return Table("subgroups_refused", "Subgroups without an answer", (Column("why", "Why"),), rows)
+
+
+def _why(data: Dataset, column: str) -> str:
+    reason = why(data, column)
+    return reason if reason == CONSTANT else "a level has people of one arm only, or is a cluster"
 
 
 def _effects(found: Subgroups) -> Iterator[Estimate]:
@@ -117,12 +150,14 @@ def _subgroup_table(found: Subgroups) -> Table:
     )  # fmt: skip
 
 
-def _interaction_table(found: Subgroups) -> Table:
+def _interaction_table(found: Subgroups, refused: int) -> Table:
+    """One row a subgroup; those without an answer stay in the family, with p = 1."""
+    family = adjust_p([*(m.p for m in found.found), *[1.0] * refused], "holm").tolist()
     rows = [
         Row(f"interaction[{m.by}]", m.label,
             (Quantity(m.statistic), Quantity(m.num_df, "df"), Quantity(m.den_df, "df"),
              Quantity(m.p, "p"), Quantity(holm, "p")))
-        for m, holm in zip(found.found, found.holm, strict=True)
+        for m, holm in zip(found.found, family, strict=False)
     ]  # fmt: skip
     columns = (("f", "F"), ("num_df", "df"), ("den_df", "df within"), ("p", "p"),
                ("holm", "Holm's p"))  # fmt: skip

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recovery_stats.analyses._housing_case import ARM, OUTCOME, Asked, drawn_within
+from recovery_stats.analyses._refusal import CONSTANT, caution
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.document import Cell, Column, Quantity, Ref, Row, Table
@@ -50,7 +51,11 @@ def answer_trial(
     checks = [choice(clusters, found.basis, found.stratified, asked.word)]
     if smallest := few.smallest():
         checks.append(smallest)
-    moved = _moved(asked, data, drawn_within(asked, data, clusters))
+    moved = None
+    if asked.treatment and data.frame[asked.treatment].nunique() == 1:
+        checks.append(caution("treatment taken", "The effect of the treatment taken", CONSTANT))
+    else:
+        moved = _moved(asked, data, drawn_within(asked, data, clusters))
     if moved is not None:
         rows += _told(moved, asked)
         checks += moved.checks()

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from recovery_stats.analyses._housing_case import ARM, Asked, drawn_within, had
 from recovery_stats.analyses._housing_people import complete
 from recovery_stats.analyses._part import Part
+from recovery_stats.analyses._refusal import why
 from recovery_stats.analyses._wording import short
+from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.document import Column, Count, Quantity, Ref, Row, Table
 from recovery_stats.core.estimate import Estimate
-from recovery_stats.errors import UsageError
+from recovery_stats.errors import NotEstimable, UsageError
 from recovery_stats.models.arms import compare_arms
 from recovery_stats.models.comparison import clusters_of
 from recovery_stats.models.multiplicity import adjust_p
@@ -36,8 +39,24 @@ def secondary_outcomes(q: Question, asked: Asked, everyone: Dataset) -> Part:
     if not names:
         return Part()
     everyone.require(*names, table="persons")
-    found = [_difference(asked, everyone, name) for name in names]
-    return Part(tuple(found), tables=(_table(everyone, names, found),))
+    found = {name: _attempt(asked, everyone, name) for name in names}
+    made = tuple(e for e in found.values() if isinstance(e, Estimate))
+    return Part(made, tuple(_checks(len(found), len(made))), tables=(_table(everyone, found),))
+
+
+def _checks(asked: int, made: int) -> Iterator[Check]:
+    if made < asked:
+        parts = (Count(asked - made, "variables"), " of ", Count(asked, "variables"),
+                 " declared secondary outcomes have no estimate; their rows say why.")  # fmt: skip
+        yield Check("secondary outcomes", "caution", parts)
+
+
+def _attempt(asked: Asked, everyone: Dataset, column: str) -> Estimate | str:
+    """The difference, or why there is none."""
+    try:
+        return _difference(asked, everyone, column)
+    except NotEstimable:
+        return why(everyone, column)
 
 
 def _difference(asked: Asked, everyone: Dataset, column: str) -> Estimate:
@@ -54,17 +73,23 @@ def _difference(asked: Asked, everyone: Dataset, column: str) -> Estimate:
     return replace(fit.estimates()[0], name=f"secondary[{column}]", label=label, level="secondary")
 
 
-def _table(everyone: Dataset, names: tuple[str, ...], found: list[Estimate]) -> Table:
-    holm = adjust_p([e.p for e in found], "holm").tolist()
+def _table(everyone: Dataset, found: dict[str, Estimate | str]) -> Table:
+    """One row a declared outcome; one without an estimate stays in the family, with p = 1."""
+    ps = [e.p if isinstance(e, Estimate) else 1.0 for e in found.values()]
+    holm = adjust_p(ps, "holm").tolist()
     rows = tuple(
         Row(e.name, e.label, (Count(e.n or 0), Ref(e.name, "interval"), Ref(e.name, "p"),
                               Quantity(h, "p")))
-        for e, h in zip(found, holm, strict=True)
+        if isinstance(e, Estimate)
+        else Row(f"secondary[{name}]", short(everyone.label(name)),
+                 (None, f"no estimate: {e}", None, None))
+        for (name, e), h in zip(found.items(), holm, strict=True)
     )  # fmt: skip
     return Table(
         "secondary_outcomes", "Secondary outcomes declared beforehand",
         (Column("people", "People"), Column("interval", "Difference [CI]"), Column("p", "p"),
          Column("holm", "Holm's p")), rows,
         ("Difference in risk or in means, each on the people who have the outcome. Holm's p holds "
-         "for all of them together; the intervals are those of each alone.",),
+         "for all of them together, one without an estimate counted as p = 1; the intervals are "
+         "those of each alone.",),
     )  # fmt: skip

@@ -13,8 +13,8 @@ from typing import Literal
 from recovery_stats.analyses._housing_case import ARM, Asked
 from recovery_stats.analyses._housing_question import Question
 from recovery_stats.analyses._part import Part
+from recovery_stats.analyses._refusal import caution, why
 from recovery_stats.analyses._wording import phrase, short
-from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.document import (
     Cell,
@@ -35,10 +35,6 @@ from recovery_stats.models.over_time import OverTime, compare_over_time
 from recovery_stats.models.summary import level_label
 
 PRIMARY = "wave_primary"
-NOT_ESTIMABLE = (
-    "The outcome at every wave was asked for and has no estimate: the model for repeated measures "
-    "cannot be fitted to what was observed."
-)
 
 
 def at_every_wave(
@@ -73,16 +69,23 @@ def at_every_wave(
             primary=question.wave_primary, adjust=asked.adjust, cluster=asked.cluster,
             level=asked.level,
         )  # fmt: skip
-    except NotEstimable:  # its words may hold small counts
-        return Part(checks=(Check("outcome at every wave", "caution", (NOT_ESTIMABLE,)),))
+    except NotEstimable:
+        return _refused(waves, question.repeated)
     names = {w: level_label(waves.variable(question.wave), w) for w in found.waves}
     return Part(
         tuple(_estimates(found, names)), found.checks(),
         (_table(found, names, arms), _tests(found)),
         (_figure(found, names, waves.label(question.repeated), waves.label(question.wave)),),
         {"repeated": phrase(waves.label(question.repeated)), "wave_name": names[found.primary]},
-        frozenset({"over_time", "over_time_drawn" if drawn else "over_time_chosen"}),
+        frozenset({"repeated", "over_time", "over_time_drawn" if drawn else "over_time_chosen"}),
     )  # fmt: skip
+
+
+def _refused(waves: Dataset, column: str) -> Part:
+    reason = why(waves, column)
+    facts = {"repeated": phrase(waves.label(column)), "repeated_why": reason}
+    check = caution("outcome at every wave", "The outcome at every wave", reason)
+    return Part(checks=(check,), facts=facts, said=frozenset({"repeated", "repeated_refused"}))
 
 
 def _joined(

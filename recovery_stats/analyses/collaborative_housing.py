@@ -44,6 +44,8 @@ from recovery_stats.analyses._housing_waves import at_every_wave
 from recovery_stats.analyses._missing_panel import with_missing_panel
 from recovery_stats.analyses._missing_screens import with_screens_panel
 from recovery_stats.analyses._part import joined as joined_parts
+from recovery_stats.analyses._refusal import NO_ANSWER, caution
+from recovery_stats.core.check import Check
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.estimate import Estimate
@@ -62,6 +64,7 @@ from recovery_stats.models.comparison import (
 from recovery_stats.models.effect_size import hedges_g
 from recovery_stats.models.level import join, separating_levels
 from recovery_stats.models.outcome import Reading
+from recovery_stats.models.residence import Times
 from recovery_stats.models.risk import Family, standardise
 from recovery_stats.models.sample import Sample, read_sample
 
@@ -86,9 +89,7 @@ def answer(question: Question, study: Study) -> Result:
         return stopped
     reading = people.reading
     outcome = _answer_outcome(asked, people, reading, arms, study) if reading else None
-    times, clusters = answer_times(asked, everyone, arms) if asked.time else (None, None)
-    if times is not None and clusters is not None and asked.stays:
-        times = answer_residence(asked, times, clusters, study["stays"])
+    times, clusters, told = _answer_times(asked, everyone, arms, study, beside=outcome is not None)
     rows = balance(people.eligible, asked.adjust, ARM, weights=asked.weights)
     own = outcome.clusters if outcome else clusters
     assert own is not None
@@ -107,7 +108,7 @@ def answer(question: Question, study: Study) -> Result:
         analysis="collaborative_housing",
         estimand=words.estimand(case, study.protocol.population),
         estimates=(*case.estimates, *more.estimates, *stay.estimates),
-        checks=(*words.checks(case), *more.checks, *stay.checks),
+        checks=(*words.checks(case), *told, *more.checks, *stay.checks),
         flow=case.flow,
         facts=words.facts(case) | dict(more.facts) | dict(stay.facts),
         said=frozenset(words.said(case)) | more.said | stay.said,
@@ -120,6 +121,23 @@ def answer(question: Question, study: Study) -> Result:
     if question.screens:
         return with_screens_panel(result, contrast, question.screens)
     return with_missing_panel(result, contrast, question.seed)
+
+
+def _answer_times(
+    asked: Asked, everyone: Dataset, arms: Reading, study: Study, *, beside: bool
+) -> tuple[Times | None, Clusters | None, tuple[Check, ...]]:
+    """Time to relapse by arm and residence; `beside` an outcome, what fails is a caution."""
+    if not asked.time:
+        return None, None, ()
+    try:
+        times, clusters = answer_times(asked, everyone, arms)
+        if asked.stays:
+            times = answer_residence(asked, times, clusters, study["stays"])
+    except NotEstimable:
+        if not beside:
+            raise
+        return None, None, (caution("time to relapse", "Time to relapse", NO_ANSWER),)
+    return times, clusters, ()
 
 
 # --- a yes/no outcome or a number ----------------------------------------------------------

@@ -103,13 +103,15 @@ def read_characteristic(
 def read_person_covariate(people: Dataset, column: str) -> Array:
     """A person's covariate as a number (n,), the second of two levels as 1.
 
-    Raises UsageError for a covariate of more than two levels.
+    Raises UsageError for a covariate of more than two levels, NotEstimable for one level.
     """
     people.require(column, table="persons")
     values = people.frame[column]
     if is_number(people, column):
         return np.asarray(values, dtype=float)
     levels = levels_of(people, column)
+    if len(levels) < 2:
+        raise NotEstimable(f"Column {column!r} has one level; no slope differs across houses.")
     if len(levels) != 2:
         raise UsageError(
             f"Column {column!r} has {len(levels)} levels; what differs across houses must be a "
@@ -122,7 +124,8 @@ def read_person_covariate(people: Dataset, column: str) -> Array:
 def described(people: Dataset, column: str) -> str:
     """The covariate's label, with the level that counts where it has two."""
     label = people.label(column)
-    if is_number(people, column):
+    levels = levels_of(people, column)
+    if is_number(people, column) or len(levels) < 2:
         return label
     variable: Variable = people.variable(column)
-    return f"{label}: {level_label(variable, levels_of(people, column)[1])}"
+    return f"{label}: {level_label(variable, levels[1])}"

@@ -44,8 +44,9 @@ class Reading:
 def read_outcome(data: Dataset, column: str, counted: str | None = None) -> Reading:
     """Binary where the column has two levels or `counted` names one of several; else a number.
 
-    Raises DataError for a column that is empty, constant, text with several levels, or whose two
-    levels do not say which one counts; UsageError for a `counted` that is no level.
+    Raises DataError for a column that is empty, text with several levels, or whose two levels do
+    not say which one counts; NotEstimable for a constant one; UsageError for a `counted` that is
+    no level.
     """
     levels = levels_of(data, column)
     variable = data.variable(column)
@@ -55,7 +56,7 @@ def read_outcome(data: Dataset, column: str, counted: str | None = None) -> Read
             "`recovery-stats inspect` shows the reasons recorded."
         )
     if len(levels) == 1:
-        raise DataError(
+        raise NotEstimable(
             f"Outcome {column!r} has the same value in all rows that have one; "
             "there is nothing to compare."
         )

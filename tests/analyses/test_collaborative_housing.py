@@ -269,7 +269,7 @@ def test_six_months_known_later_looks_protective_where_nothing_is():
     ("columns", "options", "error", "says"),
     [
         ({"used": np.nan}, {}, DataError, "'used' has no value"),
-        ({"used": 1.0}, {}, DataError, "'used' has the same value"),
+        ({"used": 1.0}, {}, NotEstimable, "'used' has the same value"),
         ({"arm": 1.0}, {}, NotEstimable, "'arm' has 1 level among 240 rows"),
         ({"arm": np.arange(240) % 3.0}, {}, DataError, "'arm' has 3 levels"),
         ({"house": 1.0}, {}, NotEstimable, "'house' has one level"),

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from recovery_stats import analyses
+from recovery_stats.analyses._refusal import CONSTANT, NO_ANSWER
 from recovery_stats.analyses.collaborative_housing import Question, answer
 from recovery_stats.core.document import Heading
-from recovery_stats.errors import UsageError
+from recovery_stats.errors import NotEstimable, UsageError
 from recovery_stats.models import comparison
 from recovery_stats.models.evidence import bayes_factor
 from recovery_stats.models.subgroup import subgroups
@@ -48,6 +49,45 @@ def test_subgroups_margin_and_bayes():
     page = compose(found, analysis.title, analysis.template)
     headings = [b.text for b in page.blocks if isinstance(b, Heading)]
     assert "Declared beforehand" in headings
+
+
+def test_what_was_declared_and_has_no_answer_keeps_its_row_and_its_reason():
+    """One value; one arm only; as many tests in Holm's family as were declared."""
+    people = study()["persons"].frame
+    arm, kin = people["arm"].to_numpy(), np.arange(240) % 3 + 1.0
+    data = study(one=7.0, half=np.where(arm == 1, kin, np.nan), kin=kin, same=1.0, side=arm + 1.0)
+    found = answer(
+        Question(outcome="used", secondary=("income", "one", "half"),
+                 subgroup=("same", "side", "kin"), **ASKED), data,
+    )  # fmt: skip
+    rows = {r.key: r.cells for r in found.tables["secondary_outcomes"].rows}
+    p = next(e.p for e in found.estimates if e.name == "secondary[income]")
+    assert rows["secondary[income]"][3].value == pytest.approx(min(1.0, 3 * p))
+    assert rows["secondary[one]"][1] == f"no estimate: {CONSTANT}"
+    assert rows["secondary[half]"][1] == f"no estimate: {NO_ANSWER}"
+    why = {r.key: r.cells[0] for r in found.tables["subgroups_refused"].rows}
+    assert why["refused[same]"] == CONSTANT
+    assert "one arm only" in why["refused[side]"]
+    (row,) = found.tables["interactions"].rows
+    assert row.cells[4].value == pytest.approx(min(1.0, 3 * row.cells[3].value))
+    cautions = {c.name for c in found.checks if c.verdict == "caution"}
+    assert {"secondary outcomes", "declared subgroups"} <= cautions
+    analysis = analyses.get("collaborative_housing")
+    text = render(compose(found, analysis.title, analysis.template)).decode()
+    assert f"no estimate: {CONSTANT}" in text
+
+
+def test_times_and_treatment_without_an_answer_leave_the_outcome_its_report():
+    arm = study()["persons"].frame["arm"].to_numpy()
+    data = study(moved=1.0, days=np.arange(240) + 1.0, back=(arm == 1) * 1.0)
+    asked = {"outcome": "used", "design": "randomised"} | ASKED
+    found = answer(Question(treatment="moved", time="days", event="back", **asked), data)
+    assert (
+        found["risk_difference"].value == answer(Question(**asked), data)["risk_difference"].value
+    )
+    assert {"time to relapse", "treatment taken"} <= {c.name for c in found.checks}
+    with pytest.raises(NotEstimable, match="did not occur"):
+        answer(Question(time="days", event="back", **ASKED), data)
 
 
 def test_a_margin_needs_its_reason():

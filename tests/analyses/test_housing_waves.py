@@ -1,5 +1,7 @@
 """An outcome at every wave in the housing report: the function's numbers, by design, refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -86,8 +88,23 @@ def test_what_cannot_be_fitted_at_every_wave_does_not_take_the_report_away(monke
         raise NotEstimable("12 people of one arm have no wave.")
 
     monkeypatch.setattr(_housing_waves, "compare_over_time", fails)
-    result, page = ask()
+    told_with_reason(*ask(), "the model has no answer on these data")
+
+
+def test_a_constant_outcome_at_every_wave_keeps_its_place_and_its_reason():
+    one = study()
+    waves = one["waves"].with_frame(one["waves"].frame.assign(y=4.0))
+    result = answer(Question(**ASKED), replace(one, tables={**one.tables, "waves": waves}))
+    analysis = analyses.get("collaborative_housing")
+    page = compose(result, analysis.title, analysis.template)
+    told_with_reason(result, page, "everybody who has a value has the same one")
+    assert [e.name for e in result.estimates if e.level == "primary"] == ["mean_difference"]
+
+
+def told_with_reason(result, page, reason):
     told = [c for c in result.checks if c.name == "outcome at every wave"]
     assert [c.verdict for c in told] == ["caution"]
-    assert "cannot be fitted to what was observed" in render(page, "md").decode()
-    assert "12 people" not in render(page, "md").decode()
+    assert "At every wave" in [b.text for b in page.blocks if isinstance(b, Heading)]
+    text = render(page, "md").decode()
+    assert text.count(f"has no estimate: {reason}") == 2
+    assert "12 people" not in text
