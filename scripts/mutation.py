@@ -2,6 +2,7 @@
 
     python scripts/mutation.py                     the sample that scripts/mutation.md reports
     python scripts/mutation.py --each 5 MODULE TEST...   5 changes of one module, by these tests
+    python scripts/mutation.py --each 2 --engines        2 changes of every engine
 
 A change is one of: a comparison turned (< to <=, == to !=), an operator turned (+ to -, * to /),
 a number moved by one, a condition denied, `and` for `or`, min for max. Changes are drawn with a
@@ -28,6 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "recovery_stats"
 SECONDS = 60  # of the processor that the tests of one change may take: an endless loop takes more
 WAITED = 15 * SECONDS  # of the clock, for a change that waits for ever and uses no processor
 PRIVACY = ("tests/report/test_compose.py", "tests/report/test_attack.py")
@@ -66,6 +68,37 @@ class Mutant:
     line: int
     says: str
     source: str
+
+
+def every_engine() -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Each engine with the tests that judge it.
+
+    Its own file of tests, else those that import it, else those of the engine it is a part of
+    (lmm_sums: lmm) or of the models and engines that import it.
+    """
+    tests = {p: p.read_text(encoding="utf-8") for p in sorted((ROOT / "tests").rglob("test_*.py"))}
+    sources = [p for layer in ("engines", "models") for p in (PACKAGE / layer).glob("*.py")]
+    texts = [(p.stem, p.read_text(encoding="utf-8")) for p in sources]
+    for path in sorted((PACKAGE / "engines").glob("[a-z]*.py")):
+        engine = path.stem
+        using = {f"test_{name}" for name, text in texts if _imports(text, engine)}
+        judges = (
+            [p for p in tests if p.parent.name == "engines" and p.stem == f"test_{engine}"]
+            or [p for p, text in tests.items() if _imports(text, engine)]
+            or [p for p in tests if p.stem == f"test_{engine.partition('_')[0]}"]
+            or [p for p in tests if p.stem in using]
+        )
+        yield f"engines/{path.name}", tuple(str(p.relative_to(ROOT)) for p in judges[:3])
+
+
+def _imports(text: str, engine: str) -> bool:
+    """Whether a module imports the engine, by name or from it."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            whole = [node.module, *(f"{node.module}.{n.name}" for n in node.names)]
+            if f"recovery_stats.engines.{engine}" in whole:
+                return True
+    return False
 
 
 def places(source: str) -> list[int]:
@@ -175,10 +208,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--each", type=int, default=6, help="changes of a module")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--engines", action="store_true", help="every engine")
     parser.add_argument("module", nargs="?")
     parser.add_argument("tests", nargs="*")
     asked = parser.parse_args()
     sample = {asked.module: tuple(asked.tests)} if asked.module else SAMPLE
+    if asked.engines:
+        sample = dict(every_engine())
     for name in ("numpy", "pandas", "scipy.stats", "scipy.optimize", "pytest"):
         importlib.import_module(name)
     with tempfile.TemporaryDirectory() as place:
@@ -196,6 +232,9 @@ def main() -> int:
 def judge(module: str, tests: tuple[str, ...], folder: Path, each: int, seed: int) -> None:
     """Print one module's score and its survivors."""
     source = (folder / "recovery_stats" / module).read_text(encoding="utf-8")
+    if not tests:
+        print(f"{module}: no tests of its own", flush=True)
+        return
     plain = Mutant(module, 0, "", ast.unparse(ast.parse(source)))
     end = killed(plain, tests, folder)
     if end != "survived":
