@@ -35,7 +35,7 @@ LAYERS = {
     "data": _layer("errors core data", "numpy scipy pandas pyreadstat pyarrow polars_readstat"),
     "models": _layer("errors core engines models", "numpy scipy pandas statsmodels pingouin"),
     "analyses": _layer("errors core models analyses", "numpy pandas"),
-    "report": _layer("errors core report", "matplotlib numpy docx", "weasyprint"),
+    "report": _layer("errors core report", "matplotlib PIL numpy docx", "weasyprint"),
     "study": _layer(
         "errors core data models analyses report study __init__", "numpy pandas threadpoolctl"
     ),
@@ -53,6 +53,7 @@ DOORS = {
     "polars_readstat": ("data/sav_fast.py",),
     "pingouin": ("models/effect_size.py", "models/reliability.py"),
     "matplotlib": ("report/figures.py", "report/figures/*.py"),
+    "PIL": ("report/figures/bitmap.py",),
     "docx": ("report/docx.py", "report/docx_grid.py", "report/docx_xml.py"),
     "weasyprint": ("report/pdf.py",),
     "click": ("cli.py", "cli/*.py"),

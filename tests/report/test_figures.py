@@ -98,7 +98,7 @@ def test_one_point_has_its_interval() -> None:
     ]
 
 
-def test_another_reader_finds_the_pixels_that_were_packed() -> None:
+def test_a_bitmap_keeps_its_colours_and_its_resolution() -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (7, 13, 4), np.uint8)
     with Image.open(BytesIO(encode(pixels, 200))) as read:
         read.load()
