@@ -183,6 +183,34 @@ class TestKilled:
         assert "broken off" not in again.stderr
 
 
+ORPHANED = """
+import os, signal, sys, time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from recovery_stats.core.worker import end_with_parent
+if __name__ == "__main__":
+    pool = ProcessPoolExecutor(2, get_context(sys.argv[1]), end_with_parent)
+    workers = {pool.submit(os.getpid).result()}
+    busy = [pool.submit(time.sleep, 120) for _ in range(2)]
+    while not all(future.running() for future in busy):
+        time.sleep(0.01)
+    print(*workers, *pool._processes, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("way", ["spawn", "fork"])
+def test_workers_of_a_killed_run_end_with_it(way: str, tmp_path: Path) -> None:
+    """Two at work; while one lived its end of the pipe of the output would stay open."""
+    (tmp_path / "orphaned.py").write_text(ORPHANED)
+    killed = subprocess.run(
+        [sys.executable, "orphaned.py", way], cwd=tmp_path, env=surroundings(), text=True,
+        stdout=subprocess.PIPE, check=False, timeout=60,
+    )  # fmt: skip
+    assert killed.returncode == -signal.SIGKILL
+    assert killed.stdout
+
+
 COHORT = """\
 schema = 1
 [tables.persons]

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from recovery_stats.core.dataset import Dataset
+from recovery_stats.core.worker import end_with_parent
 from recovery_stats.engines import impute as engine
 from recovery_stats.errors import ConvergenceError, UsageError
 from recovery_stats.models.imputation_column import NotApplicable
@@ -113,7 +114,7 @@ def run_chains(
     try:
         if jobs == 1:
             return _collected(map(run, seeds), count, progress)
-        with ProcessPoolExecutor(min(jobs, count)) as pool:
+        with ProcessPoolExecutor(min(jobs, count), initializer=end_with_parent) as pool:
             return _collected(pool.map(run, seeds, chunksize=1), count, progress)
     except ConvergenceError as failed:
         raise ConvergenceError(

@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from recovery_stats.core.estimate import Estimate
+from recovery_stats.core.worker import end_with_parent
 from recovery_stats.engines import impute as chained
 from recovery_stats.engines import reference_based as engine
 from recovery_stats.engines import rubin
@@ -170,7 +171,7 @@ def _collected(work: Work, run: Callable[[Any], Array], items: Sequence[Any], to
     """The answers in their order, in processes where jobs are more than one."""
     if work.jobs == 1:
         return _heard(map(run, items), work, told)
-    with ProcessPoolExecutor(min(work.jobs, len(items))) as pool:
+    with ProcessPoolExecutor(min(work.jobs, len(items)), initializer=end_with_parent) as pool:
         return _heard(pool.map(run, items, chunksize=max(1, len(items) // 50)), work, told)
 
 

@@ -23,6 +23,7 @@ from recovery_stats.core import progress
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.result import Result
 from recovery_stats.core.study import AnalysisSpec, Study
+from recovery_stats.core.worker import end_with_parent
 from recovery_stats.errors import NotEstimable, OutputError, RecoveryError, UsageError, unknown
 from recovery_stats.report.index import Card, card
 from recovery_stats.study import fault, multiverse, workflow
@@ -272,6 +273,7 @@ def _begin_work(told: Told) -> None:
     """Leave Ctrl-C, which reaches the whole group, to the main process, and tell it of progress."""
     import signal
 
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     progress.listen(lambda *step: told.put(step))
 

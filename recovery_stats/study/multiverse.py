@@ -23,6 +23,7 @@ from recovery_stats.core import progress
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.core.result import Result
 from recovery_stats.core.study import AnalysisSpec, Derived, Study, TableSpec
+from recovery_stats.core.worker import end_with_parent
 from recovery_stats.data.derive import derive
 from recovery_stats.data.endpoint.entry import Endpoint
 from recovery_stats.data.endpoint.missing import MISSING_RULES, PUBLISHED
@@ -343,7 +344,7 @@ def _each(
     """The work on every specification, in the order of the plan, in one process or several."""
     if jobs < 2 or len(plan) < 2:
         return list(_told(map(work, plan), len(plan)))
-    pool = ProcessPoolExecutor(min(jobs, len(plan)), get_context("spawn"))
+    pool = ProcessPoolExecutor(min(jobs, len(plan)), get_context("spawn"), end_with_parent)
     try:
         chunk = -(-len(plan) // (4 * jobs))
         return list(_told(pool.map(work, plan, chunksize=chunk), len(plan)))
