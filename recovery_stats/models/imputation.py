@@ -81,8 +81,14 @@ def impute(
       baseline held in one row of each person). cluster_means: means over clusters predict as well.
     delta: column to a shift of what is imputed, for values not missing at random: a number, one
       for each row, or an expression ("-2 * arm"). Numbers move by it, log odds of yes/no and
-      ordered columns, logs of Poisson and negative binomial means. Within clusters counts are
-      matched, and the count itself moves.
+      ordered columns, logs of Poisson and negative binomial means. A matched value (pmm, and
+      counts within clusters) is that of its donor, moved; nothing is cut to a range. Shifted
+      values are what other columns are then imputed from, so that a delta is given all the
+      others (van Buuren 2018, section 9.2; Tompsett et al. 2018): where columns predict each
+      other their means end further apart than by it. Of visits in their order, each shifted from
+      what those before it tell (Carpenter & Kenward 2013, ch. 10), name the earlier visits alone
+      in predictors=. A matched column follows shifted predictors as far as its own observed
+      values go, "normal" beyond. Checked: closed forms of both (tests/models/test_imputation.py).
     not_applicable: codes of missing reasons (Dataset) whose cells are never imputed, or for each
       column a mask of its rows.
     sweeps: over all columns, in each table; 10, or 30 with a substantive model.

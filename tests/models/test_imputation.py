@@ -151,6 +151,51 @@ def test_delta_by_number_by_row_and_by_expression() -> None:
     assert words.equals(rows)
 
 
+def test_a_shift_of_a_matched_visit_is_carried_to_the_next() -> None:
+    """y2 is twice y1 and one donor is drawn: the next visit is 2 (donor + delta) + its own delta,
+    as far as there are donors."""
+    rng = np.random.default_rng(3)
+    data = pd.DataFrame({"z": rng.normal(size=400), "y1": rng.integers(0, 60, 400).astype(float)})
+    data["y2"] = 2 * data["y1"]
+    empty = rng.random(400) < 0.3
+    data.loc[empty, ["y1", "y2"]] = np.nan
+    whole = rs.impute(
+        data, 1, seed=2, donors=1, methods={"y1": "pmm", "y2": "pmm"},
+        predictors={"y1": ["z"], "y2": ["y1"]}, delta={"y1": 20.0, "y2": -3.0},
+    )[0][empty]  # fmt: skip
+    highest = data["y2"].max()
+    assert set(whole["y1"] - 20) <= set(data["y1"].dropna())
+    assert (2 * whole["y1"] > highest).any()
+    np.testing.assert_allclose(whole["y2"] + 3, np.minimum(2 * whole["y1"], highest), rtol=EXACT)
+
+
+def test_shifts_of_columns_that_predict_each_other_feed_back() -> None:
+    """The fixed point of s1 = d1 + c s2 and s2 = d2 + b s1, b and c the regressions on each other;
+    by one visit after the other it is d2 + b d1."""
+    rng = np.random.default_rng(5)
+    y1, z = rng.normal(size=(2, 2000))
+    data = pd.DataFrame({"y1": y1, "y2": 0.6 * y1 + 0.8 * rng.normal(size=2000), "z": z})
+    empty = rng.random(2000) < 0.3
+    data.loc[empty, ["y1", "y2"]] = np.nan
+    b, c = (
+        np.polyfit(data[x].dropna(), data[y].dropna(), 1)[0]
+        for x, y in (("y1", "y2"), ("y2", "y1"))
+    )
+    d1, d2 = 0.1, 0.2
+    options: dict[str, Any] = {"methods": {"y1": "normal", "y2": "normal"}, "sweeps": 20}
+    in_order = {"predictors": {"y1": ["z"], "y2": ["y1", "z"]}}
+    for more, want in (
+        ({}, [(d1 + c * d2) / (1 - b * c), (d2 + b * d1) / (1 - b * c)]),
+        (in_order, [d1, d2 + b * d1]),
+    ):
+        plain, moved = (
+            rs.impute(data, 1, seed=4, delta=delta, **options, **more)[0]
+            for delta in ({}, {"y1": d1, "y2": d2})
+        )
+        found = (moved - plain).loc[empty, ["y1", "y2"]].mean()
+        np.testing.assert_allclose(found, want, rtol=0.05)  # coefficients are drawn
+
+
 # --- not applicable ----------------------------------------------------------------------------
 
 
