@@ -183,7 +183,7 @@ def _climb(model: Model, X: Array, y: Any, w: Array | None, theta: Array) -> Fit
         step, _ = lapack.dpotrs(factor, score, lower=1)
         gain = float(score @ step)
         if gain < TOLERANCE:
-            return Fitted(theta + step, factor) if _tame(factor, X) else None
+            return Fitted(theta + step, factor) if tame(factor, X) else None
         for halving in range(30):
             trial = theta + step / 2**halving
             there = model(trial, X, y, w)
@@ -195,7 +195,7 @@ def _climb(model: Model, X: Array, y: Any, w: Array | None, theta: Array) -> Fit
     return None
 
 
-def _tame(factor: Array, X: Array) -> bool:
+def tame(factor: Array, X: Array) -> bool:
     """Whether the data tell every slope: along a separated direction the error has no bounds.
 
     Its standard error times the range of its predictor, in log odds, is compared with LOST.

@@ -80,7 +80,7 @@ class Poisson:
     """Poisson regression."""
 
     def draw(self, state: State, target: Target, rng: np.random.Generator) -> Array:
-        return impute_poisson(*regression(state, target), rng, target.delta)
+        return _kept(state, target, impute_poisson(*regression(state, target), rng, target.delta))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,8 @@ class NegativeBinomial:
     """Negative binomial regression."""
 
     def draw(self, state: State, target: Target, rng: np.random.Generator) -> Array:
-        return impute_negative_binomial(*regression(state, target), rng, target.delta)
+        X, y, new = regression(state, target)
+        return _kept(state, target, impute_negative_binomial(X, y, new, rng, target.delta))
 
 
 def _kept(state: State, target: Target, drawn: Drawn) -> Array:

@@ -23,7 +23,7 @@ from scipy.special import expit, ndtr
 from recovery_stats.engines import cox, impute_category
 from recovery_stats.engines.curves import tabulate
 from recovery_stats.engines.impute import State, Target, gather
-from recovery_stats.engines.impute_count import HIGHEST, fit_dispersed, fit_rates
+from recovery_stats.engines.impute_count import HIGHEST, draw_dispersed, fit_rates
 from recovery_stats.engines.impute_multilevel import Factor, Rows, draw_latent, draw_sampler
 from recovery_stats.engines.impute_normal import draw_line
 from recovery_stats.engines.linalg import Array, IntArray
@@ -313,11 +313,11 @@ class Covariate:
         return _around(mean, float(1.0 / np.sqrt(at.precision[0])), rng)
 
     def _count(self, X: Array, y: Array, new: Array, rng: np.random.Generator) -> Propose:
-        alpha = 0.0
         if self.kind == "negative-binomial":
-            _, log_alpha, se = fit_dispersed(X, y)
-            alpha = float(np.exp(log_alpha + se * rng.standard_normal())) if se > 0 else 0.0
-        mu = np.exp(np.minimum(fit_rates(X, y, alpha).draw(rng) @ new, HIGHEST))
+            rates, alpha = draw_dispersed(X, y, rng)
+        else:
+            rates, alpha = fit_rates(X, y, 0.0), 0.0
+        mu = np.exp(np.minimum(rates.draw(rng) @ new, HIGHEST))
 
         def propose() -> Array:
             rate = mu if alpha < 1e-8 else rng.gamma(1.0 / alpha, alpha * mu)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -294,21 +295,29 @@ class Planner(Layout):
     def delta_of(self, name: str, missing: IntArray) -> Array | float:
         """A shift for each missing cell: a number, one for each row, or an expression of them."""
         given = self.asked.delta.get(name, 0.0)
-        if isinstance(given, str):
-            expression = read_expression(given, f"delta of {name!r}")
-            by_row = np.broadcast_to(compute(expression, self.data), (len(self.data),))
-        elif np.ndim(given) == 0:
-            if not np.isfinite(given):
+        if not isinstance(given, str) and np.ndim(given) == 0:
+            if not isinstance(given, Real) or not np.isfinite(float(given)):
                 raise UsageError(f"delta[{name!r}] is a finite number, not {given}.")
             return float(given)
-        else:
-            by_row = np.asarray(given, dtype=float)
+        by_row = self.shift_of_rows(name, given)
         if by_row.shape != (len(self.data),):
             raise UsageError(f"delta[{name!r}] has {by_row.size} values for {len(self.data)} rows.")
         shift = np.asarray(by_row[missing], dtype=float)
-        if np.isnan(shift).any():
+        if not np.isfinite(shift).all():
             raise DataError(
-                f"delta[{name!r}] is empty in {int(np.isnan(shift).sum())} of the rows in which "
-                "the column is missing; give every one of them a number."
+                f"delta[{name!r}] is empty or infinite in {int((~np.isfinite(shift)).sum())} of "
+                "the rows in which the column is missing; give every one of them a number."
             )
         return shift
+
+    def shift_of_rows(self, name: str, given: Any) -> Array:
+        if isinstance(given, str):
+            expression = read_expression(given, f"delta of {name!r}")
+            return np.broadcast_to(compute(expression, self.data), (len(self.data),))
+        try:
+            return np.asarray(given, dtype=float)
+        except (TypeError, ValueError):
+            raise UsageError(
+                f"delta[{name!r}] is a number, one number for each row, or an expression of "
+                "columns."
+            ) from None

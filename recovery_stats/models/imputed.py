@@ -158,7 +158,7 @@ class Imputed:
                 "perfect prediction",
                 "caution",
                 (
-                    f"Some predictors tell the category of {name} without error; a few rows of "
+                    f"Some predictors tell {name} without error; a few rows of "
                     "small weight kept its model finite. Merge sparse levels, or name its "
                     "predictors (predictors=).",
                 ),

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
+from scipy.stats import nbinom
 
 from recovery_stats.engines import impute_category as category
 from recovery_stats.engines import impute_count as count
@@ -148,5 +149,37 @@ def test_dispersed_counts_as_in_r() -> None:
 def test_counts_without_extra_variance_are_poisson() -> None:
     rng = np.random.default_rng(3)
     one, y = np.ones((1, 5000)), rng.binomial(5, 0.5, 5000).astype(float)
-    drawn = count.impute_negative_binomial(one, y, np.ones((1, 20_000)), rng)
+    drawn = count.impute_negative_binomial(one, y, np.ones((1, 20_000)), rng).codes
     assert drawn.var() == pytest.approx(2.5, rel=0.06)
+
+
+@pytest.mark.parametrize("draw", [count.impute_poisson, count.impute_negative_binomial])
+def test_where_every_count_is_zero_small_counts_are_drawn_and_told(draw: Any) -> None:
+    """A cell mean by hand: the rows added at g = 0 weigh (p + 1) / (2 p) with p = 1, one of the
+    mean count on each side, so that the fitted mean there is mean / (n + 1)."""
+    rng = np.random.default_rng(4)
+    g = np.repeat([0.0, 1.0], 100)
+    y = np.where(g == 1, rng.poisson(3.0, 200), 0.0)
+    design = np.vstack([np.ones(200), g])
+    rates = count.fit_rates(design, y, 0.0)
+    assert rates.augmented
+    assert np.exp(rates.beta[0]) == pytest.approx(y.mean() / 101, rel=1e-6)
+    drawn = draw(design, y, design[:, :100], rng)
+    assert drawn.augmented
+    assert drawn.codes.max() <= 3
+    assert not count.fit_rates(design, y + 1, 0.0).augmented
+
+
+def test_a_dispersion_that_the_data_hardly_tell_is_drawn_from_its_likelihood() -> None:
+    """Poisson counts: the mean of sqrt(alpha) by quadrature of the likelihood that SciPy has."""
+    rng = np.random.default_rng(6)
+    y, one = rng.poisson(3.0, 60).astype(float), np.ones((1, 60))
+    size = 1 / (v := np.linspace(1e-3, 3, 4000)) ** 2  # v: coefficient of variation of the rates
+    share = size / (size + y.mean())
+    loglik = nbinom.logpmf(y[:, None], size, share).sum(axis=0)
+    weight = np.exp(loglik - loglik.max())
+    drawn = [np.sqrt(count.draw_dispersed(one, y, rng)[1]) for _ in range(400)]
+    want = (weight @ v) / weight.sum()
+    spread = np.sqrt((weight @ (v - want) ** 2) / weight.sum() / 400)
+    assert abs(np.mean(drawn) - want) < MONTE_CARLO_SES * spread
+    assert max(drawn) < 1

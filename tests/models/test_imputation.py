@@ -267,6 +267,17 @@ def test_perfect_prediction_is_checked() -> None:
     assert same.mean() > 0.95
 
 
+def test_counts_that_are_all_zero_at_one_site_are_imputed_small_there() -> None:
+    rng = np.random.default_rng(2)
+    data = pd.DataFrame({"site": np.repeat(["a", "b"], 100)})
+    data["drinks"] = np.where(data["site"] == "b", rng.poisson(3.0, 200), 0).astype(float)
+    data.loc[::9, "drinks"] = np.nan
+    imputed = rs.impute(data, 2, seed=1, methods={"drinks": "poisson"})
+    assert imputed[0].loc[data["site"] == "a", "drinks"].max() <= 3
+    told = [c for c in imputed.checks() if c.name == "perfect prediction"]
+    assert [c.about for c in told] == ["drinks"]
+
+
 # --- refusals ----------------------------------------------------------------------------------
 
 
@@ -282,6 +293,9 @@ def test_perfect_prediction_is_checked() -> None:
         ({}, {"delta": {"race": 1}}, UsageError, "'race' has 3 levels without an order"),
         ({}, {"delta": {"xx": 1}}, UsageError, "'xx' takes no part"),
         ({}, {"delta": {"x": float("nan")}}, UsageError, "is a finite number, not nan"),
+        ({}, {"delta": {"x": None}}, UsageError, "is a finite number, not None"),
+        ({}, {"delta": {"x": ["low"] * 300}}, UsageError, "a number, one number for each row"),
+        ({}, {"delta": {"x": [np.inf] * 300}}, DataError, r"'x'\] is empty or infinite in \d+ of"),
         ({}, {"methods": {"x": "pm"}}, UsageError, "No method for column 'x' named 'pm'.*'pmm'"),
         ({}, {"methods": {"y": "pmm"}}, DataError, "No column named 'y'"),
         ({}, {"methods": {"x": "poisson"}}, DataError, "'x' has .* that are no counts.*'pmm'"),
