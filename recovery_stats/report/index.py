@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -46,8 +47,9 @@ def render(title: str, cards: Mapping[str, tuple[Card, Sequence[str]]]) -> bytes
     """The page as UTF-8 bytes: a card and its file names by report name, in their order."""
     kinds = sorted({shown.badge for shown, _ in cards.values() if shown.badge})
     mixed = len(kinds) > 1
+    titles = _told_apart({name: shown.title for name, (shown, _) in cards.items()})
     listed = "\n".join(
-        _report(name, shown, files, badge(shown.badge) if mixed else "")
+        _report(name, titles[name], shown, files, badge(shown.badge) if mixed else "")
         for name, (shown, files) in cards.items()
     )
     head = "" if mixed else "".join(map(badge, kinds))
@@ -59,9 +61,18 @@ def _count(reports: int) -> str:
     return "One report" if reports == 1 else f"{reports} reports"
 
 
-def _report(name: str, shown: Card, files: Sequence[str], badges: str) -> str:
-    """Title, question, answer and links; a report written before it had these: its name."""
-    title = escape(clean(shown.title or name))
+def _told_apart(titles: Mapping[str, str]) -> dict[str, str]:
+    """Titles by report name: with the name where several share one; the name where none is."""
+    shared = Counter(titles.values())
+    return {
+        name: name if not title else title if shared[title] == 1 else f"{title} ({name})"
+        for name, title in titles.items()
+    }
+
+
+def _report(name: str, title: str, shown: Card, files: Sequence[str], badges: str) -> str:
+    """Title, question, answer and links."""
+    title = escape(clean(title))
     first = next((file for file in files if file == f"{name}.html"), "")
     head = f'<a href="{quote(first)}">{title}</a>' if first else title
     said = "".join(

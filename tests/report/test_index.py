@@ -57,3 +57,12 @@ def test_a_card_says_what_the_document_says() -> None:
 def test_a_report_of_an_older_run_is_named_and_linked() -> None:
     page = render("", {"old": (Card(), ("old.html",))})
     assert b'<a href="old.html">old</a>' in page
+
+
+def test_reports_of_one_title_are_told_apart_by_their_names() -> None:
+    page = render("", {"a": (ASKED, ()), "b": (ASKED, ()), "c": (Card("Days"), ())}).decode()
+    assert [page.count(words) for words in (">Craving (a)<", ">Craving (b)<", ">Days<")] == [
+        1,
+        1,
+        1,
+    ]
