@@ -14,12 +14,13 @@ import numpy as np
 from recovery_stats.analyses._housing_case import ARM, OUTCOME, Asked
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Column, Quantity, Row, Table
+from recovery_stats.core.document import Column, PanelFigure, Quantity, Row, Table
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.errors import NotEstimable
 from recovery_stats.models.comparison import Clusters
 from recovery_stats.models.formula import quote
 from recovery_stats.models.mixed import MixedFit, lmm
+from recovery_stats.models.mixed_figure import diagnostic_figure, shown_in
 
 CLUSTER, HOUSED = "cluster|", "housed|"
 OF_NUMBERS = frozenset({"normal residuals", "normal random effects", "constant spread"})
@@ -76,10 +77,18 @@ def mixed_table(asked: Asked, fit: MixedFit) -> Table:
 
 def mixed_checks(asked: Asked, fit: MixedFit, *, binary: bool) -> Iterator[Check]:
     """Its diagnostics in the report's words; the shape of residuals says nothing of a yes or no."""
-    for check in fit.checks():
+    drawn = mixed_diagnostics(asked, fit, binary=binary)
+    for check in shown_in(fit.checks(), (drawn,) if drawn else ()):
         if check.name in TOLD or (check.name in OF_NUMBERS and not binary):
             parts = tuple(_told(p, asked) if isinstance(p, str) else p for p in check.parts)
             yield replace(check, parts=parts, about=f"mixed model, {_told(check.about, asked)}")
+
+
+def mixed_diagnostics(asked: Asked, fit: MixedFit, *, binary: bool) -> PanelFigure | None:
+    """Its residuals and the effects of houses, where the outcome is a number."""
+    if binary:
+        return None
+    return diagnostic_figure(fit, called=lambda *_: f"effects of {asked.word}s")
 
 
 def _told(text: str, asked: Asked) -> str:

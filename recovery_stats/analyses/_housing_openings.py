@@ -32,6 +32,7 @@ from recovery_stats.core.estimate import Estimand, Estimate
 from recovery_stats.core.result import Result
 from recovery_stats.core.study import Study
 from recovery_stats.errors import DataError, NotEstimable, UsageError
+from recovery_stats.models.missing_figure import with_missing_bars
 from recovery_stats.models.outcome import Reading, read_outcome
 from recovery_stats.models.staggered import difference_in_differences
 from recovery_stats.models.staggered_fit import Staggered, TwoWay
@@ -78,7 +79,7 @@ class _Openings:
 def answer_openings(question: Question, study: Study) -> Result:
     """Effects by time since the opening, their mean first; what bounds on trends leave of it."""
     found = _find(question, study)
-    return Result(
+    result = Result(
         analysis="collaborative_housing",
         estimand=_estimand(found, study.protocol.population),
         estimates=found.estimates,
@@ -91,6 +92,7 @@ def answer_openings(question: Question, study: Study) -> Result:
         sources=tuple(study[name].source for name in ("persons", "waves")),
         synthetic=study.protocol.synthetic,
     )
+    return with_missing_bars(result, "Share of rows")
 
 
 # --- reading ---------------------------------------------------------------------------------

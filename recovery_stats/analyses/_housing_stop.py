@@ -86,6 +86,7 @@ def _described(
 ) -> Result:
     rows = balance(people.eligible, asked.adjust, ARM, weights=asked.weights)
     case = Case(asked, people, arms, rows, None, None, clusters)
+    tables = {t.name: t for t in (*pages.tables(case), *look.part.tables)}
     return Result(
         analysis="collaborative_housing",
         estimand=words.estimand(case, study.protocol.population),
@@ -94,8 +95,8 @@ def _described(
         flow=case.flow,
         facts=words.facts(case) | words.asked_of(case) | _facts(asked, look),
         said=frozenset((*words.said_before(case), *_said(look))),
-        tables={t.name: t for t in (*pages.tables(case), *look.part.tables)},
-        figures={f.name: f for f in (*pages.figures(case), *look.part.figures)},
+        tables=tables,
+        figures={f.name: f for f in (*pages.figures(case, tables), *look.part.figures)},
         sources=(study["persons"].source,),
         synthetic=study.protocol.synthetic,
     )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from recovery_stats.analyses._housing_case import ARM, OUTCOME, Case, OutcomeAnswer, had
-from recovery_stats.analyses._housing_mixed import mixed_table
+from recovery_stats.analyses._housing_mixed import mixed_diagnostics, mixed_table
 from recovery_stats.analyses._housing_rct import RIVALS as TRIAL_RIVALS
 from recovery_stats.analyses._housing_rct import instrument_table
 from recovery_stats.analyses._wording import phrase, short
+from recovery_stats.core.bar import Bar, BarFigure, CellOf
 from recovery_stats.core.document import (
     CaterpillarFigure,
     Cell,
@@ -31,6 +32,7 @@ from recovery_stats.core.document import (
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.models.balance import balance_table, love_figure
 from recovery_stats.models.comparison import each_cluster
+from recovery_stats.models.missing_figure import missing_by_group
 from recovery_stats.models.summary import missing_table, table_one
 
 ROUND_STEPS = (1, 2, 5, 10, 30, 60, 90, 180, 360, 720)  # days
@@ -180,8 +182,10 @@ def _clusters_table(case: Case) -> Table:
 # --- figures ---------------------------------------------------------------------------------
 
 
-def figures(case: Case) -> Iterator[Figure]:
-    """Every figure that the case has."""
+def figures(case: Case, tables: Mapping[str, Table]) -> Iterator[Figure]:
+    """Every figure that the case has; `tables` are those of the same report."""
+    if missing := _missingness(case, tables):
+        yield missing
     if case.outcome:
         yield _arms_figure(case, case.outcome)
         if case.asked.sensitivity:
@@ -190,10 +194,31 @@ def figures(case: Case) -> Iterator[Figure]:
             yield from case.outcome.chosen.figures
         if caterpillar := _caterpillar(case, case.outcome):
             yield caterpillar
+        yield from _diagnostics(case, case.outcome)
     if len(case.balance) > 1:
         yield love_figure(case.balance)
     if case.times:
         yield _curves(case)
+
+
+def _missingness(case: Case, tables: Mapping[str, Table]) -> BarFigure | None:
+    """Who lacks the outcome or a covariate, by arm."""
+    first: list[Bar] = []
+    arms = tables.get("arms")
+    lacking = [row.cells[2] for row in arms.rows] if arms else []
+    if arms and any(isinstance(c, Count) and c.n for c in lacking):
+        first.append(Bar(case.data.label(OUTCOME)))
+        for row in arms.rows:
+            missing, people = (CellOf("arms", row.key, key) for key in ("missing", "people"))
+            first.append(Bar(row.label, (missing,), people))
+    return missing_by_group(tables["table_one"], first, caption="Share missing, by arm")
+
+
+def _diagnostics(case: Case, outcome: OutcomeAnswer) -> Iterator[Figure]:
+    if outcome.mixed:
+        binary = outcome.reading.binary
+        drawn = mixed_diagnostics(case.asked, outcome.mixed, binary=binary)
+        yield from (drawn,) if drawn else ()
 
 
 def _arms_figure(case: Case, outcome: OutcomeAnswer) -> ForestFigure:

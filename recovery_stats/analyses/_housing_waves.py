@@ -15,11 +15,13 @@ from recovery_stats.analyses._housing_question import Question
 from recovery_stats.analyses._part import Part
 from recovery_stats.analyses._refusal import caution, why
 from recovery_stats.analyses._wording import phrase, short
-from recovery_stats.core.dataset import Dataset
+from recovery_stats.core.check import Check
+from recovery_stats.core.dataset import Dataset, as_dataset
 from recovery_stats.core.document import (
     Cell,
     Column,
     Count,
+    Figure,
     LineFigure,
     Quantity,
     Ref,
@@ -30,11 +32,13 @@ from recovery_stats.core.document import (
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.core.study import Study
 from recovery_stats.errors import NotEstimable, UsageError
+from recovery_stats.models.mixed_figure import diagnostic_figure, shown_in
 from recovery_stats.models.outcome import Reading
-from recovery_stats.models.over_time import OverTime, compare_over_time
+from recovery_stats.models.over_time import PERSON, OverTime, compare_over_time
 from recovery_stats.models.summary import level_label
 
 PRIMARY = "wave_primary"
+RESIDUALS = frozenset({"normal residuals", "constant spread"})
 
 
 def at_every_wave(
@@ -72,10 +76,11 @@ def at_every_wave(
     except NotEstimable:
         return _refused(waves, question.repeated)
     names = {w: level_label(waves.variable(question.wave), w) for w in found.waves}
+    means = _figure(found, names, waves.label(question.repeated), waves.label(question.wave))
+    figures = (means, *_diagnostics(found))
     return Part(
-        tuple(_estimates(found, names)), found.checks(),
-        (_table(found, names, arms), _tests(found)),
-        (_figure(found, names, waves.label(question.repeated), waves.label(question.wave)),),
+        tuple(_estimates(found, names)), tuple(_checks(found, figures)),
+        (_table(found, names, arms), _tests(found)), figures,
         {"repeated": phrase(waves.label(question.repeated)), "wave_name": names[found.primary]},
         frozenset({"repeated", "over_time", "over_time_drawn" if drawn else "over_time_chosen"}),
     )  # fmt: skip
@@ -86,6 +91,24 @@ def _refused(waves: Dataset, column: str) -> Part:
     facts = {"repeated": phrase(waves.label(column)), "repeated_why": reason}
     check = caution("outcome at every wave", "The outcome at every wave", reason)
     return Part(checks=(check,), facts=facts, said=frozenset({"repeated", "repeated_refused"}))
+
+
+def _diagnostics(found: OverTime) -> Iterator[Figure]:
+    """Its residuals, freed of the covariance of the waves."""
+    people = as_dataset(found.fit.analysed).frame[PERSON].to_numpy()
+    drawn = diagnostic_figure(
+        found.fit, people, name="over_time_diagnostics",
+        caption="Diagnostics of the model of every wave",
+    )  # fmt: skip
+    yield from (drawn,) if drawn else ()
+
+
+def _checks(found: OverTime, drawn: tuple[Figure, ...]) -> Iterator[Check]:
+    """Those of the comparison, and the shape and spread of its residuals."""
+    yield from found.checks()
+    for check in shown_in(found.fit.checks(), drawn):
+        if check.name in RESIDUALS and check.about == "residuals":
+            yield replace(check, about="residuals, outcome at every wave")
 
 
 def _joined(

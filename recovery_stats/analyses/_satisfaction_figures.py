@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from statistics import NormalDist
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from recovery_stats.analyses._satisfaction_level import MeanLevel, Population, means_at
 from recovery_stats.analyses._satisfaction_model import Fit, Model
+from recovery_stats.analyses._satisfaction_rows import TIME
 from recovery_stats.analyses._satisfaction_tables import rivals_told
 from recovery_stats.analyses._wording import opening, phrase, plural, short
 from recovery_stats.core.document import (
@@ -17,12 +19,14 @@ from recovery_stats.core.document import (
     Figure,
     ForestFigure,
     LineFigure,
+    PanelFigure,
     Ref,
     Series,
 )
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.models.columns import Columns
 from recovery_stats.models.generalised import GlmmFit
+from recovery_stats.models.mixed_figure import diagnostic_figure
 from recovery_stats.models.summary import mean_interval
 
 POINTS_OF_A_LINE = 9
@@ -56,6 +60,28 @@ def figures(model: Model, fit: Fit, named: Mapping[str, Estimate], unit: str) ->
         )
     if model.cluster:
         yield _clusters(model, fit, model.cluster)
+    if diagnosis := diagnostics(model, fit):
+        yield diagnosis
+
+
+def diagnostics(model: Model, fit: Fit) -> PanelFigure | None:
+    """The mixed model's residuals and random effects; None where too few for bins."""
+    person = model.data.frame[model.asked.person]
+    return diagnostic_figure(fit, person.to_numpy(), partial(_effect, model))
+
+
+def _effect(model: Model, name: str, factor: str) -> str:
+    """A random effect in words: slope of time, of the person."""
+    of = "clusters" if factor == model.cluster else "people"
+    if name == "Intercept":
+        return f"level, {of}"
+    told = "time" if name == TIME else phrase(model.data.label(_column(model, name)))
+    return f"slope of {told}, {of}"
+
+
+def _column(model: Model, name: str) -> str:
+    """The column whose deviation from the person's mean is called `name`."""
+    return model.asked.satisfaction if name == model.asked.within else name
 
 
 def _slopes(model: Model, fit: Fit, named: Mapping[str, Estimate], unit: str) -> LineFigure:

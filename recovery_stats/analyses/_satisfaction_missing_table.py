@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from recovery_stats.analyses._missing_rows import (
     NOT_TOLD,
@@ -13,9 +13,13 @@ from recovery_stats.analyses._missing_rows import (
     refused,
 )
 from recovery_stats.analyses._satisfaction_missing import COUNTED, MOST_ROWS, Gaps
+from recovery_stats.analyses._satisfaction_rows import Waves
 from recovery_stats.analyses._wording import plural
+from recovery_stats.core.bar import BarFigure, CellOf
 from recovery_stats.core.document import ForestFigure, Table
 from recovery_stats.core.estimate import Estimate
+from recovery_stats.models.missing_figure import missing_by_reason
+from recovery_stats.models.summary import levels_of
 
 RANDOM, SINGLE, OTHER = "At random", "One value for each", "Not at random"
 
@@ -97,3 +101,19 @@ def _single_rows(gaps: Gaps) -> Iterator[Told]:
     else:
         why = "The outcome is not a relapse that could be assumed."
         yield Told("", SINGLE, why, "Missing = relapse", NOT_TOLD)
+
+
+def missingness(tables: Mapping[str, Table], waves: Waves, occasion: str) -> BarFigure | None:
+    """Share of the rows that lack a value, by wave and reason; None where nothing is missing."""
+    if "missing_waves" not in tables:
+        return None
+    whole = tables["missing"]
+    levels = levels_of(waves.read, waves.asked.wave)
+    bases = {row.key: CellOf(whole.name, row.key, "all") for row in whole.rows}
+    for column in list(bases):
+        for i, wave in enumerate(levels, 1):
+            bases[f"{column}.{i}"] = CellOf("waves", f"wave_{wave:g}", "held")
+    return missing_by_reason(
+        tables["missing_waves"], bases, caption=f"Share missing by {occasion} and reason",
+        axis="Share of rows held",
+    )  # fmt: skip

@@ -104,6 +104,7 @@ def answer(question: Question, study: Study) -> Result:
     stay = stay_section(
         asked, times, clusters, study, horizon=question.stay_days, seed=question.seed
     )
+    tables = {t.name: t for t in (*pages.tables(case), *more.tables, *stay.tables)}
     result = Result(
         analysis="collaborative_housing",
         estimand=words.estimand(case, study.protocol.population),
@@ -112,8 +113,8 @@ def answer(question: Question, study: Study) -> Result:
         flow=case.flow,
         facts=words.facts(case) | dict(more.facts) | dict(stay.facts),
         said=frozenset(words.said(case)) | more.said | stay.said,
-        tables={t.name: t for t in (*pages.tables(case), *more.tables, *stay.tables)},
-        figures={f.name: f for f in (*pages.figures(case), *more.figures, *stay.figures)},
+        tables=tables,
+        figures={f.name: f for f in (*pages.figures(case, tables), *more.figures, *stay.figures)},
         sources=tuple(study[name].source for name in asked.tables + question.tables),
         synthetic=study.protocol.synthetic,
     )

@@ -14,6 +14,7 @@ from recovery_stats.analyses._meeting_people import Asked, read_people
 from recovery_stats.analyses._question import Common, column, columns, option
 from recovery_stats.core.result import Result
 from recovery_stats.core.study import Study
+from recovery_stats.models.missing_figure import with_missing_bars
 
 TABLES = {
     "persons": "One row a person: time to relapse, event, entry, baseline covariates, site.",
@@ -166,6 +167,5 @@ def answer(question: Question, study: Study) -> Result:
     """Hazard of relapse by attendance known before the day at risk, and its rivals."""
     asked = Asked.of(question, study)
     people = read_people(asked, study)
-    if asked.diary:
-        return _meeting_diary.answer(asked, study, people)
-    return _meeting_baseline.answer(asked, study, people)
+    way = _meeting_diary if asked.diary else _meeting_baseline
+    return with_missing_bars(way.answer(asked, study, people), "Share of people")

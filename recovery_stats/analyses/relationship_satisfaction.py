@@ -17,7 +17,11 @@ from recovery_stats.analyses._satisfaction_family import FAMILIES
 from recovery_stats.analyses._satisfaction_figures import figures
 from recovery_stats.analyses._satisfaction_level import MeanLevel, Population, adjusted_means
 from recovery_stats.analyses._satisfaction_missing import Gaps, missing_attempts
-from recovery_stats.analyses._satisfaction_missing_table import missing_forest, missing_panel_table
+from recovery_stats.analyses._satisfaction_missing_table import (
+    missing_forest,
+    missing_panel_table,
+    missingness,
+)
 from recovery_stats.analyses._satisfaction_model import (
     Fit,
     Model,
@@ -41,6 +45,7 @@ from recovery_stats.core.estimate import Estimand, Estimate
 from recovery_stats.core.result import Result
 from recovery_stats.core.study import Study
 from recovery_stats.models.generalised import GlmmFit
+from recovery_stats.models.mixed_figure import shown_in
 
 TABLES = {
     "waves": "One row a person and wave: outcome, satisfaction, interview day.",
@@ -112,28 +117,20 @@ def answer(question: Question, study: Study) -> Result:
     estimates = (*_estimates(question, model, fit, gaps), *made)
     named = {e.name: e for e in estimates}
     panel, forest = missing_panel_table(gaps, named, attempts), missing_forest(gaps, attempts)
+    told = (*tables(model, fit, waves, named, question.occasion), *((panel,) if panel else ()))
+    by_name = {t.name: t for t in told}
+    lacking = (forest, missingness(by_name, waves, question.occasion))
+    drawn = (*figures(model, fit, named, question.unit), *(f for f in lacking if f))
     return Result(
         analysis="relationship_satisfaction",
         estimand=_estimand(question, model, fit, waves, study),
         estimates=estimates,
-        checks=tuple(checks(model, fit, waves, named)),
+        checks=tuple(shown_in(checks(model, fit, waves, named), drawn)),
         flow=waves.used.flow,
         facts=_facts(question, model, fit, waves),
         said=_said(question, model, waves, named) | ({"missing_panel"} if panel else set()),
-        tables={
-            t.name: t
-            for t in (
-                *tables(model, fit, waves, named, question.occasion),
-                *((panel,) if panel else ()),
-            )
-        },
-        figures={
-            f.name: f
-            for f in (
-                *figures(model, fit, named, question.unit),
-                *((forest,) if forest else ()),
-            )
-        },
+        tables=by_name,
+        figures={f.name: f for f in drawn},
         sources=tuple(study[t].source for t in TABLES if t in study),
         synthetic=study.protocol.synthetic,
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from recovery_stats.core.bar import BarFigure
 from recovery_stats.core.check import Check
 from recovery_stats.core.estimate import Estimand, Estimate
 
@@ -208,7 +209,11 @@ class CurveFigure:
 
 @dataclass(frozen=True, slots=True)
 class LineFigure:
-    """Smooth lines with bands: trajectories, marginal means, dose–response, profiles."""
+    """Smooth lines with bands: trajectories, marginal means, dose–response, profiles.
+
+    points: at their values stand markers with bars, joined unless not `joined`. expected: where
+    the points should lie, drawn behind them as a faint line with its band.
+    """
 
     name: str
     caption: str
@@ -219,6 +224,18 @@ class LineFigure:
     points: bool = False
     x_ticks: tuple[tuple[float, str], ...] = ()
     log_y: bool = False
+    notes: tuple[str, ...] = ()
+    joined: bool = True
+    expected: Series | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PanelFigure:
+    """Several small drawings that are read together, lettered in their order."""
+
+    name: str
+    caption: str
+    panels: tuple[LineFigure, ...]
     notes: tuple[str, ...] = ()
 
 
@@ -280,7 +297,15 @@ class CaterpillarFigure:
     notes: tuple[str, ...] = ()
 
 
-Figure = CurveFigure | LineFigure | ForestFigure | LoveFigure | CaterpillarFigure
+Figure = (
+    CurveFigure
+    | LineFigure
+    | PanelFigure
+    | ForestFigure
+    | LoveFigure
+    | CaterpillarFigure
+    | BarFigure
+)
 
 
 # --- blocks ------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from recovery_stats.core.document import (
     Hidden,
     LineFigure,
     Numbers,
+    PanelFigure,
     Quantity,
     Row,
     Series,
@@ -36,6 +37,7 @@ from recovery_stats.core.document import (
 )
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.core.study import Privacy
+from recovery_stats.report.bar import filled
 from recovery_stats.report.privacy.count import withhold_counts
 from recovery_stats.report.privacy.curve import coarsen
 from recovery_stats.report.privacy.estimate import withhold_estimates
@@ -50,7 +52,7 @@ def disclose(document: Document, privacy: Privacy) -> Document:
     """The document without what `privacy` withholds; only such documents leave the program."""
     marked = replace(document, meta=(*document.meta, ("privacy", privacy.profile)))
     if privacy.minimum <= 1 and privacy.round_to <= 1 and not privacy.hide_zero:
-        return marked
+        return filled(marked)
     withheld: set[Value] = set()
     told = _in_tables(marked)
     blocks: list[Block] = []
@@ -64,7 +66,8 @@ def disclose(document: Document, privacy: Privacy) -> Document:
     draft = withhold_estimates(replace(marked, blocks=tuple(blocks)), privacy)
     counted = withhold_counts(draft, frozenset(withheld), privacy)
     rounded = _with_safe_sizes(_round(counted, privacy), privacy)
-    return replace(rounded, blocks=tuple(_finish(block, privacy) for block in rounded.blocks))
+    done = replace(rounded, blocks=tuple(_finish(block, privacy) for block in rounded.blocks))
+    return filled(done)
 
 
 def _in_tables(document: Document) -> Counter[int]:
@@ -84,6 +87,8 @@ def _thin(block: Block, privacy: Privacy) -> Block:
             return coarsen(block, privacy)
         case LineFigure(series=series):
             return replace(block, series=tuple(_thick_points(s, privacy) for s in series))
+        case PanelFigure(panels=panels):
+            return replace(block, panels=tuple(_thick_panel(p, privacy) for p in panels))
         case CaterpillarFigure():
             return _thick_groups(block, privacy)
         case _:
@@ -96,6 +101,12 @@ def _thick_points(series: Series, privacy: Privacy) -> Series:
     low, high = _pick(series.low, kept), _pick(series.high, kept)
     n_at = tuple(at[i] for i in kept) if series.n_at else ()  # until the counts are withheld
     return Series(series.name, _pick(series.x, kept), _pick(series.y, kept), low, high, n_at)
+
+
+def _thick_panel(panel: LineFigure, privacy: Privacy) -> LineFigure:
+    """Means of bins, told without how many people each rests on."""
+    thick = (_thick_points(s, privacy) for s in panel.series)
+    return replace(panel, series=tuple(replace(s, n_at=()) for s in thick))
 
 
 def _thick_groups(figure: CaterpillarFigure, privacy: Privacy) -> CaterpillarFigure:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from itertools import zip_longest
 
+from recovery_stats.core.bar import BarFigure
 from recovery_stats.core.document import (
     CaterpillarFigure,
     Cell,
@@ -15,6 +16,7 @@ from recovery_stats.core.document import (
     ForestFigure,
     LineFigure,
     LoveFigure,
+    PanelFigure,
     Quantity,
     Row,
     Series,
@@ -26,6 +28,7 @@ from recovery_stats.core.estimate import Estimate
 from recovery_stats.report.digits import count, plain
 from recovery_stats.report.numbers import cell, interval_columns
 
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 LIMITS = (Column("low", "Lower limit"), Column("high", "Upper limit"))
 
 
@@ -35,7 +38,7 @@ def table(figure: Figure) -> Table:
     return Table(figure.name, f"Numbers of the figure: {figure.caption}", columns, rows)
 
 
-def alt_text(figure: Figure) -> str:
+def alt_text(figure: Figure) -> str:  # noqa: C901, PLR0911 (one case a figure)
     """One or two sentences that say what kind of figure this is and what its numbers are."""
     match figure:
         case CurveFigure():
@@ -44,6 +47,9 @@ def alt_text(figure: Figure) -> str:
         case LineFigure():
             runs = "; ".join(_run(series) for series in figure.series if series.x)
             return f"Lines of {figure.y_label} by {figure.x_label}. {runs}."
+        case PanelFigure():
+            parts = " ".join(f"{head}: {_binned(p)}." for head, p in lettered(figure))
+            return f"{count(len(figure.panels))} panels. {parts}"
         case SpecificationFigure():
             return _specifications(figure)
         case ForestFigure():
@@ -53,11 +59,20 @@ def alt_text(figure: Figure) -> str:
             return _love(figure)
         case CaterpillarFigure():
             return _caterpillar(figure)
+        case BarFigure():
+            return _bars(figure)
 
 
 def estimates(figure: ForestFigure) -> list[Estimate]:
     """The estimates of a composed forest figure."""
     return [row.estimate for row in figure.rows if isinstance(row, Shown)]
+
+
+def lettered(figure: PanelFigure) -> list[tuple[str, LineFigure]]:
+    """The panels with their headings: A. Residuals along the fitted values."""
+    return [
+        (f"{letter}. {p.caption}", p) for letter, p in zip(LETTERS, figure.panels, strict=False)
+    ]
 
 
 def risk_rows(figure: CurveFigure) -> list[tuple[str, tuple[Cell, ...]]]:
@@ -87,10 +102,12 @@ def beginning(figure: CurveFigure) -> float:
 _Contents = tuple[tuple[Column, ...], tuple[Row, ...]]
 
 
-def _contents(figure: Figure) -> _Contents:
+def _contents(figure: Figure) -> _Contents:  # noqa: PLR0911 (one case a figure)
     match figure:
         case CurveFigure() | LineFigure():
             return _lines(figure)
+        case PanelFigure():
+            return _panels(figure)
         case SpecificationFigure():
             return _specified(figure)
         case ForestFigure():
@@ -99,6 +116,10 @@ def _contents(figure: Figure) -> _Contents:
             return _covariates(figure)
         case CaterpillarFigure():
             return _groups(figure)
+        case BarFigure():
+            heads = (Column(f"part {i}", name) for i, name in enumerate(figure.series, 1))
+            based = any(bar.of for bar in figure.bars)
+            return (*heads, *((Column("of", "Of"),) if based else ())), figure.rows
 
 
 def _lines(figure: CurveFigure | LineFigure) -> _Contents:
@@ -115,6 +136,25 @@ def _lines(figure: CurveFigure | LineFigure) -> _Contents:
     if isinstance(figure, CurveFigure):
         rows += _risk(figure, 4 if banded else 2)
     return (columns + LIMITS if banded else columns), tuple(rows)
+
+
+def _panels(figure: PanelFigure) -> _Contents:
+    """The points of every panel, and where they should lie; x and y are named in its heading."""
+    rows: list[Row] = []
+    for k, (head, panel) in enumerate(lettered(figure), 1):
+        rows.append(Row(f"panel {k}", f"{head}: {panel.y_label} by {panel.x_label}"))
+        wanted = (panel.expected,) if panel.expected else ()
+        for s, series in enumerate((*panel.series, *wanted), 1):
+            rows += [
+                Row(
+                    f"panel {k} series {s} point {i + 1}",
+                    series.name,
+                    _point(series, i, True, {}),
+                    1,
+                )
+                for i in range(len(series.x))
+            ]
+    return (Column("x", "Across"), Column("y", "Up"), *LIMITS), tuple(rows)
 
 
 def _point(series: Series, i: int, banded: bool, names: dict[float, str]) -> tuple[Cell, ...]:
@@ -199,6 +239,27 @@ def _run(series: Series) -> str:
     return f"{series.name}: from {_value(series, 0)} to {last}"
 
 
+def _binned(panel: LineFigure) -> str:
+    """How many points of a panel lie where they should, and how far the others go."""
+    points = [(i, s) for s in panel.series for i in range(len(s.x))]
+    if not points:
+        return "too few people for a point"
+    wanted, level = panel.expected, panel.horizontal
+    within = [_as_expected(s, i, wanted, level) for i, s in points]
+    told = f"{count(sum(within))} of {count(len(points))} points lie where they should"
+    first, last = (_value(s, i) for i, s in (points[0], points[-1]))
+    return f"{told}, within error; {panel.y_label.lower()} from {first} to {last}"
+
+
+def _as_expected(s: Series, i: int, wanted: Series | None, level: float | None) -> bool:
+    """Whether a point is inside the band it should be in, or its bar over the level."""
+    if wanted is not None:
+        bands = zip(wanted.x, wanted.low, wanted.high, strict=True)
+        own = min(bands, key=lambda band: abs(band[0] - s.x[i]))
+        return own[1] <= s.y[i] <= own[2]
+    return level is None or s.low[i] <= level <= s.high[i]
+
+
 def _value(series: Series, i: int) -> str:
     """A point of a line, with its limits where it has any."""
     if not series.low or not series.high or math.isnan(series.low[i]):
@@ -249,3 +310,15 @@ def _caterpillar(figure: CaterpillarFigure) -> str:
         f"{count(len(figure.value))} groups in order of {figure.x_label}, "
         f"from {plain(figure.value[0])} to {plain(figure.value[-1])}, with intervals."
     )
+
+
+def _bars(figure: BarFigure) -> str:
+    """Every bar by its label, under what heads it."""
+    parts, head = [], ""
+    for row in figure.rows:
+        head = row.label if not row.cells else head
+        told = zip(figure.series, row.cells, strict=False)
+        numbers = ", ".join(f"{name} {cell(value)}" for name, value in told)
+        where = f"{head}, {row.label}" if row.depth else row.label
+        parts += [f"{where}: {numbers}"] if row.cells else []
+    return f"Bars of {figure.x_label.lower()}. {'; '.join(parts)}."

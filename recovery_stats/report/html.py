@@ -265,19 +265,21 @@ def _flow(flow: Flow) -> str:
 
 
 def _checks(checks: Sequence[Check], folded: Mapping[str, Placed]) -> str:
-    """One line each; a figure is in the first line that names it."""
+    """One line each; a figure is in the first line that names it, and the others link to it."""
     left = dict(folded)
     lines = []
     for check in checks:
         own = [left.pop(name) for name in check.figures if name in left]
-        lines.append(_check(check, own))
+        above = [item for n in check.figures if (item := folded.get(n)) and item not in own]
+        lines.append(_check(check, own, above))
     return '<ul class="checks">\n' + "\n".join(lines) + "\n</ul>"
 
 
-def _check(check: Check, shown: Sequence[Placed]) -> str:
+def _check(check: Check, shown: Sequence[Placed], above: Sequence[Placed]) -> str:
     about = f" ({_text(check.about)})" if check.about else ""
     verdict = f'<strong class="verdict">{words.VERDICTS[check.verdict]}</strong>'
     text = f"<b>{_text(check.name)}</b>{about}. {_prose(check.parts)}"
+    text += "".join(f' <a href="#figure-{number}">Figure {number}</a>' for *_, number in above)
     evidence = "".join(
         f'\n<details class="evidence"><summary>Figure {number}</summary>\n'
         f"{_figure(block, number)}\n</details>"

@@ -14,18 +14,14 @@ from dataclasses import astuple, dataclass
 from recovery_stats.core.document import (
     Block,
     Bullets,
-    CaterpillarFigure,
     Cell,
     Checks,
     Count,
-    CurveFigure,
     Document,
+    Figure,
     Flow,
-    ForestFigure,
     Heading,
     Hidden,
-    LineFigure,
-    LoveFigure,
     Paragraph,
     Quantity,
     Share,
@@ -39,7 +35,6 @@ from recovery_stats.report.interval import statistic
 from recovery_stats.report.words import clean
 
 Value = float | int | str | None
-_FIGURES = (CurveFigure, LineFigure, ForestFigure, LoveFigure, CaterpillarFigure)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -134,7 +129,7 @@ def _block(  # noqa: C901 (one case for each block)
                 yield Place("checks", where, check.about), check.verdict
                 for place, cell in _prose(check.parts, where, 0):
                     yield Place("checks", where, f"{check.about} {place.level}".strip()), cell
-        case _ if isinstance(block, _FIGURES):
+        case _ if isinstance(block, Figure):
             yield from _table(figure_data.table(block))
 
 

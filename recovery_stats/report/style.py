@@ -42,6 +42,8 @@ PENS = (
     Pen("#56B4E9", "#1b6796", (2.5, 1.2), "X"),
 )
 
+HATCHES = ("", "////", "....", "xxxx", "----", "oooo", "++++")  # of bars, beside their colours
+
 
 def pen(i: int) -> Pen:
     """The pen of series `i`; they repeat after seven."""
@@ -58,6 +60,8 @@ MATPLOTLIB: dict[Any, Any] = {
     "text.color": INK,
     "svg.fonttype": "none",
     "pdf.fonttype": 42,  # letters as letters, to be searched and edited
+    "hatch.color": "white",
+    "hatch.linewidth": 0.8,
     "svg.hashsalt": "recovery_stats",
     "axes.unicode_minus": True,
     "axes.edgecolor": FAINT,

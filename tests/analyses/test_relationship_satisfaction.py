@@ -267,6 +267,7 @@ def test_clusters_get_their_own_variance_and_few_of_them_a_caution():
     assert check(result, "clusters").verdict == "caution"
     assert any(row.label.startswith("Site") for row in result.tables["variance"].rows)
     assert "clusters_figure" in result.figures
+    assert {"diagnostics"} == {f for check in result.checks for f in check.figures}
     assert sum(result.figures["clusters_figure"].n_at) == 80
 
 

@@ -9,7 +9,9 @@ from numpy.testing import assert_allclose
 
 import recovery_stats as rs
 from recovery_stats.analyses import _satisfaction_missing
+from recovery_stats.core.bar import CellOf
 from recovery_stats.core.dataset import Dataset
+from recovery_stats.core.result import Result
 from recovery_stats.errors import ConvergenceError
 from recovery_stats.models.split import split
 from tests.analyses.test_relationship_satisfaction import ask, demeaned, least_squares, panel, words
@@ -27,12 +29,26 @@ def gappy(people: int = 200, waves: int = 2, seed: int = 3) -> pd.DataFrame:
     return data
 
 
+def cells_of(result: Result) -> set[CellOf]:
+    """The place of every cell of every table."""
+    return {
+        CellOf(t.name, row.key, head.key)
+        for t in result.tables.values()
+        for row in t.rows
+        for head, _ in zip(t.columns, row.cells, strict=False)
+    }
+
+
 def test_complete_people_are_the_answer_from_them_alone() -> None:
     data = gappy()
     whole = data[~data["pid"].isin(data.loc[data["y"].isna(), "pid"])]
-    alone = ask(whole)
-    assert_allclose(ask(data)["missing[complete]"].value, alone["within"].value, rtol=CONVERGED)
+    alone, found = ask(whole), ask(data)
+    assert_allclose(found["missing[complete]"].value, alone["within"].value, rtol=CONVERGED)
     assert "missing_panel" not in alone.tables
+    assert "missingness" not in alone.figures
+    bars = [bar for bar in found.figures["missingness"].bars if bar.of]
+    assert [bar.label for bar in bars] == ["All", "0", "1"]
+    assert {place for bar in bars for place in (*bar.parts, bar.of)} <= cells_of(found)
 
 
 def test_values_carried_forward_are_the_answer_from_the_table_filled_by_hand() -> None:

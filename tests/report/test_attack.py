@@ -24,6 +24,7 @@ from docx.oxml.ns import qn
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 import recovery_stats as rs
+from recovery_stats.core.bar import Bar, BarFigure, CellOf
 from recovery_stats.core.dataset import Step
 from recovery_stats.core.document import (
     CaterpillarFigure,
@@ -36,6 +37,7 @@ from recovery_stats.core.document import (
     Flow,
     Hidden,
     LineFigure,
+    PanelFigure,
     Paragraph,
     Quantity,
     Row,
@@ -48,7 +50,8 @@ from recovery_stats.core.document import (
 )
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.core.study import PROFILES, Privacy
-from recovery_stats.report import figure_data, flow_table, render, words
+from recovery_stats.models.mixed_figure import diagnostic_figure
+from recovery_stats.report import figure_data, figures, flow_table, render, words
 from recovery_stats.report.compose import compose
 from recovery_stats.report.disclose import disclose
 from recovery_stats.report.privacy.visit import cells
@@ -57,6 +60,8 @@ from tests.report import example
 
 CMS = PROFILES["cms"]
 LEAST_POSSIBLE = 3
+NUMBER = r"([-\d.]+)"
+BAR = rf'<path d="M {NUMBER} {NUMBER} \nL {NUMBER} {NUMBER} [^"]*" clip-path[^>]*style="([^"]*)"'
 
 
 def document(*blocks: object, estimates: tuple[Estimate, ...] = ()) -> Document:
@@ -523,6 +528,87 @@ def test_no_row_or_column_leaves_a_small_remainder(seed: int) -> None:
         if not isinstance(whole, Hidden):
             rest = whole.n - sum(c.n for c in parts if not isinstance(c, Hidden))  # type: ignore[union-attr]
             assert rest == 0 or rest >= CMS.minimum
+
+
+# --- bars --------------------------------------------------------------------------------
+
+
+def bars_of(table: Table, rows: int, columns: int) -> BarFigure:
+    """Every count of `table_of` as a share of the whole of its row."""
+    bars = tuple(
+        Bar(f"Category {i}", tuple(CellOf("t", f"r{i}", f"g{j}") for j in range(columns)),
+            CellOf("t", f"r{i}", "all"))
+        for i in range(rows)
+    )  # fmt: skip
+    return BarFigure("b", "Bars", "Share", bars, tuple(f"g{j}" for j in range(columns)))
+
+
+def lengths(figure: BarFigure) -> list[list[tuple[float, float]]]:
+    """Start and length of each coloured bar, by row, as shares read from the SVG alone."""
+    (axes,) = figures.draw(figure).axes
+    inches, dots = axes.figure.get_figheight(), axes.figure.dpi
+    inside = axes.transData.inverted().transform
+
+    def read(x: str, y: str) -> tuple[float, float]:
+        across, up = inside((float(x) * dots / 72, (72 * inches - float(y)) * dots / 72))
+        return float(across), float(up)
+
+    found: list[list[tuple[float, float]]] = [[] for _ in figure.rows]
+    for x, y, end, _, look in re.findall(BAR, figures.svg(figure, "f")):
+        (start, row), (stop, _) = read(x, y), read(end, y)
+        if "fill: none" not in look and stop > start:
+            found[round(row)].append((start, stop - start))
+    return found
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_bars_tell_no_count_that_their_table_withholds(seed: int) -> None:
+    draw = random.Random(seed)  # noqa: S311
+    counts = random_counts(draw)
+    table = table_of(counts, shares=False, whole_row=True, whole_column=True)
+    rows, columns = counts.shape
+    safe, bars = disclose(document(table, bars_of(table, rows, columns)), CMS).blocks
+    assert isinstance(safe, Table)
+    assert isinstance(bars, BarFigure)
+    attack(safe, counts, known=True, total=True)
+    for i, read in enumerate(lengths(bars)):
+        whole = safe.rows[i].cells[columns]
+        known = [c.n for c in safe.rows[i].cells[:columns] if isinstance(c, Count) and c.n]
+        if not isinstance(whole, Count):
+            assert read == []
+            continue
+        # what is read are the printed counts, one after another without a gap for a hidden one
+        assert [round(length * whole.n) for _, length in read] == known
+        assert [start for start, _ in read] == pytest.approx(
+            [sum(known[:k]) / whole.n for k in range(len(known))], abs=2e-3
+        )
+    again = figure_data.table(bars)
+    assert not [c for row in again.rows for c in row.cells
+                if isinstance(c, Share) and 0 < c.n < CMS.minimum]  # fmt: skip
+
+
+# --- means of bins -----------------------------------------------------------------------
+
+
+def test_a_panel_of_residuals_shows_no_person() -> None:
+    """20 people of 20 rows each, told apart by their predictor: bins along it are one or two."""
+    draw = np.random.default_rng(3)
+    who = np.repeat(np.arange(20), 20)
+    frame = pd.DataFrame({"x": who + 0.01 * draw.normal(size=400), "person": who})
+    frame["y"] = frame["x"] + draw.normal(size=20)[who] + draw.normal(size=400)
+    fit = rs.lmm("y ~ x + (1 | person)", frame)
+    raw = diagnostic_figure(fit, who)
+    assert raw is not None
+    (safe,) = disclose(document(raw), CMS).blocks
+    assert isinstance(safe, PanelFigure)
+    assert all(max(p.series[0].n_at) < 3 for p in raw.panels[::2])
+    assert [len(p.series[0].x) for p in safe.panels[::2]] == [0, 0]
+    assert all(s.n_at == () for p in safe.panels for s in p.series)
+    marks = re.findall(r"<use [^>]*#0072b2[^>]*>", figures.svg(safe, "f"))
+    many = [n >= CMS.minimum for n in raw.panels[1].series[0].n_at]
+    assert len(marks) == len(safe.panels[1].series[0].x) == sum(many)
+    ranked = np.sort(fit.residuals("studentised").to_numpy()).reshape(20, 20)
+    assert safe.panels[1].series[0].y == pytest.approx(ranked.mean(1)[many])
 
 
 # --- groups in order, totals of other blocks ----------------------------------------------

@@ -11,13 +11,18 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from PIL import Image
 
+from recovery_stats.core.bar import Bar, BarFigure, CellOf
 from recovery_stats.core.document import (
     Count,
     CurveFigure,
     ForestFigure,
+    Hidden,
     LineFigure,
     LoveFigure,
+    PanelFigure,
+    Row,
     Series,
+    Share,
     Shown,
 )
 from recovery_stats.core.estimate import Estimate
@@ -115,7 +120,13 @@ def crowded(drawn: figures.Canvas) -> list[str]:
     canvas.draw()
     found: list[Text] = []
     for axes in drawn.axes:
-        found += [*axes.texts, axes.xaxis.label, *axes.get_xticklabels(), *axes.get_yticklabels()]
+        found += [
+            *axes.texts,
+            axes.yaxis.label,
+            axes.xaxis.label,
+            *axes.get_xticklabels(),
+            *axes.get_yticklabels(),
+        ]
     found = [t for t in found if t.get_text()]
     boxes = [(t.get_text(), t.get_window_extent(canvas.get_renderer())) for t in found]
     met = [a for (a, one), (_, other) in combinations(boxes, 2) if one.padded(-1).overlaps(other)]
@@ -141,3 +152,34 @@ def test_long_names_of_covariates_are_whole_and_meet_nothing() -> None:
     drawn = figures.draw(LoveFigure("l", "L", labels, (0.1, 0.2, 0.3, 0.1), (0.0, 0.1, 0.1, 0.2)))
     assert set(labels) <= {" ".join(t.get_text().split()) for t in drawn.axes[0].texts}
     assert crowded(drawn) == []
+
+
+@pytest.mark.parametrize("width", [style.WIDTH_INCHES, style.NARROW_INCHES])
+def test_panels_are_lettered_and_meet_nothing(width: float) -> None:
+    points = Series("Mean", (10.0, 12.0, 18.0), (-0.2, 0.1, 0.3), (-0.4,) * 3, (0.5,) * 3)
+    panel = LineFigure(
+        "", "Residuals along the fit", "Predicted by the fixed effects", "Mean residual, SD",
+        (points,), horizontal=0.0, points=True, joined=False, expected=points,
+    )  # fmt: skip
+    figure = PanelFigure("p", "Panels", (panel,) * 5)
+    drawn = figures.draw(figure, width)
+    assert [t.get_text()[:2] for t in drawn.texts] == ["A.", "B.", "C.", "D.", "E."]
+    assert crowded(drawn) == []
+    assert len(figure_data.table(figure).rows) == 5 * (1 + 2 * 3)
+
+
+def test_bars_say_every_part_and_withheld_parts_are_outlines() -> None:
+    place = CellOf("t", "r", "c")
+    rows = (
+        Row("h", LONG),
+        Row("a", "Baseline", (Share(22, 346), Hidden(11), Count(346)), 1),
+        Row("b", "Month 6", (Hidden(0), Share(0, 295), Count(295)), 1),
+    )
+    figure = BarFigure(
+        "b", "Missing", "Share of rows", (Bar("x", (place,), place),), ("Lost", LONG), (), rows
+    )
+    drawn = figures.draw(figure)
+    assert crowded(drawn) == []
+    known, small = (p.get_width() for p in drawn.axes[0].patches[:2])
+    assert (known, small) == (22 / 346, 10 / 346)
+    assert "Baseline: Lost 22 (6.4%)" in figure_data.alt_text(figure)

@@ -17,6 +17,7 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure as Canvas
 
+from recovery_stats.core.bar import BarFigure
 from recovery_stats.core.document import (
     CaterpillarFigure,
     CurveFigure,
@@ -24,11 +25,13 @@ from recovery_stats.core.document import (
     ForestFigure,
     LineFigure,
     LoveFigure,
+    PanelFigure,
     SpecificationFigure,
 )
 from recovery_stats.report import style
+from recovery_stats.report.figures.bar import bars
 from recovery_stats.report.figures.bitmap import encode
-from recovery_stats.report.figures.line import curves, lines
+from recovery_stats.report.figures.line import curves, lines, panels
 from recovery_stats.report.figures.markup import tidy
 from recovery_stats.report.figures.row import caterpillar, forest, love
 from recovery_stats.report.figures.specification import specifications
@@ -89,12 +92,14 @@ def font_file(name: str) -> Path:
 
 def narrows(figure: Figure) -> bool:
     """Whether there is a drawing of the figure for a telephone."""
-    return isinstance(figure, CurveFigure | LineFigure | ForestFigure) and not isinstance(
-        figure, SpecificationFigure
-    )
+    return isinstance(
+        figure, CurveFigure | LineFigure | PanelFigure | ForestFigure
+    ) and not isinstance(figure, SpecificationFigure)
 
 
-def draw(figure: Figure, width: float = style.WIDTH_INCHES) -> Canvas:
+def draw(  # noqa: C901, PLR0911 (one case a figure)
+    figure: Figure, width: float = style.WIDTH_INCHES
+) -> Canvas:
     """The matplotlib figure; it looks as intended inside `rc_context(style.MATPLOTLIB)`.
 
     width: inches, for a figure that `narrows`.
@@ -104,6 +109,8 @@ def draw(figure: Figure, width: float = style.WIDTH_INCHES) -> Canvas:
             return curves(figure, width)
         case LineFigure():
             return lines(figure, width)
+        case PanelFigure():
+            return panels(figure, width)
         case SpecificationFigure():
             return specifications(figure)
         case ForestFigure():
@@ -112,6 +119,8 @@ def draw(figure: Figure, width: float = style.WIDTH_INCHES) -> Canvas:
             return love(figure)
         case CaterpillarFigure():
             return caterpillar(figure)
+        case BarFigure():
+            return bars(figure)
 
 
 class _look:  # noqa: N801 (used as a statement)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
 from matplotlib.figure import Figure as Canvas
 
-from recovery_stats.core.document import Cell, CurveFigure, LineFigure, Series
+from recovery_stats.core.document import Cell, CurveFigure, LineFigure, PanelFigure, Series
 from recovery_stats.report import figure_data, style
 from recovery_stats.report.digits import ticks
 from recovery_stats.report.figures.panel import (
@@ -24,6 +25,7 @@ from recovery_stats.report.figures.panel import (
 )
 from recovery_stats.report.numbers import cell
 
+PANEL_INCHES = 2.6  # of height, one of several
 EARLY = 0.97  # share of the width before which a line has ended early
 
 
@@ -54,13 +56,42 @@ def curves(figure: CurveFigure, width: float = style.WIDTH_INCHES) -> Canvas:
 
 def lines(figure: LineFigure, width: float = style.WIDTH_INCHES) -> Canvas:
     canvas, axes = new_panel(3.6, 0.62, 0.75, _aside(figure, width), width=width)
+    _plot(axes, figure)
+    finish(axes, figure.x_label, figure.y_label)
+    _end_labels(axes, figure.series, width)
+    return canvas
+
+
+def panels(figure: PanelFigure, width: float = style.WIDTH_INCHES) -> Canvas:
+    """Two panels abreast, one on a narrow figure, each under its letter and name."""
+    across = 2 if width >= style.WIDTH_INCHES else 1
+    down = max(math.ceil(len(figure.panels) / across), 1)
+    canvas = Canvas(figsize=(width, PANEL_INCHES * down))
+    wide, high = 1 / across, 1 / down
+    for k, (head, panel) in enumerate(figure_data.lettered(figure)):
+        left, below = wide * (k % across), 1 - high * (k // across + 1)
+        room = (0.68 / width, 0.6 / (PANEL_INCHES * down))
+        size = (wide - room[0] - 0.12 / width, high - room[1] - 0.36 / (PANEL_INCHES * down))
+        axes = canvas.add_axes((left + room[0], below + room[1], *size))
+        _plot(axes, panel)
+        whole_ticks(axes, 5)
+        finish(axes, panel.x_label, panel.y_label)
+        canvas.text(left + 0.06 / width, below + high - 0.06 / (PANEL_INCHES * down), head,
+                    va="top", fontweight="bold")  # fmt: skip
+    return canvas
+
+
+def _plot(axes: Any, figure: LineFigure) -> None:
+    """Everything inside the axes of a figure of lines, and its ticks."""
     if figure.log_y:
         axes.set_yscale("log")
     if figure.horizontal is not None:
         axes.axhline(figure.horizontal, color=style.FAINT, linewidth=0.9, zorder=1)
+    if figure.expected:
+        _expected(axes, figure.expected)
     for i, series in enumerate(figure.series):
         if series.x:
-            _band(axes, series, i, marker=figure.points)
+            _band(axes, series, i, marker=figure.points, joined=figure.joined)
     if figure.x_ticks:
         axes.set_xticks([x for x, _ in figure.x_ticks], [short(t, 24) for _, t in figure.x_ticks])
         axes.margins(x=0.5 / max(len(figure.x_ticks), 1))
@@ -68,12 +99,25 @@ def lines(figure: LineFigure, width: float = style.WIDTH_INCHES) -> Canvas:
         whole_ticks(axes)
     if figure.log_y:
         log_axis(axes.yaxis, axes.get_ylim())
-    finish(axes, figure.x_label, figure.y_label)
-    _end_labels(axes, figure.series, width)
-    return canvas
 
 
-def _band(axes: Any, s: Series, i: int, *, step: str | None = None, marker: bool = False) -> None:
+def _expected(axes: Any, s: Series) -> None:
+    if s.low and s.high:
+        axes.fill_between(
+            s.x, s.low, s.high, color=style.FAINT, alpha=style.BAND_OPACITY, linewidth=0
+        )
+    axes.plot(s.x, s.y, color=style.FAINT, linewidth=0.9, dashes=(4, 2))
+
+
+def _band(
+    axes: Any,
+    s: Series,
+    i: int,
+    *,
+    step: str | None = None,
+    marker: bool = False,
+    joined: bool = True,
+) -> None:
     pen = style.pen(i)
     bars = len(s.x) == 1 or (marker and not step)
     if s.low and s.high and bars:
@@ -87,9 +131,10 @@ def _band(axes: Any, s: Series, i: int, *, step: str | None = None, marker: bool
         s.y,
         color=pen.colour,
         drawstyle=f"steps-{step}" if step else "default",
+        linestyle="-" if joined else "",
         marker=pen.marker if marker or len(s.x) == 1 else "",
     )
-    if pen.dashes:
+    if pen.dashes and joined:
         line.set_dashes(pen.dashes)
 
 

@@ -58,8 +58,8 @@ def _label_ticks(axis: Any) -> None:
     axis.set_ticks(values, ticks(values))
 
 
-def whole_ticks(axes: Any) -> None:
-    axes.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 2.5, 5, 10]))
+def whole_ticks(axes: Any, most: int = 8) -> None:
+    axes.xaxis.set_major_locator(MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]))
 
 
 def log_axis(axis: Any, view: tuple[float, float]) -> None:

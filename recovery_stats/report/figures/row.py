@@ -32,11 +32,11 @@ def forest(figure: ForestFigure, width: float = style.WIDTH_INCHES) -> Canvas:
     heads = {i: text for i, text in figure.groups if i < len(rows)}
     texts = column([Shown(e, "interval") for e in rows])
     named = [n for i, e in enumerate(rows) for n in (*_head(heads.get(i)), (e.label, False))]
-    names, whole = _stack(named, above=narrow)
+    names, whole = stack(named, above=narrow)
     if narrow:
-        canvas, axes = _rows_canvas(whole, [], 0.2, height=NARROW_ROW_INCHES, width=width)
+        canvas, axes = rows_canvas(whole, [], 0.2, height=NARROW_ROW_INCHES, width=width)
     else:
-        canvas, axes = _rows_canvas(whole, [n.text for n in names], stub(texts, 0.35, 40))
+        canvas, axes = rows_canvas(whole, [n.text for n in names], stub(texts, 0.35, 40))
     if figure.log_x:
         axes.set_xscale("log")
     axes.axvline(figure.null, color=style.FAINT, linewidth=0.9, zorder=1)
@@ -44,7 +44,7 @@ def forest(figure: ForestFigure, width: float = style.WIDTH_INCHES) -> Canvas:
     for y, estimate, text in zip(places, rows, texts, strict=True):
         _interval(axes, estimate, y, figure)
         _beside(axes, y, text, above=narrow)
-    _name_rows(axes, names, indent=bool(heads) and not narrow, above=narrow)
+    name_rows(axes, names, indent=bool(heads) and not narrow, above=narrow)
     _forest_limits(axes, rows, figure)
     finish(axes, figure.x_label, "")
     return canvas
@@ -63,7 +63,7 @@ def _head(text: str | None) -> tuple[tuple[str, bool], ...]:
     return () if text is None else ((text, True),)
 
 
-def _stack(named: Sequence[tuple[str, bool]], *, above: bool = False) -> tuple[list[_Name], float]:
+def stack(named: Sequence[tuple[str, bool]], *, above: bool = False) -> tuple[list[_Name], float]:
     """The labels one under another, each in as many lines as it needs; height of all, in rows.
 
     above: the label stands over its interval, so that its lines push the interval down.
@@ -103,8 +103,8 @@ def _forest_limits(axes: Any, rows: Sequence[Estimate], figure: ForestFigure) ->
 
 
 def love(figure: LoveFigure) -> Canvas:
-    names, whole = _stack([(label, False) for label in figure.labels])
-    canvas, axes = _rows_canvas(whole, [n.text for n in names], 0.3, top=0.34)
+    names, whole = stack([(label, False) for label in figure.labels])
+    canvas, axes = rows_canvas(whole, [n.text for n in names], 0.3, top=0.34)
     rows = [n.y for n in names]
     axes.axvline(figure.threshold, color=style.FAINT, linewidth=1, linestyle=(0, (4, 2)))
     before, after = [abs(x) for x in figure.before], [abs(x) for x in figure.after]
@@ -134,7 +134,7 @@ def love(figure: LoveFigure) -> Canvas:
         )
     largest = max((x for x in (*before, *after) if math.isfinite(x)), default=0.1)
     axes.set_xlim(0, 1.08 * max(largest, figure.threshold))
-    _name_rows(axes, names)
+    name_rows(axes, names)
     finish(axes, "Absolute standardised mean difference", "")
     return canvas
 
@@ -162,7 +162,7 @@ def caterpillar(figure: CaterpillarFigure) -> Canvas:
     return canvas
 
 
-def _rows_canvas(
+def rows_canvas(
     lines: float,
     labels: Sequence[str],
     right: float,
@@ -182,7 +182,7 @@ def _rows_canvas(
     return canvas, axes
 
 
-def _name_rows(
+def name_rows(
     axes: Any,
     names: Sequence[_Name],
     *,
