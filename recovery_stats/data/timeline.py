@@ -79,12 +79,14 @@ def timeline(
     1 where any was used; empty is not known. controlled: 1 in a controlled environment, left "out"
     of the denominators or counted "in". heavy: drinks from which a day is heavy, one number or one
     for each code of `sex` ({1: 5, 2: 4}); definitions differ, so there is no default. window:
-    first and last day; days outside are left out, days without a row are not known. By default a
-    person's days run from the first to the last recorded.
+    first and last day; days outside are left out, days without a row are not known, and who has
+    no row inside keeps a row of the result, nothing known. By default a person's days run from the
+    first to the last recorded.
 
     Columns: days, days_known, days_controlled, days_unknown, abstinent_days, pda, with drinks also
-    ddd, hdd, phd (with `heavy`), then longest_run, first_use (days from the first day on; empty
-    where none was seen) and unknown_before_use. Raises DataError for a person's day told twice,
+    ddd, hdd, phd (with `heavy`), then longest_run (ended by a day not known; days left out neither
+    make nor end one), first_use (days from the first day on; empty where none was seen) and
+    unknown_before_use. Raises DataError for a person's day told twice,
     amounts below 0, flags other than 0 and 1.
     Checked: by hand; brute force over days.
     """
@@ -96,10 +98,11 @@ def timeline(
         raise UsageError(f"controlled_days is 'out' or 'in', not {controlled_days!r}.")
     rows = _rows(table.frame, person, day, window)
     _refuse_impossible(rows, amount, drinks is None, controlled)
-    calendar = _calendar(rows, person, day, amount, controlled, controlled_days, window)
+    people = pd.Index(np.sort(table.frame[person].unique()))
+    calendar = _calendar(rows, people, person, day, amount, controlled, controlled_days, window)
     columns = _abstinence(calendar)
     if drinks is not None:
-        columns |= _amounts(calendar, _thresholds(rows, person, heavy, sex))
+        columns |= _amounts(calendar, _thresholds(table.frame, people, person, heavy, sex))
     columns |= _runs(calendar)
     return _labelled(table, person, calendar, columns)
 
@@ -155,6 +158,7 @@ def _refuse_impossible(rows: pd.DataFrame, amount: str, flag: bool, controlled: 
 
 def _calendar(
     rows: pd.DataFrame,
+    people: pd.Index,
     person: str,
     day: str,
     amount: str,
@@ -162,7 +166,8 @@ def _calendar(
     controlled_days: str,
     window: tuple[int, int] | None,
 ) -> Calendar:
-    who, people = pd.factorize(rows[person])
+    """The days of all people; without a window everybody has rows."""
+    who = people.get_indexer(rows[person])
     days = rows[day].to_numpy(dtype=np.int64)
     edges = np.flatnonzero(np.diff(who, prepend=-1))
     first = days[edges] if window is None else np.full(len(people), window[0])
@@ -181,7 +186,7 @@ def _calendar(
     state = np.where(np.isnan(quantity), UNKNOWN, np.where(quantity > 0, USED, ABSTINENT))
     if controlled_days == "out":
         state[inside] = NEUTRAL
-    return Calendar(pd.Index(people), start, state, quantity, inside)
+    return Calendar(people, start, state, quantity, inside)
 
 
 def _share(part: Array, whole: Array) -> Array:
@@ -216,7 +221,8 @@ def _amounts(calendar: Calendar, threshold: Array | None) -> dict[str, Array]:
 
 
 def _thresholds(
-    rows: pd.DataFrame,
+    frame: pd.DataFrame,
+    people: pd.Index,
     person: str,
     heavy: float | Mapping[float, float] | None,
     sex: str | None,
@@ -224,12 +230,11 @@ def _thresholds(
     """From how many drinks on each person's day is heavy; nan for a sex without a number."""
     if heavy is None:
         return None
-    groups = rows.groupby(person, sort=False)
     if not isinstance(heavy, Mapping):
-        return np.full(groups.ngroups, float(heavy))
+        return np.full(len(people), float(heavy))
     if sex is None:
         raise UsageError("heavy by sex needs the column: sex = …, or give one number.")
-    of_person = groups[sex].agg(["nunique", "first"])
+    of_person = frame.groupby(person)[sex].agg(["nunique", "first"]).loc[people]
     if (of_person["nunique"] > 1).any():
         raise DataError(f"Column {sex!r} changes within a person.")
     return np.asarray(of_person["first"].map(dict(heavy)), dtype=float)

@@ -65,6 +65,17 @@ def test_a_window_holds_days_without_a_row_as_not_known():
     assert found["unknown_before_use"] == 2
 
 
+def test_who_has_no_row_in_the_window_keeps_a_row_of_the_result():
+    frame = pd.concat([calendar([6, 0], pid=7, sex=1), calendar([6, 0], pid=3, first=40, sex=2)])
+    found = rs.timeline(
+        frame, person="pid", day="day", drinks="drinks", window=(1, 30), heavy={1: 5, 2: 4},
+        sex="sex",
+    ).frame.set_index("pid")  # fmt: skip
+    assert found.loc[3, ["days", "days_known", "days_unknown", "hdd"]].tolist() == [30, 0, 30, 0]
+    assert np.isnan(found.loc[3, "pda"])
+    assert found.loc[7, ["days_known", "hdd"]].tolist() == [2, 1]
+
+
 def test_heavy_days_by_sex():
     frame = pd.concat([calendar([4, 5], pid=1, sex=1), calendar([4, 5], pid=2, sex=2)])
     found = rs.timeline(
