@@ -202,8 +202,9 @@ def _direction_check(scores: Scores, about: str) -> Iterator[Check]:
     rest = item_rest_of(scores)
     against = [scores.keyed.columns[i - 1] for i in rest.index[rest < 0]]
     if against:
+        goes = "go" if len(against) > 1 else "goes"
         words = (
-            f"{', '.join(against)} go against the other items of {scores.scale.name}. Were they "
+            f"{', '.join(against)} {goes} against the other items of {scores.scale.name}. Were they "
             "reversed before (reversed_already), or is the key of another version?"
         )
         yield Check("item direction", "caution", (words,), about)

@@ -66,7 +66,13 @@ def visit_patterns(
     Returns a Series indexed by person, for `rs.endpoint`. Put days or several visits a week into
     weeks with `rs.weekly_patterns` or `per_week`. Raises DataError for a person with two rows in
     one place, a place below 1 or behind the scheduled ones, a result that is none.
-    Checked: the weekly table of CTN-0094 gives the patterns that stand in its table of people.
+    A person who is in no row is known to this table from `scheduled` alone: what was screened
+    outside the visits it holds cannot be in the pattern.
+    Checked: the weekly table of CTN-0094, whose weeks count from randomisation, gives the patterns
+    that stand in its table of people for everybody randomised. Of the 1,068 never randomised, who
+    have no week there, 45 (all of CTN-0027) have one positive screen in the table of people
+    ("+ooo…"), made before anybody was drawn; from the weeks they have missed all. Nothing is
+    guessed: an analysis of people never randomised takes the patterns of the table of people.
     """
     data = as_dataset(data)
     data.require(person, time, result, *((start,) if start else ()))

@@ -21,7 +21,8 @@ def patterns(rows, **options):
 @pytest.mark.skipif(not SHARED.exists(), reason="the trial data are not beside the project")
 def test_the_weekly_table_of_a_trial_gives_the_patterns_in_its_table_of_people():
     weeks = rs.read_spss(SHARED / "ctn0094_week.sav")
-    people = rs.read_spss(SHARED / "ctn0094_person.sav").frame.set_index("ID")["UDSWEEKS"]
+    table = rs.read_spss(SHARED / "ctn0094_person.sav").frame.set_index("ID")
+    people = table["UDSWEEKS"]
     options = {"person": "ID", "time": "WEEK", "result": "UDS", "not_scheduled": (8,)}
     found = rs.visit_patterns(weeks, **options)
     assert len(found) == 2492
@@ -31,6 +32,11 @@ def test_the_weekly_table_of_a_trial_gives_the_patterns_in_its_table_of_people()
     never = everyone.index.difference(found.index)
     assert len(never) == 1068
     assert (everyone.loc[never] == people.loc[never].str.len().map("o".__mul__)).all()
+    assert (table.index[table["RANDDAY"].isna()].sort_values() == never.sort_values()).all()
+    screened = never[people.loc[never].str.contains("[^o]")]
+    assert (people.loc[screened].str.count("o") == people.loc[screened].str.len() - 1).all()
+    assert people.loc[screened].str.contains("+", regex=False).all()
+    assert (len(screened), set(table.loc[screened, "PROJECT"])) == (45, {27})
 
 
 def test_rows_are_the_scheduled_visits_and_no_pattern_is_padded():
