@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+import recovery_stats as rs
 from recovery_stats import analyses
 from recovery_stats.analyses import Analysis
 from recovery_stats.core.codebook import Codebook, MissingRule, Variable
@@ -235,3 +236,12 @@ class TestDemo:
         for spec in whole.protocol.analyses:
             analysis = analyses.get(spec.kind)
             assert bind(analysis, pruned, spec.options) == bind(analysis, whole, spec.options)
+
+
+def test_at_a_prompt_tables_studies_and_results_are_a_line_each():
+    made = rs.synthetic_study("plain", persons=30, seed=1)
+    result = rs.answer("relationship_satisfaction", made, sensitivity=False)
+    for shown in (made["persons"], made, result):
+        assert len(repr(shown)) < 300
+        assert "\n" not in repr(shown)
+    assert repr(made["persons"]).startswith("<Dataset of 30 rows")

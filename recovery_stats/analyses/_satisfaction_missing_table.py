@@ -90,7 +90,10 @@ def _rows(gaps: Gaps) -> Iterator[Told]:
 
 def _no_imputation(gaps: Gaps) -> str:
     if gaps.drawable:
-        return f"More than {MOST_ROWS:,} rows; the function impute takes them."
+        return (
+            f"More than {MOST_ROWS:,} rows, which would take longer than all else in this report; "
+            "the function impute takes them."
+        )
     return "Only numbers, a yes or no and counts are imputed here; the function impute takes more."
 
 

@@ -12,6 +12,7 @@ from recovery_stats.errors import DataError, unknown
 if TYPE_CHECKING:
     import pandas as pd
 
+SHOWN = 6  # names of columns at a prompt
 UNTOLD = frozenset({"system-missing"})
 Unit = Literal["people", "rows", "houses", "sites", "events"]
 
@@ -74,6 +75,12 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.frame)
+
+    def __repr__(self) -> str:
+        rows, columns = self.frame.shape
+        names = ", ".join(map(str, self.frame.columns[:SHOWN]))
+        more = ", …" if columns > SHOWN else ""
+        return f"<Dataset of {rows:,} rows, {columns} columns ({names}{more}): {self.source.name}>"
 
     @property
     def weight(self) -> str | None:

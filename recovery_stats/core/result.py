@@ -40,6 +40,13 @@ class Result:
     protocol: Protocol = Protocol()
     provenance: tuple[tuple[str, str], ...] = ()
 
+    def __repr__(self) -> str:
+        doubtful = sum(c.verdict != "ok" for c in self.checks)
+        return (
+            f"<{self.analysis}: {len(self.estimates)} estimates, {len(self.checks)} checks "
+            f'({doubtful} not ok); .tidy(), .write("report.html")>'
+        )
+
     def __getitem__(self, name: str) -> Estimate:
         """The estimate called `name`; KeyError when there is none."""
         for estimate in self.estimates:

@@ -201,6 +201,10 @@ class Study:
     def __contains__(self, table: object) -> bool:
         return table in self.tables
 
+    def __repr__(self) -> str:
+        tables = ", ".join(f"{name} {len(table):,} rows" for name, table in self.tables.items())
+        return f"<Study{' ' if self.protocol.title else ''}{self.protocol.title}: {tables}>"
+
     def __getitem__(self, table: str) -> Dataset:
         if table not in self.tables:
             raise DataError(unknown("table", table, self.tables))

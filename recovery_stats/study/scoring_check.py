@@ -204,8 +204,8 @@ def _direction_check(scores: Scores, about: str) -> Iterator[Check]:
     if against:
         goes = "go" if len(against) > 1 else "goes"
         words = (
-            f"{', '.join(against)} {goes} against the other items of {scores.scale.name}. Were they "
-            "reversed before (reversed_already), or is the key of another version?"
+            f"{', '.join(against)} {goes} against the other items of {scores.scale.name}: reversed "
+            "before (reversed_already), or the key of another version?"
         )
         yield Check("item direction", "caution", (words,), about)
     else:

@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 import recovery_stats as rs
-from recovery_stats.analyses import _satisfaction_missing
+from recovery_stats.analyses import _satisfaction_missing, _satisfaction_missing_table
 from recovery_stats.core.bar import CellOf
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.result import Result
@@ -167,6 +167,15 @@ def test_covariates_alone_that_are_missing_make_no_panel() -> None:
         {"pid": range(60), "z": [np.nan if k % 5 == 0 else k for k in range(60)]}
     )
     assert "missing_panel" not in ask(data, persons, adjust=["z"]).tables
+
+
+def test_a_table_too_long_to_impute_here_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (_satisfaction_missing, _satisfaction_missing_table):
+        monkeypatch.setattr(module, "MOST_ROWS", 100)
+    rows = {r.label: r.cells for r in ask(gappy(people=60)).tables["missing_panel"].rows}
+    cells = rows["Multiple imputation"]
+    assert cells[0] == "not done"
+    assert "longer than all else in this report" in str(cells[2])
 
 
 def fails(*_: object, **__: object) -> None:

@@ -95,6 +95,15 @@ def test_term_by_term() -> None:
     assert by_name["statistic"] == pytest.approx(table.loc["age", "statistic"], rel=CLOSED_FORM)
 
 
+@pytest.mark.parametrize("m", [2, 3, 6])
+def test_one_coefficient_has_one_test(m: int) -> None:
+    fit = rs.pool([rs.glm("chl ~ age + bmi", d) for d in LINEAR[:m]])
+    t, F = fit.tidy().set_index("term").loc["bmi"], fit.anova().set_index("term").loc["bmi"]
+    ours = [F["statistic"], F["den_df"], F["p_value"]]
+    np.testing.assert_allclose(ours, [t["statistic"] ** 2, t["df"], t["p_value"]], rtol=CLOSED_FORM)
+    assert (fit.anova()["den_df"] <= fit.df_complete.max()).all()
+
+
 # --- every model -----------------------------------------------------------------------------
 
 
