@@ -219,8 +219,9 @@ class Missing:
                 raise DataError(unknown("variable", variables, map(str, self.states.columns)))
             frame = self._wide(self._values(variables))
         else:
-            named = [variables] if isinstance(variables, str) else variables
-            frame = self.data.frame[list(named) if named else list(self.states.columns)]
+            named = [variables] if isinstance(variables, str) else list(variables or ())
+            self.data.require(*named)
+            frame = self.data.frame[named or list(self.states.columns)]
         numeric = frame.select_dtypes("number").to_numpy(dtype=float)
         varies = [len(np.unique(c[np.isfinite(c)])) > 1 for c in numeric.T]
         return np.asarray(numeric[:, varies])

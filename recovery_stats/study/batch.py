@@ -30,6 +30,7 @@ from recovery_stats.study import fault, multiverse, workflow
 from recovery_stats.study.binding import bind
 from recovery_stats.study.folder import Entry, Folder, sha256
 from recovery_stats.study.locking import about
+from recovery_stats.study.specification import Multiverse
 
 NUMBER_MAKERS = ("numpy", "scipy", "pandas", "statsmodels", "pingouin", "matplotlib", "pyreadstat")
 PATIENCE = 0.2  # seconds between looks at what the workers tell
@@ -203,7 +204,7 @@ def finish(task: Task, study: Study, formats: Sequence[str], jobs: int = 1) -> W
 
 def _answered(task: Task, study: Study, jobs: int) -> Result:
     study = replace(study, protocol=about(study.protocol, task.spec.name))
-    if isinstance(task.question, multiverse.Multiverse):
+    if isinstance(task.question, Multiverse):
         return multiverse.answer(task.question, study, jobs=jobs)
     return workflow.answer_question(analyses.get(task.spec.kind), task.question, study)
 

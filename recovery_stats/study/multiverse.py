@@ -7,33 +7,37 @@ many.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from typing import Any
 
 from recovery_stats import analyses
 from recovery_stats.analyses import _multiverse
-from recovery_stats.analyses._multiverse import Specification
+from recovery_stats.analyses._specification import Specification
 from recovery_stats.core import progress
-from recovery_stats.core.estimate import Estimate
 from recovery_stats.core.result import Result
-from recovery_stats.core.study import AnalysisSpec, Derived, Study, TableSpec
+from recovery_stats.core.study import AnalysisSpec, Study, TableSpec
 from recovery_stats.core.worker import end_with_parent
-from recovery_stats.data.derive import derive
-from recovery_stats.data.endpoint.entry import Endpoint
 from recovery_stats.data.endpoint.missing import MISSING_RULES, PUBLISHED
 from recovery_stats.data.endpoints import ENDPOINTS
 from recovery_stats.data.protocol_reading import OptionSpec
-from recovery_stats.errors import NotEstimable, OutputError, RecoveryError, UsageError, unknown
-from recovery_stats.study.binding import bind, options_of
-from recovery_stats.study.workflow import answer_question, completed
+from recovery_stats.errors import OutputError, UsageError, unknown
+from recovery_stats.study.binding import bind
+from recovery_stats.study.specification import (
+    OUTCOME,
+    TABLE,
+    TIMES,
+    Multiverse,
+    answer_specification,
+    fits,
+    slots_of,
+    study_with,
+)
+from recovery_stats.study.workflow import completed
 
-TABLE = "persons"
 ALL = "all"
 READ = {  # the words of the library for the rules that can take the place of its own
     "positive": "as use",
@@ -41,7 +45,6 @@ READ = {  # the words of the library for the rules that can take the place of it
     "ignored": "left out",
     "carried": "as the last one attended",
 }
-TIMES, OUTCOME = ("time", "event"), ("outcome",)
 REPLACED = frozenset({*TIMES, *OUTCOME, "outcome_level"})
 OPTIONS = (  # what makes an [[analysis]] of the study file one over many definitions
     OptionSpec("pattern"),
@@ -50,27 +53,6 @@ OPTIONS = (  # what makes an [[analysis]] of the study file one over many defini
     OptionSpec("estimate"),
     OptionSpec("per_week", int),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Multiverse:
-    """An analysis and the definitions over which it is repeated.
-
-    options: of the analysis. endpoints: names. missing: rules for missed visits. pattern: the
-    column of the patterns in the table of people. estimate: the name of the one taken from each
-    answer, "" for the primary one. per_week: visits a week in the patterns.
-    """
-
-    analysis: str
-    options: Mapping[str, Any]
-    endpoints: tuple[str, ...]
-    missing: tuple[str, ...]
-    pattern: str
-    estimate: str = ""
-    per_week: int = 1
-    level: float = 0.95
-    seed: int = 1
-    title: str = ""
 
 
 def multiverse(
@@ -125,7 +107,7 @@ def planned(
             f"The definitions take the place of {', '.join(taken)}: leave it out, or ask "
             f"{analysis} itself."
         )
-    if not _slots(kind):
+    if not slots_of(kind):
         raise UsageError(
             f"{analysis} has no outcome or time of each person for a definition to replace. "
             "Ask an analysis of people: collaborative_housing, meeting_frequency."
@@ -168,21 +150,21 @@ def pattern_of(study: Study) -> str | None:
 
 def takes_endpoints(analysis: str) -> bool:
     """Whether the analysis has an outcome or a time of each person."""
-    return bool(_slots(analyses.get(analysis)))
+    return bool(slots_of(analyses.get(analysis)))
 
 
 def _try(asked: Multiverse, study: Study) -> None:
     """Raise what would fail every specification: a pattern that is none, a wrong option."""
     analysis = analyses.get(asked.analysis)
-    entry = next(e for n in asked.endpoints if _fits(e := ENDPOINTS[n], analysis))
-    one = _study_of(study, asked, entry, PUBLISHED)
+    entry = next(e for n in asked.endpoints if fits(e := ENDPOINTS[n], analysis))
+    one = study_with(study, asked, entry, PUBLISHED)
     bind(analysis, one, asked.options, to_answer=True)
 
 
 def answer(asked: Multiverse, study: Study, *, jobs: int = 1) -> Result:
     """Answer every specification and put the answers together."""
     plan = [*_plan(asked)]
-    brought = _each(partial(_answered, asked, study), plan, jobs)
+    brought = _each(partial(answer_specification, asked, study), plan, jobs)
     analysis = analyses.get(asked.analysis)
     result = _multiverse.answer(
         brought,
@@ -216,7 +198,7 @@ def _names(endpoints: Sequence[str], analysis: analyses.Analysis) -> tuple[str, 
     groups: dict[str, list[str]] = {ALL: []}
     for name, entry in ENDPOINTS.items():
         group = groups.setdefault(entry.group.split()[0].casefold(), [])
-        if _fits(entry, analysis):
+        if fits(entry, analysis):
             group.append(name)
             groups[ALL].append(name)
     found: dict[str, None] = {}
@@ -224,10 +206,10 @@ def _names(endpoints: Sequence[str], analysis: analyses.Analysis) -> tuple[str, 
         if word not in ENDPOINTS and word.casefold() not in groups:
             raise UsageError(unknown("endpoint", word, (*groups, *ENDPOINTS)))
         found.update(dict.fromkeys(groups.get(word.casefold(), [word])))
-    if not any(_fits(ENDPOINTS[name], analysis) for name in found):
+    if not any(fits(ENDPOINTS[name], analysis) for name in found):
         raise UsageError(
             f"None of the definitions named fits {analysis.name}, which takes "
-            f'{" and ".join(sorted(_slots(analysis)))}. Name others, or "all".'
+            f'{" and ".join(sorted(slots_of(analysis)))}. Name others, or "all".'
         )
     return tuple(found)
 
@@ -250,89 +232,6 @@ def _plan(asked: Multiverse) -> Iterator[Specification]:
                 measure=entry.measure,
                 more_is_recovery=entry.better == "more",
             )
-
-
-def _answered(asked: Multiverse, study: Study, spec: Specification) -> Specification:
-    """The specification with its estimate, or with why it has none."""
-    entry, analysis = ENDPOINTS[spec.endpoint], analyses.get(asked.analysis)
-    if not _fits(entry, analysis):
-        has = "one value and no time" if _roles(entry) == OUTCOME else "a time and an event"
-        return replace(spec, why=f"The definition has {has}, which the analysis does not take.")
-    try:
-        one = _study_of(study, asked, entry, spec.rule)
-        question = bind(analysis, one, asked.options, to_answer=True)
-        result = answer_question(analysis, question, one)
-    except RecoveryError as error:
-        return replace(spec, why=_reason(error, spec, study))
-    estimate = _estimate(result, asked.estimate)
-    if estimate is None:
-        wanted = f"estimate {asked.estimate!r}" if asked.estimate else "primary estimate"
-        return replace(spec, why=f"The analysis gave no {wanted} with it.")
-    return replace(spec, estimate=estimate, estimand=result.estimand)
-
-
-def _slots(analysis: analyses.Analysis) -> frozenset[str]:
-    """Which of time, event and outcome of a person the analysis takes."""
-    return frozenset(
-        o.role
-        for o in options_of(analysis.question)
-        if o.column and o.table == TABLE and o.role in (*TIMES, *OUTCOME)
-    )
-
-
-def _roles(entry: Endpoint) -> tuple[str, ...]:
-    """What the columns of an endpoint play."""
-    return TIMES if entry.class_ == "time and event" else OUTCOME
-
-
-def _fits(entry: Endpoint, analysis: analyses.Analysis) -> bool:
-    return set(_roles(entry)) <= _slots(analysis)
-
-
-def _study_of(study: Study, asked: Multiverse, entry: Endpoint, rule: str) -> Study:
-    """The study with the endpoint as columns that play `roles`, and nothing else in their place."""
-    taken = frozenset(study[TABLE].frame.columns)
-    columns = {role: _free(f"{entry.name} {role}", taken) for role in _roles(entry)}
-    parts = {"time": "days", "event": "event", "outcome": ""}
-    made = [
-        Derived(column, (asked.pattern,), entry.name, parts[role], "", rule, asked.per_week)
-        for role, column in columns.items()
-    ]
-    data = derive(study[TABLE], made, TABLE)
-    spec = study.protocol.tables.get(TABLE, TableSpec(TABLE))
-    kept = {r: c for r, c in spec.roles.items() if r not in (*TIMES, *OUTCOME)}
-    tables = {**study.protocol.tables, TABLE: replace(spec, roles={**kept, **columns})}
-    return replace(
-        study,
-        tables={**study.tables, TABLE: data},
-        protocol=replace(study.protocol, tables=tables),
-    )
-
-
-def _free(name: str, taken: frozenset[str]) -> str:
-    """A column name that no column has."""
-    while name in taken:
-        name += "'"
-    return name
-
-
-def _estimate(result: Result, name: str) -> Estimate | None:
-    wanted = [e for e in result.estimates if (e.name == name if name else e.level == "primary")]
-    return wanted[0] if wanted else None
-
-
-def _reason(error: RecoveryError, spec: Specification, study: Study) -> str:
-    """Its message without the clauses that hold a number: a report tells counts in cells.
-
-    Where the privacy rules hide noughts as well, "nobody" is one.
-    """
-    kind = "Not estimable" if isinstance(error, NotEstimable) else "Not possible"
-    message = re.sub(rf"'{re.escape(spec.endpoint)} \w+'*'", "the endpoint", str(error))
-    clauses = re.split(r"(?<=[.:,;]) ", message)
-    told = " ".join(c for c in clauses if not re.search(r"\d", c)).rstrip(" :,;.")
-    if not told or study.protocol.privacy.hide_zero:
-        return f"{kind}: ask the analysis with this endpoint to see why."
-    return f"{kind}. {told}."
 
 
 # --- several at a time ---------------------------------------------------------------------

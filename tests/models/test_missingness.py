@@ -198,5 +198,7 @@ def test_what_cannot_be_asked_is_told():
         found.tidy(by="arm")
     with pytest.raises(NotEstimable, match="two numeric columns"):
         found.little()
+    with pytest.raises(DataError, match="No column named 'yy'"):
+        found.little(["y", "yy"])
     with pytest.raises(NotEstimable, match="Nothing is missing"):
         rs.missing(pd.DataFrame({"a": [1.0, 2, 3], "b": [1.0, 3, 2]})).little()
