@@ -108,6 +108,14 @@ def fit_logistic(X: Array, y: Array, start: Array | None) -> tuple[Fitted, bool]
     return _fit(logistic, X, y, 2, start, X.shape[0])
 
 
+def perfectly_predicted(X: Array, y: Array, levels: int) -> bool:
+    """Whether a logistic or multinomial model of the codes y has no finite maximum."""
+    codes, seen = _seen(y, levels)
+    size = (seen.size - 1) * X.shape[0]
+    model = logistic if seen.size < 3 else multinomial(seen.size)
+    return _climb(model, X, codes, None, _beginning(X, codes, levels, size)) is None
+
+
 def drawn_chances(
     X: Array, y: Array, new: Array, levels: int, kind: str, rng: np.random.Generator,
     start: Array | None,

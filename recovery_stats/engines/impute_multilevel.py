@@ -19,6 +19,7 @@ import numpy as np
 from scipy.special import expit, gammaln, logit, ndtr, ndtri
 
 from recovery_stats.engines.impute import State, Target, gather, regression
+from recovery_stats.engines.impute_category import perfectly_predicted
 from recovery_stats.engines.impute_normal import match
 from recovery_stats.engines.linalg import Array, IntArray
 from recovery_stats.errors import NotEstimable
@@ -26,6 +27,7 @@ from recovery_stats.errors import NotEstimable
 FIRST, LATER = 100, 5  # steps of the sampler at the first visit and at each later one
 NU, WIDTH = 2.0, 10.0  # of the half-t priors, in standard deviations of the outcome
 NEAREST_ONE = 1e-12
+SEPARATED = "perfect prediction within clusters"
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +294,8 @@ class Clustered:
         code = y.astype(np.intp)
         z = state.memory.get(f"{target.name} latent")
         if z is None:
+            if perfectly_predicted(have.X, y, self.levels):
+                state.notes.add((target.name, SEPARATED))
             z = np.where(code == np.arange(1, K + 1)[:, None], 0.8, -0.8)
         for k in range(K):
             at = draw_latent(state, f"{target.name} {k}", have, z, k, code, self.factors, rng)

@@ -156,8 +156,8 @@ class Planner(Layout):
         if observed.size <= rows.size:
             raise NotEstimable(
                 f"Column {name!r} has {observed.size} observed values for {rows.size} "
-                f"coefficients of its imputation model. Name fewer predictors: "
-                f"predictors={{{name!r}: [...]}}."
+                f"coefficients of its imputation model. {_identifier(chosen)}Name fewer "
+                f"predictors: predictors={{{name!r}: [...]}}."
             )
         target = engine.Target(
             name, self.places[name], observed, missing, rows,
@@ -321,3 +321,14 @@ class Planner(Layout):
                 f"delta[{name!r}] is a number, one number for each row, or an expression of "
                 "columns."
             ) from None
+
+
+def _identifier(chosen: Sequence[Group]) -> str:
+    """Of a model with too many coefficients: the column whose levels most of them are."""
+    widest = max(chosen, key=lambda g: len(g.rows), default=None)
+    if widest is None or len(widest.rows) < sum(len(g.rows) for g in chosen) / 2:
+        return ""
+    return (
+        f"{widest.of!r} alone has {len(widest.rows)}: leave it out if it only tells rows apart "
+        f"(exclude=[{widest.of!r}]). "
+    )

@@ -14,12 +14,17 @@ from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.document import Quantity
 from recovery_stats.engines import impute as engine
 from recovery_stats.engines.impute_method import AUGMENTED
+from recovery_stats.engines.impute_multilevel import SEPARATED
 from recovery_stats.engines.linalg import Array, IntArray
 from recovery_stats.errors import RecoveryError, UsageError
 from recovery_stats.models.imputation_column import Variable
 from recovery_stats.models.imputation_request import Imputation
 from recovery_stats.models.pool import SPREAD, pool
 
+FOUND = {
+    AUGMENTED: "a few rows of small weight kept its model finite.",
+    SEPARATED: "its coefficients have no bound, and what was seen there is repeated.",
+}
 APART, UNLIKELY = 1.1, 0.01  # an R-hat from which chains differ, where chance does not explain it
 
 
@@ -152,18 +157,12 @@ class Imputed:
         return Check("imputation convergence", "caution" if bad.any() else "ok", words)
 
     def _augmented(self) -> Iterator[Check]:
-        names = sorted({n for c in self.chains for n, what in c.notes if what == AUGMENTED})
-        for name in names:
-            yield Check(
-                "perfect prediction",
-                "caution",
-                (
-                    f"Some predictors tell {name} without error; a few rows of "
-                    "small weight kept its model finite. Merge sparse levels, or name its "
-                    "predictors (predictors=).",
-                ),
-                name,
+        for name, what in sorted({n for c in self.chains for n in c.notes if n[1] in FOUND}):
+            words = (
+                f"Some predictors tell {name} without error; {FOUND[what]} Merge sparse levels, "
+                "or name its predictors (predictors=).",
             )
+            yield Check("perfect prediction", "caution", words, name)
 
     def _left_out(self) -> Iterator[Check]:
         for name, why in self.made.left_out.items():

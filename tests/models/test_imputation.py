@@ -267,6 +267,19 @@ def test_perfect_prediction_is_checked() -> None:
     assert same.mean() > 0.95
 
 
+def test_perfect_prediction_within_clusters_is_checked() -> None:
+    rng = np.random.default_rng(1)
+    data = pd.DataFrame({"house": np.arange(240) % 12, "x": rng.normal(size=240)})
+    data["medication"] = np.where(data["x"] > 0, "yes", "no")
+    other = np.where(rng.random(240) < 0.5, "yes", "no")
+    empty = rng.random(240) < 0.2
+    for column, names in ((data["medication"], ["medication"]), (other, [])):
+        holes = data.assign(medication=np.where(empty, None, column))
+        imputed = rs.impute(holes, 2, seed=1, cluster="house", sweeps=2)
+        told = [c for c in imputed.checks() if c.name == "perfect prediction"]
+        assert [c.about for c in told] == names
+
+
 def test_counts_that_are_all_zero_at_one_site_are_imputed_small_there() -> None:
     rng = np.random.default_rng(2)
     data = pd.DataFrame({"site": np.repeat(["a", "b"], 100)})
@@ -276,6 +289,13 @@ def test_counts_that_are_all_zero_at_one_site_are_imputed_small_there() -> None:
     assert imputed[0].loc[data["site"] == "a", "drinks"].max() <= 3
     told = [c for c in imputed.checks() if c.name == "perfect prediction"]
     assert [c.about for c in told] == ["drinks"]
+
+
+def test_an_identifier_among_the_predictors_is_named() -> None:
+    data = TABLE[["x", "z"]].iloc[:45].assign(id=[f"P{k}" for k in range(45)])
+    with pytest.raises(NotEstimable, match=r"'id' alone has 44: .* \(exclude=\['id'\]\)"):
+        rs.impute(data, 2, seed=1)
+    assert rs.impute(data, 2, seed=1, exclude="id").m == 2
 
 
 # --- refusals ----------------------------------------------------------------------------------
