@@ -118,6 +118,21 @@ def test_every_check_is_explained():
     assert find("item totals").doubt
 
 
+def test_choices_are_accounted_for_as_items_are():
+    choices = pd.DataFrame(np.tile(np.arange(27) % 2, (6, 1)).astype(float))
+    choices.columns = [f"mcq{i}" for i in range(1, 28)]
+    choices.iloc[0], choices.iloc[1], choices.iloc[2] = 1.0, 0.0, np.nan
+    choices.iloc[3, 4] = np.nan
+    scored = rs.score(choices, "MCQ-27")
+    assert scored.quality().to_dict("records") == [
+        {"score": "k", "scored": 4, "prorated": 0, "left_out": 1, "floor": 1, "ceiling": 1}
+    ]
+    assert scored.frame["mcq27_k"].idxmin() == 0
+    assert scored.frame["mcq27_k"].idxmax() == 1
+    names = [c.name for c in scored.checks()]
+    assert {"missing items", "floor and ceiling", "consistency of choices"} <= set(names)
+
+
 def test_instruments_is_a_table_with_sources():
     table = rs.instruments()
     assert {"RAS", "PSS-10", "WHOQOL-BREF", "MCQ-27"} <= set(table["name"])

@@ -120,6 +120,9 @@ def checks_of(
     yield _rule_check(scores, about)
     yield _range_check(scores, about)
     if scores.scale.choices:
+        for account in scores.accounts:
+            yield _missing_check(scores, account, about)
+            yield _ends_check(scores, account, about)
         yield _consistency_check(scores, about)
         return
     wanted = [s for s in distinct(scores.scale) if score in (None, s.name)]

@@ -203,5 +203,24 @@ def _of_choices(data: Dataset, scale: Scale, answers: Keyed, rule: str | None) -
     if rule not in (None, "complete"):
         raise UsageError(unknown(f"rule for missing items of {scale.name}", rule, ["complete"]))
     complete = next(r for r in scale.rules if r.name == "complete")
-    frame = discounting(answers.frame, scale.choices).add_prefix(f"{stem(scale)}_")
-    return Scores(scale, complete, answers, frame, (), _reasons(data, answers, frame))
+    found = discounting(answers.frame, scale.choices)
+    frame = found.add_prefix(f"{stem(scale)}_")
+    accounts = (_account_of_choices(answers.frame, found),)
+    return Scores(scale, complete, answers, frame, accounts, _reasons(data, answers, frame))
+
+
+def _account_of_choices(answers: pd.DataFrame, found: pd.DataFrame) -> Account:
+    """Who has a k over all choices; it is lowest for who always waits, highest for who never does.
+
+    A choice left out is never filled.
+    """
+    known, begun = found["k"].notna(), answers.notna().any(axis=1)
+    waited = found.loc[known, "overall_delayed"]
+    return Account(
+        "k",
+        scored=int(known.sum()),
+        prorated=0,
+        left_out=int((begun & ~known).sum()),
+        floor=int((waited == 1).sum()),
+        ceiling=int((waited == 0).sum()),
+    )
