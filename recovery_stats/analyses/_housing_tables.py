@@ -248,12 +248,14 @@ def _caterpillar(case: Case, outcome: OutcomeAnswer) -> CaterpillarFigure | None
     rows = each_cluster(y, outcome.clusters, level=case.asked.level)
     if len(rows) < 3:
         return None
-    value, low, high, n = zip(*rows, strict=True)
+    value, low, high, n, people = zip(*rows, strict=True)
+    shares = tuple((round(y * of), of) for y, of in zip(value, people, strict=True))
     word = case.asked.word
     return CaterpillarFigure(
         "caterpillar", f"The outcome in each {word}", short(case.data.label(OUTCOME)),
         value, low, high, n,
         (f"One line a {word}, in order; not adjusted. The {word}s are not named.",),
+        shares if outcome.reading.binary else (), case.asked.level,
     )  # fmt: skip
 
 

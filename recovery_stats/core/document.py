@@ -285,7 +285,11 @@ class LoveFigure:
 
 @dataclass(frozen=True, slots=True)
 class CaterpillarFigure:
-    """Ordered group effects with intervals, without naming any person."""
+    """Ordered group effects with intervals, without naming any person.
+
+    shares: where the values are shares with Wilson's limits at `confidence`, how many had it of
+    how many, for disclosure.
+    """
 
     name: str
     caption: str
@@ -295,6 +299,8 @@ class CaterpillarFigure:
     high: Numbers
     n_at: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
+    shares: tuple[tuple[int, int], ...] = ()
+    confidence: float = 0.95
 
 
 Figure = (

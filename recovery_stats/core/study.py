@@ -26,6 +26,16 @@ class Privacy:
     hide_zero: bool = False
     grid_events: int = 11
 
+    @property
+    def rounds(self) -> bool:
+        """Whether counts are told rounded, and so what is computed of them."""
+        return self.round_to > 1
+
+    @property
+    def bin(self) -> int:
+        """How many counts have one midpoint in a curve: no fewer than rounding or hiding joins."""
+        return max(self.round_to + 1, self.minimum - 2)
+
 
 PROFILES: Mapping[str, Privacy] = {
     "cms": Privacy(),

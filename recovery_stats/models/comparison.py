@@ -308,10 +308,10 @@ def _of_differences(y: Array, arm: Array, codes: NDArray[np.intp]) -> Welch:
 
 def each_cluster(
     y: Array, clusters: Clusters, *, level: float
-) -> tuple[tuple[float, float, float, int], ...]:
+) -> tuple[tuple[float, float, float, int, int], ...]:
     """Share (0/1 outcome, Wilson interval) or mean (t interval) of each cluster, in rising order.
 
-    Returns (value, low, high, n) of clusters with two people or more, none of them named. n is
+    Returns (value, low, high, n, people) of clusters with two or more, none of them named. n is
     the smallest number of people that a row gives away: from a share and its interval the people
     with the outcome and those without it can be counted.
     """
@@ -320,7 +320,8 @@ def each_cluster(
     for code in range(clusters.named):
         own = y[clusters.codes == code]
         if len(own) >= 2:
-            rows.append((*_interval(own, binary, level), _least(own) if binary else len(own)))
+            least = _least(own) if binary else len(own)
+            rows.append((*_interval(own, binary, level), least, len(own)))
     return tuple(sorted(rows))
 
 

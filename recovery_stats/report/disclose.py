@@ -38,6 +38,8 @@ from recovery_stats.core.document import (
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.core.study import Privacy
 from recovery_stats.report.bar import filled
+from recovery_stats.report.privacy.coarse import coarse_groups, coarse_line, coarsened
+from recovery_stats.report.privacy.coarse import notes as coarse_notes
 from recovery_stats.report.privacy.count import withhold_counts
 from recovery_stats.report.privacy.curve import coarsen
 from recovery_stats.report.privacy.estimate import withhold_estimates
@@ -65,6 +67,8 @@ def disclose(document: Document, privacy: Privacy) -> Document:
             blocks.append(_thin(block, privacy))
     draft = withhold_estimates(replace(marked, blocks=tuple(blocks)), privacy)
     counted = withhold_counts(draft, frozenset(withheld), privacy)
+    if privacy.rounds:
+        counted = coarsened(counted, draft, privacy)
     rounded = _with_safe_sizes(_round(counted, privacy), privacy)
     done = replace(rounded, blocks=tuple(_finish(block, privacy) for block in rounded.blocks))
     return filled(done)
@@ -85,17 +89,27 @@ def _thin(block: Block, privacy: Privacy) -> Block:
     match block:
         case CurveFigure():
             return coarsen(block, privacy)
-        case LineFigure(series=series):
-            return replace(block, series=tuple(_thick_points(s, privacy) for s in series))
+        case LineFigure():
+            return _thick_lines(block, privacy)
         case PanelFigure(panels=panels):
             return replace(block, panels=tuple(_thick_panel(p, privacy) for p in panels))
         case CaterpillarFigure():
-            return _thick_groups(block, privacy)
+            groups = _thick_groups(block, privacy)
+            return coarse_groups(groups, privacy) if privacy.rounds else replace(groups, shares=())
         case _:
             return block
 
 
+def _thick_lines(figure: LineFigure, privacy: Privacy) -> LineFigure:
+    expected = figure.expected
+    if expected is not None and privacy.rounds:
+        expected = coarse_line(expected, privacy)
+    series = tuple(_thick_points(s, privacy) for s in figure.series)
+    return replace(figure, series=series, expected=expected)
+
+
 def _thick_points(series: Series, privacy: Privacy) -> Series:
+    series = coarse_line(series, privacy) if privacy.rounds else series
     at = series.n_at or (privacy.minimum,) * len(series.x)
     kept = [i for i, n in enumerate(at) if n >= privacy.minimum]
     low, high = _pick(series.low, kept), _pick(series.high, kept)
@@ -105,8 +119,8 @@ def _thick_points(series: Series, privacy: Privacy) -> Series:
 
 def _thick_panel(panel: LineFigure, privacy: Privacy) -> LineFigure:
     """Means of bins, told without how many people each rests on."""
-    thick = (_thick_points(s, privacy) for s in panel.series)
-    return replace(panel, series=tuple(replace(s, n_at=()) for s in thick))
+    thick = _thick_lines(panel, privacy)
+    return replace(thick, series=tuple(replace(s, n_at=()) for s in thick.series))
 
 
 def _thick_groups(figure: CaterpillarFigure, privacy: Privacy) -> CaterpillarFigure:
@@ -116,7 +130,9 @@ def _thick_groups(figure: CaterpillarFigure, privacy: Privacy) -> CaterpillarFig
     all_shown = len(kept) == len(figure.value)
     words = f"Groups that rest on fewer than {privacy.minimum} are withheld."
     note = () if all_shown else (words,)
-    return replace(figure, value=value, low=low, high=high, n_at=(), notes=(*figure.notes, *note))
+    shares = tuple(figure.shares[i] for i in kept) if figure.shares else ()
+    notes = (*figure.notes, *note)
+    return replace(figure, value=value, low=low, high=high, n_at=(), notes=notes, shares=shares)
 
 
 def _many(at: Sequence[int], minimum: int) -> list[int]:
@@ -203,6 +219,13 @@ def _finish(block: Block, privacy: Privacy) -> Block:
     if isinstance(block, Table):
         rows = tuple(_without_high_ages(row) for row in block.rows)
         return replace(block, rows=rows, notes=(*block.notes, *_note(block, privacy)))
+    if isinstance(block, CurveFigure) and privacy.rounds:
+        note = (
+            f"Curves are those of counts rounded to the midpoint of every {privacy.bin} (of those "
+            "who had the event, of those who left and of all), joined by lines, and end before "
+            f"fewer than {privacy.minimum} remain."
+        )
+        return replace(block, notes=(*block.notes, note))
     if isinstance(block, CurveFigure) and privacy.grid_events > 1:
         note = (
             f"To protect people, the curve is known only at points at least {privacy.grid_events} "
@@ -220,9 +243,15 @@ def _note(table: Table, privacy: Privacy) -> tuple[str, ...]:
     if not all(hidden):
         told.append("withheld: not small itself, but a small number would follow from it")
     rounded = f"Counts are rounded to the nearest {privacy.round_to}."
-    counted = any(isinstance(c, Count | Share) for row in table.rows for c in row.cells)
+    every = [c for row in table.rows for c in row.cells]
+    counted = any(isinstance(c, Count | Share) for c in every)
     notes = [f"{'; '.join(told).capitalize()}."] if told else []
-    return (*notes, *([rounded] if counted and privacy.round_to > 1 else []))
+    shown = [c.estimate for c in every if isinstance(c, Shown)]
+    return (
+        *notes,
+        *([rounded] if counted and privacy.rounds else []),
+        *(coarse_notes(shown, privacy) if privacy.rounds else ()),
+    )
 
 
 def _without_high_ages(row: Row) -> Row:

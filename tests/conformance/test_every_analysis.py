@@ -22,12 +22,14 @@ import pytest
 
 from recovery_stats import analyses
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Cell, Checks, Count, Share, Table
+from recovery_stats.core.document import CaterpillarFigure, Cell, Checks, Count, Share, Table
 from recovery_stats.core.result import Result
-from recovery_stats.core.study import Privacy, Study
+from recovery_stats.core.study import PROFILES, Privacy, Study
 from recovery_stats.data.synthetic import synthetic_study
 from recovery_stats.errors import RecoveryError
 from recovery_stats.report import FORMATS
+from recovery_stats.report.privacy.estimate import raw_share
+from recovery_stats.report.privacy.plain import FROM_ROUNDED
 from recovery_stats.report.template import (
     Hole,
     Place,
@@ -298,6 +300,29 @@ def test_no_small_count_is_printed(name: str) -> None:
     told = [r for r in rows if r["statistic"] == "count" and r["value"] not in (None, 0)]
     assert not [r for r in told if float(r["value"]) < minimum and r["value"] not in places]
     assert not re.search(rf"\b{PERSONS}\b", files[workflow.file_name(name, "md")].decode())
+
+
+@EVERY
+def test_counts_that_are_rounded_do_not_come_back_from_digits(name: str) -> None:
+    """No number has more digits than a page, but those that are made of the rounded counts."""
+    found = result(name)
+    safely = replace(found, protocol=replace(found.protocol, privacy=PROFILES["opensafely"]))
+    document = workflow.report(safely)
+    of_counts = {b.name for b in document.blocks if isinstance(b, CaterpillarFigure)}
+    rows = json.loads(workflow.render(document, name, ())[workflow.file_name(name, "json")])
+    told = [
+        r for r in rows
+        if isinstance(r["value"], float) and r["level"] != "x" and r["group"] not in of_counts
+        and r["statistic"] not in ("proportion", "statistic")
+        and not r["method"].endswith(FROM_ROUNDED)
+    ]  # fmt: skip
+    assert told
+    assert not [r for r in told if float(f"{r['value']:.6g}") != r["value"]]
+    true = {e.value for e in found.estimates if (n := raw_share(e)) and any(k % 5 for k in n)}
+    groups = (b for b in workflow.report(found).blocks if isinstance(b, CaterpillarFigure))
+    true |= {value for figure in groups for value in figure.value}
+    values = {r["value"] for r in rows if isinstance(r["value"], float)}
+    assert not true & values - {k / n for n in range(5, 200, 5) for k in range(0, n, 5)}
 
 
 def _cells(document: Any) -> Iterator[Cell]:

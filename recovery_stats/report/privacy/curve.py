@@ -6,18 +6,22 @@ only at times of a regular grid, between which either no event or at least `grid
 it ends where fewer than the minimum remain, and its ordinates have three decimals. Numbers at
 risk are printed exactly where between any two of them nobody or at least the minimum left;
 else all but the first are rounded, so that those who left stay unknown by more than the minimum.
+Where counts are rounded, the curve is that of rounded counts (`midpoint`), and it is drawn where
+these have moved on.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from recovery_stats.core.document import Cell, Count, CurveFigure, Hidden, Numbers, Series
 from recovery_stats.core.study import Privacy
 from recovery_stats.report.figure_data import beginning, counted_under
+from recovery_stats.report.privacy.coarse import nice
+from recovery_stats.report.privacy.midpoint import from_rounded, midpoint
 
 GRID_STEPS = 60
 DECIMALS = 3
@@ -48,7 +52,7 @@ def coarsen(figure: CurveFigure, privacy: Privacy) -> CurveFigure:
     exact = not figure.competing and all(a is None or a.exact for a in accounts)
     series = tuple(
         _at(s, a) if a else replace(s, events_at=(), censored_at=())
-        for s, a in zip(figure.series, accounts, strict=True)
+        for s, a in zip(_told(figure, privacy), accounts, strict=True)
     )
     risk = tuple(
         tuple(_risk_cell(s, time, exact, privacy) for time in figure.risk_times) if own else ()
@@ -58,6 +62,18 @@ def coarsen(figure: CurveFigure, privacy: Privacy) -> CurveFigure:
     note = (f"Numbers at risk after the start are rounded to the nearest {_unit(privacy)}.",)
     notes = (*figure.notes, *_undrawn(figure, series), *(note if told else ()))
     return replace(figure, series=series, risk=risk if any(risk) else (), notes=notes)
+
+
+def _told(figure: CurveFigure, privacy: Privacy) -> Sequence[Series]:
+    """The curves themselves, or where counts are rounded those of the rounded counts."""
+    if not privacy.rounds:
+        return figure.series
+    return [
+        from_rounded(s, [r for r in figure.series if figure.competing and r is not s], privacy.bin)
+        if s.x and s.n_at
+        else s
+        for s in figure.series
+    ]
 
 
 def _undrawn(figure: CurveFigure, safe: tuple[Series, ...]) -> Iterator[str]:
@@ -84,8 +100,18 @@ def _account(series: Series, times: Numbers, start: float, privacy: Privacy) -> 
     end = _last_mark(marks, series, privacy)
     fixed = [i for i in range(1, len(marks) - 1) if marks[i].time in times]
     exact = end > 0 and _risk_is_safe([0, *fixed, len(marks) - 1], marks, privacy)
+    if privacy.rounds:
+        return _Account(tuple(_rounded_steps(marks[: end + 1], privacy.bin)) if end else (), False)
     stops = [*(i for i in fixed if i < end), end] if exact else [end]
     return _Account(tuple(_steps(marks, stops, privacy)) if end else (), exact)
+
+
+def _rounded_steps(marks: list[_Mark], width: int) -> Iterator[_Mark]:
+    """Times by which the rounded events have moved on, the first and the last of `marks`."""
+    yield marks[0]
+    for before, mark in pairwise(marks):
+        if mark is marks[-1] or midpoint(mark.events, width) > midpoint(before.events, width):
+            yield mark
 
 
 def _risk_is_safe(fixed: list[int], marks: list[_Mark], privacy: Privacy) -> bool:
@@ -97,17 +123,9 @@ def _risk_is_safe(fixed: list[int], marks: list[_Mark], privacy: Privacy) -> boo
 def _grid(series: Series, times: Numbers, start: float) -> list[float]:
     """Round times from `start` on, with those of the risk table among them."""
     last = series.x[-1]
-    step = _nice(last / GRID_STEPS)
+    step = nice(last / GRID_STEPS)
     regular = (step * i for i in range(math.floor(last / step) + 1))
     return sorted({start, *(t for t in (*regular, *times) if start < t <= last)})
-
-
-def _nice(step: float) -> float:
-    """The smallest of 1, 2, 5 times a power of ten that is not below `step`."""
-    if step <= 0:
-        return 1.0
-    power = 10.0 ** math.floor(math.log10(step))
-    return next((m * power for m in (1, 2, 5) if m * power >= step * (1 - 1e-9)), 10 * power)
 
 
 def _mark(series: Series, time: float) -> _Mark:

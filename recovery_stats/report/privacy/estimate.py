@@ -36,7 +36,7 @@ def withhold_estimates(document: Document, privacy: Privacy) -> Document:
     secret = {s for s in shares if is_small(Share(*s), privacy)}
     withheld = {
         e.name
-        for e in _estimates(document)
+        for e in estimates(document)
         if _is_raw_summary(e, privacy) or _is_contrast(e, secret, shares)
     }
 
@@ -49,7 +49,7 @@ def withhold_estimates(document: Document, privacy: Privacy) -> Document:
     return replace(document, blocks=blocks, estimates=kept)
 
 
-def _estimates(document: Document) -> Iterator[Estimate]:
+def estimates(document: Document) -> Iterator[Estimate]:
     yield from document.estimates
     yield from (c.estimate for c in cells(document).values() if isinstance(c, Shown))
     for block in document.blocks:
@@ -65,11 +65,16 @@ def _is_raw_summary(e: Estimate, privacy: Privacy) -> bool:
     few = any(n is not None and 0 < n < privacy.minimum for n in (e.n, e.events))
     if e.level == "descriptive" and few:
         return True
+    raw = raw_share(e)
+    return raw is not None and is_small(Share(*raw), privacy)
+
+
+def raw_share(e: Estimate) -> Pair | None:
+    """The whole number of people, of how many, whose share `e` is; None where it is no such."""
     if e.scale != "probability" or not e.n:
-        return False
+        return None
     people = e.value * e.n
-    is_count = abs(people - round(people)) < SAME * e.n
-    return is_count and is_small(Share(round(people), e.n), privacy)
+    return (round(people), e.n) if abs(people - round(people)) < SAME * e.n else None
 
 
 def _is_contrast(e: Estimate, secret: set[Pair], shares: set[Pair]) -> bool:
