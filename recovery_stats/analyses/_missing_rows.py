@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from recovery_stats.analyses._refusal import NO_ANSWER, without_numbers
 from recovery_stats.core.document import Column, ForestFigure, Ref, Row, Table
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.errors import DataError, NotEstimable
 
 NOT_TOLD = "does not apply"
 NOT_ESTIMABLE = "not estimable"
+NOTHING_LEFT = f"{NO_ANSWER.capitalize()}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +46,16 @@ def attempted(name: str, label: str, fitted: Callable[[], Estimate]) -> Attempt:
 
 def why_not(attempt: Attempt) -> str:
     """The reason of a row without a number, as a note below a table."""
-    return f"{attempt.label} is not estimable: {attempt.reason}"
+    return f"{attempt.label} is not estimable: {_told(attempt.reason)}"
+
+
+def _told(reason: str) -> str:
+    return without_numbers(reason) or NOTHING_LEFT
 
 
 def refused(label: str, group: str, reason: str) -> Told:
     """A row that was asked for and cannot be given, with the reason."""
-    return Told("", group, reason, label, NOT_ESTIMABLE)
+    return Told("", group, _told(reason), label, NOT_ESTIMABLE)
 
 
 def assumed_table(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from recovery_stats import analyses
+from recovery_stats.analyses._refusal import without_numbers
 from recovery_stats.analyses._specification import Specification
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.core.result import Result
@@ -120,8 +121,7 @@ def _reason(error: RecoveryError, spec: Specification, study: Study) -> str:
     """
     kind = "Not estimable" if isinstance(error, NotEstimable) else "Not possible"
     message = re.sub(rf"'{re.escape(spec.endpoint)} \w+'*'", "the endpoint", str(error))
-    clauses = re.split(r"(?<=[.:,;]) ", message)
-    told = " ".join(c for c in clauses if not re.search(r"\d", c)).rstrip(" :,;.")
+    told = without_numbers(message)
     if not told or study.protocol.privacy.hide_zero:
         return f"{kind}: ask the analysis with this endpoint to see why."
-    return f"{kind}. {told}."
+    return f"{kind}. {told}"

@@ -12,7 +12,7 @@ from recovery_stats.analyses import _satisfaction_missing, _satisfaction_missing
 from recovery_stats.core.bar import CellOf
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.result import Result
-from recovery_stats.errors import ConvergenceError
+from recovery_stats.errors import ConvergenceError, NotEstimable
 from recovery_stats.models.split import split
 from tests.analyses.test_relationship_satisfaction import ask, demeaned, least_squares, panel, words
 from tests.tolerance import CONVERGED, MONTE_CARLO_SES
@@ -191,6 +191,15 @@ def test_a_row_whose_fit_fails_stands_as_not_estimable(monkeypatch: pytest.Monke
     assert "missing[imputed]" not in {e.name for e in result.estimates}
     assert "missing[carried]" in {e.name for e in result.estimates}
     assert "The chains did not settle." in words(result)
+
+
+def test_reasons_tell_no_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def few(*_: object, **__: object) -> None:
+        raise NotEstimable("Column 'x' has 3 observed values for 4 coefficients. Name fewer.")
+
+    monkeypatch.setattr(_satisfaction_missing, "impute", few)
+    rows = {r.label: r.cells for r in ask(gappy(waves=3)).tables["missing_panel"].rows}
+    assert rows["Multiple imputation"] == ("not estimable", None, "Name fewer.")
 
 
 def test_where_everybody_lacks_a_value_the_rows_that_need_others_say_so() -> None:
