@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from recovery_stats.analyses._ending import Ends, read_ends, refuse_disagreement
+from recovery_stats.analyses._ending import Ends
 from recovery_stats.analyses._housing_case import STRATUM, Asked
+from recovery_stats.analyses._housing_incidence import ends_of
 from recovery_stats.analyses._housing_stay_tables import leaving_figure, stay_figures, stay_tables
 from recovery_stats.analyses._part import Part
 from recovery_stats.core.check import Check
@@ -86,7 +87,7 @@ def _leave(asked: Asked, people: Dataset, stays: Dataset, horizon: int, seed: in
     assert asked.stays is not None
     months = tuple(m for m in LEAVE_AT if m * MONTH <= horizon)
     _, start, stop = asked.stays
-    ends = _ends(asked, people)
+    ends = ends_of(asked, people)
     found = Leave(months, horizon, None, ends=ends)
     if len(months) < 2:
         return replace(found, reason="The days named leave fewer than two times of leaving.")
@@ -104,16 +105,6 @@ def _leave(asked: Asked, people: Dataset, stays: Dataset, horizon: int, seed: in
     except (NotEstimable, DataError) as error:
         return replace(found, reason=str(error))
     return replace(found, fit=fit, never=lived.never)
-
-
-def _ends(asked: Asked, people: Dataset) -> Ends | None:
-    """What else ended the follow-up, where there is a column of it."""
-    if asked.cause is None:
-        return None
-    assert asked.event is not None
-    known = people.with_frame(people.frame[people.frame[asked.cause].notna()])
-    refuse_disagreement(known, asked.event, asked.cause, asked.event)
-    return read_ends(known, asked.event, asked.cause, asked.lost_cause)
 
 
 def _too_few(error: TooFewFollow) -> str:

@@ -198,7 +198,7 @@ def figures(case: Case, tables: Mapping[str, Table]) -> Iterator[Figure]:
     if len(case.balance) > 1:
         yield love_figure(case.balance)
     if case.times:
-        yield _curves(case)
+        yield curves(case)
 
 
 def _missingness(case: Case, tables: Mapping[str, Table]) -> BarFigure | None:
@@ -259,7 +259,8 @@ def _caterpillar(case: Case, outcome: OutcomeAnswer) -> CaterpillarFigure | None
     )  # fmt: skip
 
 
-def _curves(case: Case) -> CurveFigure:
+def curves(case: Case) -> CurveFigure:
+    """People free of relapse by arm (Kaplan–Meier)."""
     assert case.times is not None
     by = f", by {phrase(case.arms.heading)}" if case.arms.heading else ""
     return CurveFigure(

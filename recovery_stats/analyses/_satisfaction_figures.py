@@ -19,11 +19,11 @@ from recovery_stats.core.document import (
     Figure,
     ForestFigure,
     LineFigure,
-    PanelFigure,
     Ref,
     Series,
 )
 from recovery_stats.core.estimate import Estimate
+from recovery_stats.core.panel import PanelFigure
 from recovery_stats.models.columns import Columns
 from recovery_stats.models.generalised import GlmmFit
 from recovery_stats.models.mixed_figure import diagnostic_figure

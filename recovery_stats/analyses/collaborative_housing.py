@@ -25,6 +25,7 @@ from recovery_stats.analyses._housing_case import (
 )
 from recovery_stats.analyses._housing_chosen import compare_chosen
 from recovery_stats.analyses._housing_houses import kinds_of_houses
+from recovery_stats.analyses._housing_incidence import incidence_by_arm
 from recovery_stats.analyses._housing_mixed import fit_mixed, mixed_estimate
 from recovery_stats.analyses._housing_moves import moved_houses, with_first_house
 from recovery_stats.analyses._housing_openings import answer_openings, is_about_openings
@@ -43,6 +44,7 @@ from recovery_stats.analyses._housing_times import answer_residence, answer_time
 from recovery_stats.analyses._housing_waves import at_every_wave
 from recovery_stats.analyses._missing_panel import with_missing_panel
 from recovery_stats.analyses._missing_screens import with_screens_panel
+from recovery_stats.analyses._part import Part
 from recovery_stats.analyses._part import joined as joined_parts
 from recovery_stats.analyses._refusal import NO_ANSWER, caution
 from recovery_stats.core.check import Check
@@ -99,6 +101,7 @@ def answer(question: Question, study: Study) -> Result:
             outcome_parts(question, asked, everyone, outcome),
             kinds_of_houses(question, asked, outcome, study),
             at_every_wave(question, asked, everyone, arms, study),
+            incidence_by_arm(asked, times.data, pages.curves(case)) if times else Part(),
         )
     )
     stay = stay_section(

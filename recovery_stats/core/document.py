@@ -13,6 +13,7 @@ from typing import Literal
 from recovery_stats.core.bar import BarFigure
 from recovery_stats.core.check import Check
 from recovery_stats.core.estimate import Estimand, Estimate
+from recovery_stats.core.panel import PanelFigure
 
 # --- cells -------------------------------------------------------------------------------
 
@@ -192,7 +193,8 @@ class CurveFigure:
     censorings since the time before; disclosure coarsens the curve from these. `risk` is filled
     when the document is composed: one row a series, one cell for each of `risk_times`.
     competing: the series are events of the same people, of which the first ends observation; they
-    share one row of the risk table.
+    share one row of the risk table. rounded: numbers at risk after the start are never told
+    exactly, since they would give back events that compete.
     """
 
     name: str
@@ -205,6 +207,7 @@ class CurveFigure:
     notes: tuple[str, ...] = ()
     risk: tuple[tuple[Cell, ...], ...] = ()
     competing: bool = False
+    rounded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,16 +230,6 @@ class LineFigure:
     notes: tuple[str, ...] = ()
     joined: bool = True
     expected: Series | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PanelFigure:
-    """Several small drawings that are read together, lettered in their order."""
-
-    name: str
-    caption: str
-    panels: tuple[LineFigure, ...]
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ import numpy as np
 from scipy.special import gamma
 
 from recovery_stats.core.check import Check
-from recovery_stats.core.document import Figure, LineFigure, PanelFigure, Series
+from recovery_stats.core.document import Figure, LineFigure, Series
+from recovery_stats.core.panel import PanelFigure
 from recovery_stats.engines import normal_score
 from recovery_stats.engines.linalg import Array, IntArray
 from recovery_stats.models.generalised_fit import GlmmFit

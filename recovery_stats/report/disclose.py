@@ -26,7 +26,6 @@ from recovery_stats.core.document import (
     Hidden,
     LineFigure,
     Numbers,
-    PanelFigure,
     Quantity,
     Row,
     Series,
@@ -36,6 +35,7 @@ from recovery_stats.core.document import (
     Table,
 )
 from recovery_stats.core.estimate import Estimate
+from recovery_stats.core.panel import PanelFigure
 from recovery_stats.core.study import Privacy
 from recovery_stats.report.bar import filled
 from recovery_stats.report.privacy.coarse import coarse_groups, coarse_line, coarsened

@@ -16,7 +16,6 @@ from recovery_stats.core.document import (
     ForestFigure,
     LineFigure,
     LoveFigure,
-    PanelFigure,
     Quantity,
     Row,
     Series,
@@ -25,6 +24,7 @@ from recovery_stats.core.document import (
     Table,
 )
 from recovery_stats.core.estimate import Estimate
+from recovery_stats.core.panel import PanelFigure
 from recovery_stats.report.digits import count, plain
 from recovery_stats.report.numbers import cell, interval_columns
 

@@ -107,6 +107,13 @@ def test_death_competes_with_relapse_under_every_time_of_leaving():
     assert "leave_competing" in result.said
     assert result.facts["competing"] == "Death"
     assert "leave_censored" in without.said
+    for series in result.figures["curves"].series:  # F(t) = rate over both rates, less the living
+        day, told = series.x[200], series.y[200]
+        expected = relapse / (relapse + death) * -np.expm1(-day * (relapse + death))
+        assert abs(told - expected) < MONTE_CARLO_SES * (series.high[200] - series.low[200]) / 4
+    assert result.figures["curves"].rounded
+    assert "incidence" in result.said
+    assert without.figures["curves"].series[0].y[0] == 1.0  # survival
 
 
 def test_a_cause_that_contradicts_the_event_is_refused():

@@ -37,7 +37,6 @@ from recovery_stats.core.document import (
     Flow,
     Hidden,
     LineFigure,
-    PanelFigure,
     Paragraph,
     Quantity,
     Row,
@@ -49,6 +48,7 @@ from recovery_stats.core.document import (
     Total,
 )
 from recovery_stats.core.estimate import Estimate
+from recovery_stats.core.panel import PanelFigure
 from recovery_stats.core.study import PROFILES, Privacy
 from recovery_stats.models.mixed_figure import diagnostic_figure
 from recovery_stats.report import figure_data, figures, flow_table, render, words
@@ -341,6 +341,40 @@ def test_a_curve_gives_back_no_small_number_of_events(people: int, seed: int) ->
     days = {x for x, d in zip(before.x, before.events_at, strict=True) if d} - {before.x[-1]}
     regular = {t for t in after.x if t % 1 == 0 and (t % 5 == 0 or t in raw.risk_times)}
     assert set(after.x) <= regular | {before.x[-1]} | {t for t in after.x if t not in days}
+
+
+def deaths_told(figure: CurveFigure) -> tuple[float, float]:
+    """The fewest and the most deaths by day 90 that fit an incidence and its risk table.
+
+    Nobody leaves from then to day 180, as the attacker has been told: who is at risk no longer has
+    relapsed, and incidence rises by the share free of both, times relapses over those at risk.
+    """
+    (series,), (cells,) = figure.series, figure.risk
+    at = dict(zip(series.x, series.y, strict=True))
+    rise = at[180.0] - at[90.0]
+    start, *numbers = (c.n for c in cells[:3] if isinstance(c, Count))
+    unknown = 0 if numbers == [150, 75] else 5  # rounded to tens
+    found = []
+    for n, after in [(numbers[0] + i, numbers[1] + j) for i in (-unknown, unknown)
+                     for j in (-unknown, unknown)]:  # fmt: skip
+        free = [(rise + e) * n / (n - after) for e in (-0.001, 0.001)]
+        found += [start * (1 - at[90.0] - s) for s in free]
+    return min(found), max(found)
+
+
+@pytest.mark.parametrize("rounded", [False, True])
+def test_an_incidence_and_its_risk_table_do_not_tell_how_few_died(rounded: bool) -> None:
+    """200 people: by day 90, 30 relapses, 4 deaths, 16 lost; by day 180, 75 relapses more."""
+    day = [*range(10, 40), 20, 40, 60, 80, *[89] * 16, *range(91, 166), *[200] * 75]
+    cause = [1] * 30 + [2] * 4 + [0] * 16 + [1] * 75 + [0] * 75
+    frame = pd.DataFrame({"day": np.array(day, float), "cause": cause})
+    curves = rs.cumulative_incidence("Surv(day, cause) ~ 1", frame).series("1")
+    raw = CurveFigure("c", "c", "Days", "F", curves, (0.0, 90.0, 180.0), rounded=rounded)
+    (safe,) = disclose(compose(example.result(figures={"c": raw}), "T", "# T\n\n[[c]]"), CMS).blocks
+    assert isinstance(safe, CurveFigure)
+    fewest, most = deaths_told(safe)
+    assert fewest <= 4 <= most
+    assert (most - fewest >= CMS.minimum) == rounded  # exact numbers at risk would give them back
 
 
 @pytest.mark.parametrize("people", [40, 120, 400])

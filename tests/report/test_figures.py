@@ -19,13 +19,13 @@ from recovery_stats.core.document import (
     Hidden,
     LineFigure,
     LoveFigure,
-    PanelFigure,
     Row,
     Series,
     Share,
     Shown,
 )
 from recovery_stats.core.estimate import Estimate
+from recovery_stats.core.panel import PanelFigure
 from recovery_stats.core.study import PROFILES
 from recovery_stats.report import figure_data, figures, style
 from recovery_stats.report.figures.bitmap import encode

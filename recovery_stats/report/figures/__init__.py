@@ -25,9 +25,9 @@ from recovery_stats.core.document import (
     ForestFigure,
     LineFigure,
     LoveFigure,
-    PanelFigure,
     SpecificationFigure,
 )
+from recovery_stats.core.panel import PanelFigure
 from recovery_stats.report import style
 from recovery_stats.report.figures.bar import bars
 from recovery_stats.report.figures.bitmap import encode

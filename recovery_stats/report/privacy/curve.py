@@ -49,7 +49,8 @@ def coarsen(figure: CurveFigure, privacy: Privacy) -> CurveFigure:
         _account(s, figure.risk_times, start, privacy) if s.n_at else None for s in figure.series
     ]
     # Of competing events each is an exit of the others: exact numbers at risk would leave the rest.
-    exact = not figure.competing and all(a is None or a.exact for a in accounts)
+    hidden = figure.competing or figure.rounded
+    exact = not hidden and all(a is None or a.exact for a in accounts)
     series = tuple(
         _at(s, a) if a else replace(s, events_at=(), censored_at=())
         for s, a in zip(_told(figure, privacy), accounts, strict=True)
