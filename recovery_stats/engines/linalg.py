@@ -141,7 +141,7 @@ def inverse_lower(A: Array) -> tuple[Array, Array, int]:
     """C⁻¹ and the diagonal of C, the lower Cholesky factor of A; and 0, or the size of the first
     leading block of A that is not positive definite."""
     C, failed = lapack.dpotrf(A.T, lower=1)
-    if failed:
+    if failed or not A.size:  # LAPACK complains aloud of a matrix without rows
         return C, np.diagonal(C), failed
     return lapack.dtrtri(C, lower=1)[0], np.diagonal(C), 0
 
@@ -208,6 +208,8 @@ def _clearly_independent(X: Array, *, intercept: bool) -> bool:
 def clearly_full(L: Array, smallest: float) -> bool:
     """Whether a bound shows that every singular value of L, lower triangular, exceeds `smallest`:
     none is below 1 / |L⁻¹|, the root of a sum of squares."""
+    if not L.size:
+        return True
     inverse, failed = lapack.dtrtri(L, lower=1)
     return not failed and float((inverse**2).sum()) * smallest**2 < 1.0
 

@@ -118,8 +118,10 @@ def missing_panel(
     randomised within. limits: lowest and highest value of a number, for the bounds; else those
     seen. declared: the row chosen beforehand. shifts: steps of the grid, each of them a doubling
     of the odds of a yes/no (its log odds ratio, IMOR, in units of log 2) or half a standard
-    deviation of a number. randomised: people were drawn into the arms one by one; what becomes of
-    those who left is then also told from the reference arm (`reference_based`).
+    deviation of a number; an imputed outcome is shifted from what all else tells of it, earlier
+    visits as imputed included (see `delta` of `impute`). randomised: people were drawn into the
+    arms one by one; what becomes of those who left is then also told from the reference arm
+    (`reference_based`).
     Raises UsageError, DataError where nothing is missing, NotEstimable. Checked: closed forms and
     what each method must agree with (tests/models/test_missing_panel.py).
     """

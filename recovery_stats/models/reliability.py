@@ -61,8 +61,9 @@ def omega_total(
     """McDonald's omega total of the sum of the items: (Σλ)² / ((Σλ)² + Σψ), one common factor.
 
     items (n, k): answers, all keyed the same way, three items or more. person: as in `alpha`.
-    Maximum likelihood on the covariances, so that it is the reliability of the plain sum; interval
-    by the delta method on the log odds (nan where a uniqueness stands at its bound).
+    Maximum likelihood on the covariances, so that it is the reliability of the plain sum (psych's
+    omega takes the correlations: the reliability of the sum of standardised items); interval by
+    the delta method on the log odds (nan where a uniqueness stands at its bound).
     Raises NotEstimable as `alpha` does, and where the items are linearly dependent.
     Source: McDonald 1999, ch. 6. Checked: R lavaan, factanal.
     """

@@ -52,6 +52,14 @@ def test_omega_is_lavaans_with_its_error():
     assert 0 < found.low < found.value < found.high < 1
 
 
+def test_omega_of_standardised_items_is_that_of_r_on_the_correlations():
+    loading, unique = np.array(R["standardised"]), np.array(R["standardised_uniqueness"])
+    by_hand = loading.sum() ** 2 / (loading.sum() ** 2 + unique.sum())
+    found = omega_total((ITEMS - ITEMS.mean()) / ITEMS.std())
+    assert found.value == pytest.approx(by_hand, rel=R_DIGITS)
+    assert abs(found.value - omega_total(ITEMS).value) > 0.01  # items on two scales
+
+
 def test_unequal_loadings_put_alpha_below_omega():
     assert alpha(ITEMS).value < omega_total(ITEMS).value
 
