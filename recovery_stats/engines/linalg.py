@@ -14,6 +14,8 @@ Array = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 
 GRADED = 1e6  # size of M M' from which on I + M M' has lost digits of its small directions
+WRITTEN_OUT = 6  # up to this size, of MANY matrices, a step for all is quicker than LAPACK for each
+MANY = 100
 RANK_TOLERANCE = 1e-9  # share of a centred column's length that the columns before it leave
 
 
@@ -83,6 +85,8 @@ def inverse_of_identity_plus(M: Array) -> tuple[Array, Array]:
     if float(G.max()) > GRADED:
         half, logdet = half_of_inverse(M)
         return times(transposed(half), half), logdet
+    if q <= WRITTEN_OUT and M.shape[2] >= MANY:
+        return _inverse_written_out(G)
     stacked = np.ascontiguousarray(G.transpose(2, 0, 1)) + np.eye(q)
     C = np.linalg.cholesky(stacked)
     logdet = 2.0 * np.log(np.diagonal(C, axis1=1, axis2=2)).sum(1)
@@ -103,6 +107,30 @@ def _inverse_of_two(M: Array) -> tuple[Array, Array]:
     np.multiply(np.einsum("rm,rm->m", M[0], M[1]), -share, out=N[0, 1])
     N[1, 0] = N[0, 1]
     return N, np.log1p(excess)
+
+
+def _inverse_written_out(G: Array) -> tuple[Array, Array]:
+    """(I + G)⁻¹ (q, q, m) and log|I + G| (m,): Cholesky's steps, each for all matrices at once.
+
+    G (q, q, m), symmetric, none negative. The factor's inverse W is lower; W'W is the inverse.
+    """
+    q, _, m = G.shape
+    C, W, N = np.empty_like(G), np.empty_like(G), np.empty_like(G)
+    log_det = np.zeros(m)
+    for j in range(q):
+        square = 1.0 + G[j, j]
+        for k in range(j):
+            square -= np.square(C[j, k])
+        log_det += np.log(square)
+        W[j, j] = 1.0 / np.sqrt(square, out=C[j, j])
+        for i in range(j + 1, q):
+            C[i, j] = (G[i, j] - sum(C[i, k] * C[j, k] for k in range(j))) * W[j, j]
+        for i in range(j):
+            W[j, i] = -W[j, j] * sum(C[j, k] * W[k, i] for k in range(i, j))
+    for a in range(q):
+        for b in range(a + 1):
+            N[a, b] = N[b, a] = sum(W[k, a] * W[k, b] for k in range(a, q))
+    return N, log_det
 
 
 def half_of_inverse(M: Array) -> tuple[Array, Array]:

@@ -1,0 +1,21 @@
+"""Batches of small matrices, each against NumPy on that matrix alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from recovery_stats.engines.linalg import GRADED, MANY, WRITTEN_OUT, inverse_of_identity_plus
+
+
+@pytest.mark.parametrize("m", [3, MANY])
+@pytest.mark.parametrize("size", [0.0, 1e-6, 1.0, 0.1 * GRADED**0.5, 1e5])
+@pytest.mark.parametrize("q", range(1, WRITTEN_OUT + 2))
+def test_each_inverse_is_that_of_its_matrix(q: int, size: float, m: int) -> None:
+    M = size * np.random.default_rng(q).normal(size=(q, q + 1, m))
+    inverse, log_det = inverse_of_identity_plus(M)
+    for j in range(m):
+        whole = np.eye(q) + M[:, :, j] @ M[:, :, j].T
+        residual = whole @ inverse[:, :, j] - np.eye(q)
+        assert np.abs(residual).max() < 1e-13 * np.linalg.cond(whole)
+        assert log_det[j] == pytest.approx(np.linalg.slogdet(whole)[1], rel=1e-12, abs=1e-14)
