@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
-from math import isfinite
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,6 +27,7 @@ from recovery_stats.engines.cox_likelihood import (
     evaluate_moments,
     prepare,
 )
+from recovery_stats.engines.linalg import all_finite
 from recovery_stats.engines.risk_set import Array, Ints
 from recovery_stats.errors import ConvergenceError, NotEstimable
 
@@ -217,7 +217,7 @@ def _solve(information: Array, right: Array) -> Array:
     if not len(information):
         return right
     _, solved, failed = lapack.dposv(information, right)
-    if failed or not isfinite(np.vdot(solved, solved)):
+    if failed or not all_finite(solved):
         raise np.linalg.LinAlgError("The information is not positive definite.")
     return np.asarray(solved)
 

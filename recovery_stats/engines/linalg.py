@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from functools import cache
+from math import isfinite
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +46,12 @@ class _OneThread(AbstractContextManager[None]):
 def _libraries() -> tuple[LibController, ...]:
     found = ThreadpoolController().lib_controllers
     return tuple(library for library in found if library.user_api == "blas")
+
+
+def all_finite(values: NDArray[Any]) -> bool:
+    """Whether all floats are surely finite: one sum of squares tells, unless it overflows."""
+    with np.errstate(over="ignore"):
+        return isfinite(np.vdot(values, values))
 
 
 def eigen(A: Array) -> tuple[Array, Array]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from recovery_stats.core.codebook import Codebook
 from recovery_stats.core.dataset import Dataset
+from recovery_stats.engines.linalg import all_finite
 from recovery_stats.engines.risk_set import number_times
 from recovery_stats.errors import DataError, rows_phrase, unknown
 
@@ -141,7 +141,7 @@ class Columns:
     def lacking(self, name: str) -> NDArray[np.bool_] | None:
         """Which cells of the column are empty (n,); None where every cell has a value."""
         values = self._plainly(name)
-        if values is not None and self._part is None and _all_finite(values):
+        if values is not None and self._part is None and _surely_finite(values):
             return None
         empty = self.missing(name)
         return empty if empty.any() else None
@@ -191,7 +191,7 @@ class Columns:
         return np.ascontiguousarray(values)
 
     def _refuse_infinite(self, name: str, values: Array) -> None:
-        if _all_finite(values):
+        if all_finite(values):
             return
         infinite = np.isinf(values)
         if infinite.any():
@@ -277,9 +277,9 @@ class _Part:
     frames: list[pd.DataFrame] = field(default_factory=list)
 
 
-def _all_finite(values: NDArray[Any]) -> bool:
-    """Whether every number is surely finite: one sum tells; one that overflows does not."""
-    return values.dtype.kind != "f" or isfinite(np.dot(values, values))
+def _surely_finite(values: NDArray[Any]) -> bool:
+    """Whether no cell of NumPy's numbers is missing or infinite; only floats can be."""
+    return values.dtype.kind != "f" or all_finite(values)
 
 
 def _factorise(series: pd.Series[Any]) -> tuple[IntArray, Any]:

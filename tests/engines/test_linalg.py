@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recovery_stats.engines.linalg import GRADED, MANY, WRITTEN_OUT, inverse_of_identity_plus
+from recovery_stats.engines.linalg import (
+    GRADED,
+    MANY,
+    WRITTEN_OUT,
+    all_finite,
+    inverse_of_identity_plus,
+)
 
 
 @pytest.mark.parametrize("m", [3, MANY])
@@ -19,3 +25,8 @@ def test_each_inverse_is_that_of_its_matrix(q: int, size: float, m: int) -> None
         residual = whole @ inverse[:, :, j] - np.eye(q)
         assert np.abs(residual).max() < 1e-13 * np.linalg.cond(whole)
         assert log_det[j] == pytest.approx(np.linalg.slogdet(whole)[1], rel=1e-12, abs=1e-14)
+
+
+def test_finite_is_told_by_one_sum() -> None:
+    assert all_finite(np.array([[1.0, -2.0], [0.0, 1e100]]))
+    assert not any(all_finite(np.array([1.0, bad])) for bad in (np.nan, np.inf, -np.inf, 1e300))
