@@ -32,7 +32,14 @@ from recovery_stats.core.document import (
 )
 from recovery_stats.report import figure_data, figures, words
 from recovery_stats.report.docx_table import add_flow, add_pairs, add_table, caption, notes
-from recovery_stats.report.docx_xml import START, describe_picture, fixed, page_number, paragraph
+from recovery_stats.report.docx_xml import (
+    START,
+    bookmarked,
+    describe_picture,
+    fixed,
+    page_number,
+    paragraph,
+)
 from recovery_stats.report.numbers import sentence
 from recovery_stats.report.words import BADGES, BOXES, clean
 
@@ -46,7 +53,8 @@ P_VALUE = re.compile(r"\bp [=<>] \.\d+")
 
 def render(document: Document) -> bytes:
     """The .docx; the same document gives the same bytes."""
-    page = _page(document)
+    marks = _marks(document)
+    page = _page(document, marks[words.SUMMARY])
     numbers = words.numbering(document)
     role = ""
     for i, block in enumerate(document.blocks):
@@ -54,12 +62,25 @@ def render(document: Document) -> bytes:
         if now in BOXES and now != role:
             paragraph(page, "Boxheading", BOXES[now])
         role = now
-        _add(page, block, numbers.get(i, 0))
+        _add(page, block, numbers.get(i, 0), marks)
     _appendix(page, document, numbers)
     return fixed(page)
 
 
-def _page(document: Document) -> Any:
+def _marks(document: Document) -> dict[str, str]:
+    """The bookmark of each section by its heading, the first screen's among them.
+
+    Word takes letters, digits and underscores, forty at most.
+    """
+    headings = [b.text for b in document.blocks if isinstance(b, Heading)]
+    names = dict.fromkeys((words.SUMMARY, *headings))
+    slugs = (re.sub(r"\W+", "_", clean(name).casefold()) for name in names)
+    return {
+        name: f"s{i}_{slug}"[:40] for i, (name, slug) in enumerate(zip(names, slugs, strict=True))
+    }
+
+
+def _page(document: Document, mark: str) -> Any:
     """An empty file with our styles, the title and what the data are."""
     page = docx.Document()
     _set_styles(page)
@@ -69,7 +90,7 @@ def _page(document: Document) -> Any:
     section.left_margin = section.right_margin = Cm(2.2)
     section.top_margin = section.bottom_margin = Cm(2.0)
     page_number(section, clean(document.title))
-    paragraph(page, "Title", clean(document.title))
+    bookmarked(paragraph(page, "Title", clean(document.title)), mark, 0)
     if document.badge:
         line = paragraph(page, "Tablenote")
         line.add_run(f"{clean(document.badge)} DATA ").bold = True
@@ -117,17 +138,20 @@ def _font(style: Any, name: str, size: float) -> None:
         fonts.set(qn(f"w:{script}"), name)
 
 
-def _add(page: Any, block: Block, number: int) -> None:  # noqa: C901 (one case for each block)
+def _add(  # noqa: C901 (one case for each block)
+    page: Any, block: Block, number: int, marks: dict[str, str]
+) -> None:
     match block:
         case Heading(text, depth):
-            paragraph(page, f"Heading{min(max(depth - 1, 1), 4)}", clean(text))
+            line = paragraph(page, f"Heading{min(max(depth - 1, 1), 4)}", clean(text))
+            bookmarked(line, marks[text], list(marks).index(text))
         case Paragraph(parts, role):
             _paragraph(page, sentence(parts), role)
         case Bullets(items):
             for item in items:
                 paragraph(page, "ListBullet", _unbroken(sentence(item)))
         case Table():
-            add_table(page, block, number)
+            add_table(page, block, number, marks)
         case Flow():
             add_flow(page, block)
         case Checks(checks):

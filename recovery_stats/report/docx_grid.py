@@ -22,6 +22,7 @@ RULE_EIGHTHS = {"thick": 12, "thin": 6}  # of a point
 TWIPS = 1440 / 2.54  # a centimetre
 MARGIN_TWIPS = 60  # left and right in a cell
 CELL_STYLE = "Tabletext"
+LINK_INK = "005A8C"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class Place:
     indent_cm: float = 0.0
     span: int = 1
     below: Weight = ""  # a rule under this cell alone
+    links: tuple[tuple[str, str], ...] = ()  # in the place of the text: words and their bookmark
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +108,29 @@ def _cell(place: Place, width_cm: float, rules: str, size: float, *, stays: bool
     keep = "<w:keepNext/>" if stays else ""
     indent = f'<w:ind w:left="{_twips(place.indent_cm)}"/>' if place.indent_cm else ""
     weight = f"{'<w:b/>' if place.bold else ''}{'<w:i/>' if place.italic else ''}"
-    text = escape(clean(place.text) + place.pad, quote=False)
+    look = f'<w:rPr>{weight}<w:sz w:val="{round(2 * size)}"/></w:rPr>'
+    runs = _links(place, look) if place.links else _run(clean(place.text) + place.pad, look)
     return (
         f'<w:tc><w:tcPr><w:tcW w:type="dxa" w:w="{_twips(width_cm)}"/>{span}{rules}</w:tcPr><w:p>'
         f'<w:pPr><w:pStyle w:val="{CELL_STYLE}"/>{keep}{indent}<w:jc w:val="{place.side}"/></w:pPr>'
-        f'<w:r><w:rPr>{weight}<w:sz w:val="{round(2 * size)}"/></w:rPr>'
-        f'<w:t xml:space="preserve">{text}</w:t></w:r></w:p></w:tc>'
+        f"{runs}</w:p></w:tc>"
     )
+
+
+def _run(text: str, look: str) -> str:
+    return f'<w:r>{look}<w:t xml:space="preserve">{escape(text, quote=False)}</w:t></w:r>'
+
+
+def _links(place: Place, look: str) -> str:
+    """Words that lead to bookmarks, one after the other."""
+    shown = look.replace("<w:sz ", f'<w:color w:val="{LINK_INK}"/><w:sz ', 1)
+    shown = shown.replace("</w:rPr>", '<w:u w:val="single"/></w:rPr>')
+    made = (
+        f'<w:hyperlink w:anchor="{escape(mark)}" w:history="1">{_run(clean(text), shown)}'
+        "</w:hyperlink>"
+        for text, mark in place.links
+    )
+    return _run("; ", look).join(made)
 
 
 def _twips(cm: float) -> int:

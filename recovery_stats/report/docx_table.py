@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
+from types import MappingProxyType
 from typing import Any
 
-from recovery_stats.core.document import Flow, Hidden, Row, Table
+from recovery_stats.core.document import Flow, Hidden, Row, Sections, Table
 from recovery_stats.report import flow_table, words
 from recovery_stats.report.docx_grid import Grid, Place, Side, add_grid
 from recovery_stats.report.docx_width import columns
@@ -18,10 +19,14 @@ LONG = 18  # rows from which a table may break between two pages
 INDENT_CM = 0.4
 INDENT = "  "  # counted for each step of it
 PAIR_CM = (4.2, 12.4)
+NOWHERE: Mapping[str, str] = MappingProxyType({})
 
 
-def add_table(page: Any, value: Table, number: int = 0) -> None:
-    """Number and title above, heading rows that repeat, horizontal rules only, notes below."""
+def add_table(page: Any, value: Table, number: int = 0, marks: Mapping[str, str] = NOWHERE) -> None:
+    """Number and title above, heading rows that repeat, horizontal rules only, notes below.
+
+    marks: the bookmark of each section, to which cells that name it lead.
+    """
     caption(page, "Table", number, value.caption)
     printed = words.printed(value)
     prose = words.prose_columns(value)
@@ -32,7 +37,7 @@ def add_table(page: Any, value: Table, number: int = 0) -> None:
     labels = [value.stub, *(c.label for c in value.columns)]
     head = [Place(text, side, bold=True) for text, side in zip(labels, sides, strict=True)]
     lines = zip(value.rows, words.aligned(printed), strict=True)
-    body = [_row(row, cells, sides) for row, cells in lines]
+    body = [_row(row, cells, sides, marks) for row, cells in lines]
     stub = [value.stub, *(INDENT * r.depth + r.label for r in value.rows)]
     texts = [stub, *_columns(value, printed)]
     size, widths = columns(texts, [False, *prose], len(value.columns))
@@ -90,6 +95,12 @@ def notes(page: Any, texts: Sequence[str]) -> None:
         line.add_run(" ".join(map(clean, texts)))
 
 
+def _links(value: Sections, marks: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """The sections with their bookmarks; none where one of them has none."""
+    known = all(name in marks for name in value.names)
+    return tuple((name, marks[name]) for name in value.names) if known else ()
+
+
 def _groups(names: Sequence[str]) -> list[Place]:
     """Headings over several columns, each over one merged cell."""
     row = [Place("")]
@@ -99,11 +110,14 @@ def _groups(names: Sequence[str]) -> list[Place]:
     return row
 
 
-def _row(row: Row, cells: Sequence[tuple[str, str]], sides: Sequence[Side]) -> list[Place]:
+def _row(
+    row: Row, cells: Sequence[tuple[str, str]], sides: Sequence[Side], marks: Mapping[str, str]
+) -> list[Place]:
     indent = INDENT_CM * min(row.depth, 3)
     made = [Place(row.label, bold=not row.cells, indent_cm=indent)]
     values = (*row.cells, *[None] * len(cells))
     for (text, pad), value, side in zip(cells, values, sides[1:], strict=False):
         hidden = isinstance(value, Hidden)
-        made.append(Place(text, side, italic=hidden, pad=words.spaces(pad)))
+        links = _links(value, marks) if isinstance(value, Sections) else ()
+        made.append(Place(text, side, italic=hidden, pad=words.spaces(pad), links=links))
     return made

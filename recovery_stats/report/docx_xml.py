@@ -30,6 +30,13 @@ def paragraph(page: Any, style: str, text: str = "") -> Any:
     return made
 
 
+def bookmarked(line: Any, name: str, number: int) -> None:
+    """The paragraph `line` as the end of links to `name`; `number` is no other bookmark's."""
+    start = element("bookmarkStart", id=str(number), name=name)
+    line._p.insert(1 if line._p.pPr is not None else 0, start)
+    line._p.append(element("bookmarkEnd", id=str(number)))
+
+
 def page_number(section: Any, title: str) -> None:
     """The title and the number of the page, at the foot of each."""
     line = section.footer.paragraphs[0]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from io import BytesIO
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -71,6 +73,20 @@ def test_items_lead_to_the_sections_and_the_rest_is_the_authors() -> None:
     page = render(composed(), "html").decode()
     assert '<a href="#s-participants">Participants</a>' in page
     assert "[Participants](#participants)" in render(composed(), "md").decode()
+
+
+def test_items_lead_to_bookmarks_of_the_word_file() -> None:
+    with ZipFile(BytesIO(render(composed(), "docx"))) as file:
+        text = file.read("word/document.xml").decode()
+    marks = re.findall(r'<w:bookmarkStart [^>]*w:name="([^"]+)"', text)
+    links = re.findall(r'<w:hyperlink w:anchor="([^"]+)".*?<w:t[^>]*>([^<]+)<', text)
+    assert len(marks) == len(set(marks))
+    assert {"Participants", "Summary"} <= {words for _, words in links}
+    assert {mark for mark, _ in links} <= set(marks)
+    assert all(re.fullmatch(r"[^\W\d]\w{0,39}", mark) for mark in marks)
+    (mark,) = {mark for mark, words in links if words == "Participants"}
+    heading = text.split(f'w:name="{mark}"')[1]
+    assert heading.partition("</w:p>")[0].count(">Participants<") == 1
 
 
 @pytest.mark.parametrize(
