@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from recovery_stats.analyses._follow_up import follow_up_table
 from recovery_stats.analyses._housing_case import ARM, OUTCOME, Case, OutcomeAnswer, had
 from recovery_stats.analyses._housing_mixed import mixed_diagnostics, mixed_table
 from recovery_stats.analyses._housing_rct import RIVALS as TRIAL_RIVALS
@@ -70,6 +71,7 @@ def tables(case: Case) -> Iterator[Table]:
     if case.outcome and case.outcome.trial and case.outcome.trial.moved:
         yield instrument_table(case.outcome.trial.moved, asked.level)
     if case.times:
+        yield follow_up_table(case.times.data, str(asked.time), str(asked.event), asked.entry)
         yield _estimates(case, "hazards", "Time to relapse", case.times.estimates, (
             *HAZARDS, "rmst_compared", "rmst_usual", "rmst_difference"))  # fmt: skip
     wanted = (asked.outcome, asked.time, *asked.adjust)

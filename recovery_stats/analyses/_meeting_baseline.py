@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from recovery_stats.analyses import _meeting_tables as pages
+from recovery_stats.analyses._follow_up import follow_up_table
 from recovery_stats.analyses._meeting_curves import Groups, curve_estimates, curve_figure
 from recovery_stats.analyses._meeting_custody import custody_checks, custody_said
 from recovery_stats.analyses._meeting_people import EVENT, TIME, Asked, terms
@@ -175,7 +176,8 @@ def _ratios(case: _Case) -> Iterator[Estimate]:
 def _estimand(case: _Case) -> Estimand:
     return Estimand(
         population=case.study.protocol.population,
-        treatment=f"{phrase(case.frequency)}, as known at entry",
+        treatment=f"{phrase(case.frequency)}, "
+        + ("as randomised, whatever happened after" if case.asked.drawn else "as known at entry"),
         endpoint="first relapse, in days from entry",
         intercurrent="time in custody is no time at risk; death and loss end observation"
         if case.asked.custody.suspended
@@ -213,6 +215,7 @@ def _said(case: _Case, primary: Estimate, named: Mapping[str, Estimate]) -> froz
     q, shown = case.asked.q, primary.p < 1 - primary.confidence
     conditions = {
         "baseline": True,
+        "randomised": case.asked.drawn,
         "not_done": True,
         "shown": shown,
         "not_shown": not shown,
@@ -237,7 +240,11 @@ def _checks(case: _Case) -> Iterator[Check]:
         f"Column {name!r} is taken as known on the day of entry. If it was counted over the "
         "follow-up, it makes an effect out of nothing: give the diary instead."
     )
-    yield Check("exposure known at entry", "caution", (words,), name)
+    yield (
+        Check("design", "ok", ("The study file says that chance decided the group.",), name)
+        if case.asked.drawn
+        else Check("exposure known at entry", "caution", (words,), name)
+    )
     yield from pages.day_zero_check(case.asked, case.study)
     yield from custody_checks(
         case.asked.custody, case.people, case.asked.person, case.asked.q.entry, TIME
@@ -248,6 +255,11 @@ def _checks(case: _Case) -> Iterator[Check]:
 def _tables(case: _Case, named: Mapping[str, Estimate]) -> Iterator[Table]:
     yield pages.people_table(case.asked, case.people)
     yield pages.people_table(case.asked, case.groups.data, by_group=True)
+    sizes = [len(case.groups.of_group(label)) for label in case.labels]
+    yield follow_up_table(
+        case.people, TIME, EVENT, case.asked.q.entry, sizes=sizes,
+        away=case.asked.custody.suspended,
+    )  # fmt: skip
     yield pages.curve_table(case.groups)
     yield pages.share_table(case.groups, named)
     yield pages.ratio_table("ratios", "Hazard of relapse", _heads(case, named), named)

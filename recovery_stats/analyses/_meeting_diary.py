@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from recovery_stats.analyses import _meeting_parts as parts
 from recovery_stats.analyses import _meeting_tables as pages
+from recovery_stats.analyses._follow_up import follow_up_table
 from recovery_stats.analyses._meeting_causes import Causes, Incidences, cause_estimates, cause_table
 from recovery_stats.analyses._meeting_curves import Groups, curve_estimates, curve_figure
 from recovery_stats.analyses._meeting_custody import custody_checks
@@ -29,7 +30,7 @@ from recovery_stats.analyses._meeting_kernel import (
 from recovery_stats.analyses._meeting_kernel_tables import kernel_figures, kernel_tables
 from recovery_stats.analyses._meeting_landmark import LEAST, MOST, landmark_groups
 from recovery_stats.analyses._meeting_models import LAGS, MAIN, Models
-from recovery_stats.analyses._meeting_people import TIME, Asked
+from recovery_stats.analyses._meeting_people import EVENT, TIME, Asked
 from recovery_stats.analyses._meeting_rivals import CONTROLS, DATES, FUTURE, LOSS, SITES
 from recovery_stats.analyses._meeting_rows import REFERENCE_GROUP, WEEKDAY, diary_rows, known_rows
 from recovery_stats.analyses._meeting_schoenfeld import schoenfeld_figure, shown
@@ -252,6 +253,7 @@ def _descriptions(case: Case) -> Iterator[Table]:
     yield pages.attendance_table(
         case.rows, case.known, q.meeting_name, relapses=not case.asked.shared_source
     )
+    yield follow_up_table(case.people, TIME, EVENT, q.entry, away=case.asked.custody.suspended)
     yield pages.lost_table(case.asked, case.study)
 
 

@@ -15,6 +15,7 @@ from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.study import Study
 from recovery_stats.errors import DataError, NotEstimable, UsageError, rows_phrase
 from recovery_stats.models.formula import quote
+from recovery_stats.models.summary import is_factor
 
 TIME, EVENT = "days to relapse", "relapse"
 SECONDS_IN_A_DAY = 86_400
@@ -49,6 +50,7 @@ class Asked:
                 "'meeting_day') or a column known at entry ('frequency')."
             )
         _check_days(q, diary)
+        _check_design(q, diary)
         stays = q.stay_start is not None and q.stay_stop is not None and "stays" in study
         custody = Custody.of(q, study)
         return cls(custody_rule.named(q, custody), q.person, q.event, diary, stays, custody)
@@ -58,6 +60,11 @@ class Asked:
         """Attendance and relapse read off the same records: the answer would be circular."""
         one, other = (s.strip().casefold() for s in (self.q.exposure_source, self.q.event_source))
         return bool(one) and one == other
+
+    @property
+    def drawn(self) -> bool:
+        """Whether chance decided the groups of the column known at entry."""
+        return bool(self.q.design == "randomised")
 
     @property
     def by_strategy(self) -> bool:
@@ -96,6 +103,14 @@ def _check_days(q: Any, diary: bool) -> None:
         )
 
 
+def _check_design(q: Any, diary: bool) -> None:
+    if diary and q.design != "chosen":
+        raise UsageError(
+            "design 'randomised' says that chance decided the groups of a column known at entry: "
+            "give --frequency COLUMN. How often people of a diary went was not drawn by lot."
+        )
+
+
 def terms(*names: str) -> str:
     """Names as the right side of a formula."""
     return " + ".join(map(quote, names))
@@ -113,7 +128,7 @@ def read_people(asked: Asked, study: Study) -> Dataset:
     optional = (q.time, q.entry, q.entry_date, q.exit_date, q.frequency, q.site, q.cause)
     named = (asked.person, asked.event, *optional, q.diary_from, q.diary_to, q.weights, *q.adjust)
     data.require(*(c for c in named if c), table="persons")
-    data = data.in_people()
+    data = _allocated(asked, data.in_people())
     _check_keys(asked, data)
     data = _with_time(asked, data)
     _check_event(asked, data)
@@ -131,6 +146,16 @@ def read_people(asked: Asked, study: Study) -> Dataset:
     )
     _check_happened(asked, data)
     return data
+
+
+def _allocated(asked: Asked, data: Dataset) -> Dataset:
+    """The flow of a trial is counted by group from the draw on; a drawn number has no groups."""
+    if not asked.drawn:
+        return data
+    name = str(asked.q.frequency)
+    if is_factor(data, name):
+        return data.allocated(name, "Randomised")
+    return data.keep(data.frame[name].notna(), "Randomised", unit="people")
 
 
 def _complete(data: Dataset, columns: list[str]) -> Dataset:

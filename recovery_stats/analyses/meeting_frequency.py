@@ -128,6 +128,10 @@ class Question(Common):
         "Day of going in (or, without a last day, the day inside).", table="spells", role="start"
     )
     custody_stop: str | None = column("Last day inside.", table="spells", role="stop")
+    design: str = option(
+        "How people came into the groups of --frequency.", default="chosen",
+        choices=("chosen", "randomised"),
+    )  # fmt: skip
     custody: str = option(
         "Custody: an event that competes with relapse, or time not at risk.",
         default="competing",

@@ -172,10 +172,8 @@ class Dataset:
 
     def detailed(self, *details: tuple[str, pd.Series[bool]]) -> Dataset:
         """The last step of the flow with some of its people apart: label and rows of each."""
-        assert self.arm is not None
-        of = self.frame[self.arm]
         told = tuple(
-            Detail(label, int(rows.sum()), tuple(int(rows[of == v].sum()) for v in self._arms()))
+            Detail(label, int(rows.sum()), tuple(n for _, n in self._by_arm(self.frame[rows])))
             for label, rows in details
         )
         *before, step = self.flow
@@ -198,25 +196,27 @@ class Dataset:
         """How many rows of `frame` each arm has; an arm that has lost everybody stays, with 0."""
         if self.arm is None:
             return ()
-        counts = frame[self.arm].value_counts()
-        return tuple((self._arm_name(v), int(counts.get(v, 0))) for v in self._arms())
+        counts = self._arm_of(frame).value_counts()
+        return tuple((name, int(counts.get(name, 0))) for name in self._arms())
 
-    def _arms(self) -> list[Any]:
-        """The levels of the arm: those of its labels, else those there are."""
+    def _arms(self) -> list[str]:
+        """The names of the arms there were at allocation, in the order of their codes."""
         assert self.arm is not None
-        return sorted(self.variable(self.arm).values or self.frame[self.arm].dropna().unique())
+        told = next((step.arms for step in self.flow if step.arms), ())
+        levels = sorted(self.frame[self.arm].dropna().unique()) if not told else ()
+        return [name for name, _ in told] or list(map(self.variable(self.arm).level, levels))
 
-    def _arm_name(self, level: Any) -> str:
+    def _arm_of(self, frame: pd.DataFrame) -> pd.Series[Any]:
         assert self.arm is not None
-        return self.variable(self.arm).level(level)
+        return frame[self.arm].map(self.variable(self.arm).level)
 
     def _reasons_by_arm(self, lost: pd.DataFrame, column: str) -> tuple[Detail, ...]:
         """The reasons for which `column` is empty in the rows lost, where codes tell them."""
         found = self.with_frame(lost).reasons(column)
         if self.arm is None or sum(found.values()) != len(lost) or set(found) <= UNTOLD:
             return ()
-        of = lost[self.arm]
-        each = [self.with_frame(lost[of == v]).reasons(column) for v in self._arms()]
+        of = self._arm_of(lost)
+        each = [self.with_frame(lost[of == name]).reasons(column) for name in self._arms()]
         return tuple(
             Detail(reason, n, tuple(e.get(reason, 0) for e in each))
             for reason, n in sorted(found.items(), key=lambda item: (-item[1], item[0]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from recovery_stats.core.document import Cell, Count, Flow, FlowLine
+from recovery_stats.core.document import Cell, Count, Flow, FlowLine, Hidden
 from recovery_stats.report import words
 from recovery_stats.report.flow_table import lines
 from recovery_stats.report.numbers import cell
@@ -59,15 +59,21 @@ def _arm_box(flow: Flow, i: int, a: int, *, last: int) -> str:
 def _told(found: Iterable[FlowLine], a: int) -> list[str]:
     """The lines of a step as far as they are of one arm; nothing of nobody."""
     cells = ((line.label, line.cells[a + 1]) for line in found)
-    return [f"{label}: {cell(value, 'prose')}" for label, value in cells if not _none(value)]
+    return [f"{label}: {_said(value)}" for label, value in cells if not _none(value)]
 
 
 def _lost(lost: Cell, why: Iterable[str] = ()) -> str:
     """What went at this step, beside the arrow; nothing where nobody did."""
     if lost is None or _none(lost):
         return '<p class="arrow"></p>'
-    said = [f"{cell(lost, 'prose')} left out", *why]
+    withheld = isinstance(lost, Hidden) and not lost.below
+    said = ["left out: withheld" if withheld else f"{_said(lost)} left out", *why]
     return f'<p class="arrow">{"<br>".join(map(_text, said))}</p>'
+
+
+def _said(value: Cell) -> str:
+    """A count, or in words what is known of one that is withheld."""
+    return cell(value, "prose").strip("()")
 
 
 def _none(value: Cell) -> bool:

@@ -584,3 +584,34 @@ def test_any_name_of_a_column_works(name):
         result = ask(study, **options)
         assert_allclose(result["group[Usual]"].value, plain["group[Usual]"].value, rtol=CONVERGED)
     words(result)
+
+
+# --- a trial -----------------------------------------------------------------------------------
+
+
+def test_a_trial_has_its_flow_by_arm_and_the_checklist_of_trials() -> None:
+    persons = in_arms()
+    persons.loc[persons.index[:3], "age"] = np.nan
+    found = ask(study_of(persons), frequency="arm", adjust=("age",), design="randomised")
+    kept = persons[persons["age"].notna()]
+    assert [s.reason for s in found.flow] == ["People in the file", "Randomised", "age observed"]
+    for step, rows in zip(found.flow[1:], (persons, kept), strict=True):
+        assert dict(step.arms) == rows["arm"].value_counts().to_dict()
+    assert check(found, "design").verdict == "ok"
+    assert "as randomised" in found.estimand.treatment
+    page = words(found)
+    assert "CONSORT 2025 checklist" in page
+    assert "Unless it was drawn by lot" not in page
+
+
+def test_without_a_design_nothing_is_taken_as_drawn() -> None:
+    found = ask(study_of(in_arms()), frequency="arm")
+    assert not any(step.arms for step in found.flow)
+    page = words(found)
+    assert "STROBE checklist" in page
+    assert "14c. Follow-up time, average and total | [Participants](#participants) |" in page
+
+
+def test_attendance_in_a_diary_was_not_drawn() -> None:
+    with pytest.raises(UsageError, match="--frequency"):
+        ask(study_of(*cohort()), design="randomised")
