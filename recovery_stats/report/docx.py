@@ -30,7 +30,7 @@ from recovery_stats.core.document import (
     Provenance,
     Table,
 )
-from recovery_stats.report import figure_data, figures, words
+from recovery_stats.report import figure_data, figures, flow_box, flow_table, words
 from recovery_stats.report.docx_table import add_flow, add_pairs, add_table, caption, notes
 from recovery_stats.report.docx_xml import (
     START,
@@ -153,6 +153,7 @@ def _add(  # noqa: C901 (one case for each block)
         case Table():
             add_table(page, block, number, marks)
         case Flow():
+            _picture(page, block, flow_table.CAPTION, flow_box.alt_text(block))
             add_flow(page, block)
         case Checks(checks):
             for check in checks:
@@ -185,12 +186,18 @@ def _unbroken(text: str) -> str:
 
 def _figure(page: Any, figure: Figure, number: int) -> None:
     caption(page, "Figure", number, figure.caption)
-    line = page.add_paragraph()
+    line = _picture(page, figure, f"Figure {number}", figure_data.alt_text(figure))
     line.paragraph_format.keep_with_next = bool(figure.notes)
-    run = line.add_run()
-    run.add_picture(BytesIO(figures.png(figure)), width=Cm(PICTURE_CM))
-    describe_picture(run, f"Figure {number}", clean(figure_data.alt_text(figure)))
     notes(page, figure.notes)
+
+
+def _picture(page: Any, drawn: Figure | Flow, title: str, alt: str) -> Any:
+    """The paragraph with the drawing and its alternative text."""
+    line = page.add_paragraph()
+    run = line.add_run()
+    run.add_picture(BytesIO(figures.png(drawn)), width=Cm(PICTURE_CM))
+    describe_picture(run, title, clean(alt))
+    return line
 
 
 def _appendix(page: Any, document: Document, numbers: dict[int, int]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from recovery_stats.core.document import Document, Figure
+from recovery_stats.core.document import Document, Figure, Flow
 from recovery_stats.report import figures, words
 from recovery_stats.report.archive import member_name, zipped
 
@@ -18,7 +18,9 @@ def _members(document: Document) -> Iterator[tuple[str, bytes]]:
     """Each figure in each form, in the order of the report."""
     numbers = words.numbering(document)
     for i, block in enumerate(document.blocks):
-        if isinstance(block, Figure):
+        if isinstance(block, Flow):
+            yield from ((f"flow{e}", figures.encoded(block, e)) for e in figures.ENDINGS)
+        elif isinstance(block, Figure):
             for ending in figures.ENDINGS:
                 name = member_name("figure", numbers[i], block.name, ending)
                 yield name, figures.encoded(block, ending)

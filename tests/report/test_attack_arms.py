@@ -264,14 +264,16 @@ STEPS = (
 )
 
 
-@pytest.mark.parametrize("form", ["html", "md", "txt", "tex", "json", "csv", "docx"])
+@pytest.mark.parametrize("form", ["html", "md", "txt", "tex", "json", "csv", "docx", "figures"])
 def test_a_small_loss_of_one_arm_is_in_no_file(form: str) -> None:
     """147 lost, 9 of one arm: neither arm's loss nor both of its sizes are in the bytes."""
     safe = disclose(Document("a", "T", "REAL", (flow_of(STEPS),)), CMS)
     content = render(safe, form)
-    if form in ("csv", "docx"):
+    if form in ("csv", "docx", "figures"):
         with ZipFile(BytesIO(content)) as file:
-            wanted = [n for n in file.namelist() if "document.xml" in n or n.endswith(".csv")]
+            wanted = [
+                n for n in file.namelist() if "document.xml" in n or n.endswith((".csv", ".svg"))
+            ]
             text = " ".join(file.read(n).decode() for n in wanted)
     else:
         text = content.decode()

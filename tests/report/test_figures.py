@@ -8,6 +8,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from PIL import Image
 
@@ -15,6 +16,8 @@ from recovery_stats.core.bar import Bar, BarFigure, CellOf
 from recovery_stats.core.document import (
     Count,
     CurveFigure,
+    Flow,
+    FlowLine,
     ForestFigure,
     Hidden,
     LineFigure,
@@ -27,7 +30,7 @@ from recovery_stats.core.document import (
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.core.panel import PanelFigure
 from recovery_stats.core.study import PROFILES
-from recovery_stats.report import figure_data, figures, style
+from recovery_stats.report import figure_data, figures, flow_box, style
 from recovery_stats.report.figures.bitmap import encode
 from recovery_stats.report.figures.panel import distinct, stacked
 from recovery_stats.report.privacy.curve import coarsen
@@ -183,3 +186,32 @@ def test_bars_say_every_part_and_withheld_parts_are_outlines() -> None:
     known, small = (p.get_width() for p in drawn.axes[0].patches[:2])
     assert (known, small) == (22 / 346, 10 / 346)
     assert "Baseline: Lost 22 (6.4%)" in figure_data.alt_text(figure)
+
+
+def trial() -> Flow:
+    """Two arms; a name and reasons longer than a column."""
+    step = ("Any use in the ninety days before the visit at 24 months observed", Count(342), None)
+    steps = (("People in the file", Count(450), None), ("Randomised", Count(400), Count(50)), step)
+    arms = ((), ((Count(200), None),) * 2, ((Count(166), Count(34)), (Count(176), Count(24))))
+    why = FlowLine("Neither found nor heard of at any of three addresses", (Count(58),) * 3)
+    return Flow(steps, (), ("Collaborative house", "Usual"), arms, ((), (), (why,)))
+
+
+@pytest.mark.parametrize("flow", [trial(), Flow((("In the file", Count(9), None),))])
+def test_the_words_of_a_flow_stay_in_their_boxes(flow: Flow) -> None:
+    drawn = figures.canvas(flow)
+    (axes,) = drawn.axes
+    pen = drawn.canvas.get_renderer()  # type: ignore[attr-defined]
+    boxes = [p.get_window_extent(pen) for p in axes.patches if isinstance(p, Rectangle)]
+    inside = 0
+    for text in axes.texts:
+        area = text.get_window_extent(pen)
+        if not text.get_text():
+            continue
+        assert area.x1 <= drawn.bbox.x1
+        assert area.y0 >= drawn.bbox.y0
+        holding = [b for b in boxes if b.y0 <= (area.y0 + area.y1) / 2 <= b.y1 and b.x0 <= area.x0]
+        inside += any(area.x1 <= b.x1 and area.y0 >= b.y0 and area.y1 <= b.y1 for b in holding)
+    said = [box for a in range(len(flow.arms)) for box in flow_box.arm(flow, a)]
+    assert inside >= len(flow_box.trunk(flow)) * 2 + sum(1 + len(box.said) for box in said)
+    assert "Allocated to" not in flow_box.alt_text(flow) or "34 left out" in flow_box.alt_text(flow)

@@ -1,6 +1,6 @@
-"""Figure to a matplotlib figure, and that to SVG, PNG or PDF: the only importer of matplotlib.
+"""Figure or flow to a matplotlib figure, and that to SVG, PNG or PDF: the only importer of it.
 
-Here what comes in and out; `line`, `row` and `specification` draw, on panels of `panel`;
+Here what comes in and out; `line`, `row`, `specification` and `flow` draw, on panels of `panel`;
 `markup` cleans the SVG.
 """
 
@@ -22,6 +22,7 @@ from recovery_stats.core.document import (
     CaterpillarFigure,
     CurveFigure,
     Figure,
+    Flow,
     ForestFigure,
     LineFigure,
     LoveFigure,
@@ -31,6 +32,7 @@ from recovery_stats.core.panel import PanelFigure
 from recovery_stats.report import style
 from recovery_stats.report.figures.bar import bars
 from recovery_stats.report.figures.bitmap import encode
+from recovery_stats.report.figures.flow import flow
 from recovery_stats.report.figures.line import curves, lines, panels
 from recovery_stats.report.figures.markup import tidy
 from recovery_stats.report.figures.row import caterpillar, forest, love
@@ -38,6 +40,7 @@ from recovery_stats.report.figures.specification import specifications
 
 __all__ = ["ENDINGS", "Canvas", "canvas", "draw", "encoded", "font_file", "narrows", "png", "svg"]
 
+Drawn = Figure | Flow
 ENDINGS = (".svg", ".png", ".pdf")
 # No date and no program in a file, so that the same figure gives the same bytes.
 _UNSIGNED: dict[str, dict[str, None]] = {
@@ -47,12 +50,12 @@ _UNSIGNED: dict[str, dict[str, None]] = {
 _CANVAS = {".svg": FigureCanvasSVG, ".pdf": FigureCanvasPdf}
 
 
-def svg(figure: Figure, prefix: str, width: float = style.WIDTH_INCHES) -> str:
+def svg(figure: Drawn, prefix: str, width: float = style.WIDTH_INCHES) -> str:
     """The drawing as one SVG element with title and description; ids begin with `prefix`."""
     return tidy(_saved(figure, ".svg", width=width).decode(), prefix, figure)
 
 
-def png(figure: Figure, dpi: int = 200) -> bytes:
+def png(figure: Drawn, dpi: int = 200) -> bytes:
     """The drawing as PNG, for word processors."""
     with _look():
         drawn: Any = FigureCanvasAgg(draw(figure))
@@ -61,14 +64,14 @@ def png(figure: Figure, dpi: int = 200) -> bytes:
         return encode(drawn.buffer_rgba(), dpi)
 
 
-def encoded(figure: Figure, ending: str, dpi: int = 300) -> bytes:
+def encoded(figure: Drawn, ending: str, dpi: int = 300) -> bytes:
     """The drawing as a file of its own: .svg and .pdf with text as text, .png in `dpi`."""
     if ending == ".png":
         return png(figure, dpi)
     return svg(figure, "f").encode() if ending == ".svg" else _saved(figure, ending)
 
 
-def canvas(figure: Figure) -> Canvas:
+def canvas(figure: Drawn) -> Canvas:
     """The matplotlib figure in our style, to be changed or saved by its owner."""
     with _look():
         drawn = draw(figure)
@@ -76,7 +79,7 @@ def canvas(figure: Figure) -> Canvas:
     return drawn
 
 
-def _saved(figure: Figure, ending: str, width: float = style.WIDTH_INCHES) -> bytes:
+def _saved(figure: Drawn, ending: str, width: float = style.WIDTH_INCHES) -> bytes:
     with _look():
         drawn = draw(figure, width)
         _CANVAS[ending](drawn)
@@ -90,7 +93,7 @@ def font_file(name: str) -> Path:
     return Path(mpl.get_data_path()) / "fonts" / "ttf" / f"{name}.ttf"
 
 
-def narrows(figure: Figure) -> bool:
+def narrows(figure: Drawn) -> bool:
     """Whether there is a drawing of the figure for a telephone."""
     return isinstance(
         figure, CurveFigure | LineFigure | PanelFigure | ForestFigure
@@ -98,7 +101,7 @@ def narrows(figure: Figure) -> bool:
 
 
 def draw(  # noqa: C901, PLR0911 (one case a figure)
-    figure: Figure, width: float = style.WIDTH_INCHES
+    figure: Drawn, width: float = style.WIDTH_INCHES
 ) -> Canvas:
     """The matplotlib figure; it looks as intended inside `rc_context(style.MATPLOTLIB)`.
 
@@ -121,6 +124,8 @@ def draw(  # noqa: C901, PLR0911 (one case a figure)
             return caterpillar(figure)
         case BarFigure():
             return bars(figure)
+        case Flow():
+            return flow(figure)
 
 
 class _look:  # noqa: N801 (used as a statement)

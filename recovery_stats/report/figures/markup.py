@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from html import escape
 
-from recovery_stats.core.document import Figure
-from recovery_stats.report import figure_data, style
+from recovery_stats.core.document import Figure, Flow
+from recovery_stats.report import figure_data, flow_box, flow_table, style
 from recovery_stats.report.words import clean
 
 _TAG = re.compile(r"<[^>]*>")
@@ -15,7 +15,7 @@ _ID = re.compile(r' id="([^"]+)"')
 _LINK = re.compile(r'(?:url\(#|href="#)([^)"]+)')
 
 
-def tidy(raw: str, prefix: str, figure: Figure) -> str:
+def tidy(raw: str, prefix: str, figure: Figure | Flow) -> str:
     """Keep the drawing, drop the file around it.
 
     Ids are made unique on the page and kept only where something points at them; coordinates
@@ -40,10 +40,14 @@ def _tidy_tag(tag: str, prefix: str, used: set[str]) -> str:
     return re.sub(r"'?DejaVu Sans'?(, [^;\"]*)?", style.SVG_FONTS, tag)
 
 
-def _opening(raw: str, prefix: str, figure: Figure) -> str:
+def _opening(raw: str, prefix: str, figure: Figure | Flow) -> str:
     box = re.search(r'viewBox="([^"]+)"', raw)
     view = _NUMBER.sub(_two_decimals, box[1]) if box else "0 0 1 1"
-    title, alt = escape(clean(figure.caption)), escape(clean(figure_data.alt_text(figure)))
+    if isinstance(figure, Flow):
+        called, said = flow_table.CAPTION, flow_box.alt_text(figure)
+    else:
+        called, said = figure.caption, figure_data.alt_text(figure)
+    title, alt = escape(clean(called)), escape(clean(said))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{view}" role="img" '
         f'aria-labelledby="{prefix}-title {prefix}-desc" '
