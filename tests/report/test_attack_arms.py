@@ -279,7 +279,8 @@ def test_a_small_loss_of_one_arm_is_in_no_file(form: str) -> None:
         text = content.decode()
     text = re.sub(r"<style>.*?</style>", " ", text, flags=re.DOTALL)
     numbers = {n.replace(",", "") for n in re.findall(r"\d[\d,]*", re.sub(r"<[^>]*>", " ", text))}
-    assert {"4018", "147"} <= numbers
+    assert "4018" in numbers
+    assert ("147" in numbers) is (form != "figures")  # a drawing has the losses of arms alone
     assert not {"9", "138"} & numbers
     assert not {"2007", "1998"} <= numbers
     assert not {"2011", "1873"} <= numbers
