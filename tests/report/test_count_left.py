@@ -13,10 +13,14 @@ from recovery_stats.core.document import (
     Flow,
     Hidden,
     LoveFigure,
+    Paragraph,
     Quantity,
     Row,
+    Share,
     Table,
+    Total,
 )
+from recovery_stats.core.estimate import Estimate
 from recovery_stats.core.study import Privacy
 from recovery_stats.report.disclose import disclose
 from recovery_stats.report.privacy.sums import runs
@@ -68,3 +72,41 @@ def test_a_love_plot_loses_what_its_table_hides() -> None:
     assert math.isnan(left.before[0])
     assert math.isnan(left.after[0])
     assert (left.before[1], left.after[1]) == (0.10, 0.02)
+
+
+def outcome_of_two_arms() -> Table:
+    """45 of 400 have no outcome, 5 of them in one arm: the others' 40 must not stand anywhere."""
+    rows = (
+        (Count(196), Share(77, 156), Count(40)),
+        (Count(204), Share(56, 199), Count(5)),
+        (Count(400), Share(133, 355), Count(45)),
+    )
+    heads = tuple(Column(k, k) for k in ("people", "outcome", "missing"))
+    lines = tuple(Row(f"r{i}", f"R{i}", cells) for i, cells in enumerate(rows))
+    return Table("arms", "T", heads, lines, totals=(Total("r2", ("r0", "r1")),))
+
+
+def test_a_hidden_count_is_no_share_of_its_row_elsewhere() -> None:
+    said = Paragraph((Share(40, 196), Share(156, 196), Share(40, 350)))
+    _, words = disclosed(outcome_of_two_arms(), said)
+    assert isinstance(words, Paragraph)
+    assert [type(part) for part in words.parts] == [Hidden, Hidden, Share]
+
+
+def test_a_raw_estimate_is_no_fraction_of_a_withheld_base() -> None:
+    """77/156 and 56/199 at full precision have no other denominators below 400."""
+    risks = [
+        Estimate("a", "A", 77 / 156, 0.41, 0.57, 0.0400267),
+        Estimate("b", "B", 56 / 199, 0, 1),
+    ]
+    other = Estimate("c", "C", 0.4935897, 0.41, 0.57)
+    both = Estimate("d", "D", 56 / 199 - 77 / 156, -0.3, -0.1)
+    draft = Document("a", "T", "REAL", (outcome_of_two_arms(),), (*risks, other, both))
+    safe = {e.name: e for e in disclose(draft, RULES).estimates}
+    assert [safe[k].value for k in "abd"] == [0.49, 0.28, -0.21]
+    assert safe["a"].se == 0.04
+    assert safe["c"] == other
+    rows = disclosed(outcome_of_two_arms())[0].rows  # type: ignore[union-attr]
+    assert [row.cells[1] for row in rows] == [
+        Quantity(0.49, "percent"), Quantity(0.28, "percent"), Share(133, 355),
+    ]  # fmt: skip

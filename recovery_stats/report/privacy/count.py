@@ -20,6 +20,7 @@ from recovery_stats.core.document import (
 from recovery_stats.core.study import Privacy
 from recovery_stats.errors import DisclosureError
 from recovery_stats.report.privacy.arm import nearly_an_arm
+from recovery_stats.report.privacy.estimate import blur_estimates
 from recovery_stats.report.privacy.mean import betrayed, withhold_means
 from recovery_stats.report.privacy.sums import flow_sums, runs, table_sums
 from recovery_stats.report.privacy.suppress import Problem, Sum, protect, worked_out
@@ -154,11 +155,23 @@ def _telling(counts: _Counts, problem: Problem, withheld: frozenset[Value]) -> _
     """Hidden numbers that are not small, and complements: a reader could subtract them."""
     hidden = [c for p, c in counts.cells.items() if p in problem.hidden]
     shares = {s for c in hidden if isinstance(c, Share) for s in ((c.n, c.of), (c.of - c.n, c.of))}
+    beside = _beside(counts, problem.hidden)
     plain = {v for c in hidden if isinstance(c, Count) and (v := said(c))}
     outside = {said(c) for p, c in counts.cells.items() if p in problem.hidden and not in_line(p)}
     values = plain | {(n, "people") for n, _ in shares} | withheld
     large = frozenset(v for v in values if v[0] >= problem.minimum)
-    return _Telling(large, frozenset(shares), withheld - plain, frozenset(plain - outside))
+    within = frozenset(plain - outside)
+    return _Telling(large, frozenset(shares | beside), withheld - plain, within)
+
+
+def _beside(counts: _Counts, hidden: frozenset[Place]) -> set[tuple[int, int]]:
+    """A hidden count as a share of another of its row, and the share that it leaves."""
+    rows: dict[Place, list[int]] = {}
+    plain = {p: c.n for p, c in counts.cells.items() if isinstance(c, Count)}
+    for (b, i, _), n in plain.items():
+        rows.setdefault((b, i, 0), []).append(n)
+    pairs = ((plain[p], m) for p in hidden if p in plain for m in rows[(*p[:2], 0)])
+    return {s for n, m in pairs if 0 < n < m for s in ((n, m), (m - n, m))}
 
 
 def _where(document: Document, counts: _Counts, telling: _Telling) -> frozenset[Place]:
@@ -204,6 +217,11 @@ def _apply(document: Document, counts: _Counts, problem: Problem, telling: _Tell
         return cell
 
     safe = map_cells(document, change)
+    was, left = cells(document), cells(safe)
+    secret_bases = {(c.n, c.of) for p, c in was.items() if isinstance(c, Share) and left[p] != c}
+    safe = blur_estimates(
+        safe, secret_bases, {(c.n, c.of) for c in was.values() if isinstance(c, Share)}
+    )
     blocks = tuple(
         _without_points(b, secret) if isinstance(b, LoveFigure) else b for b in safe.blocks
     )

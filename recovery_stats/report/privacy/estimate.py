@@ -21,6 +21,7 @@ from recovery_stats.core.document import (
 )
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.core.study import Privacy
+from recovery_stats.report.digits import rounded
 from recovery_stats.report.privacy.value import is_small
 from recovery_stats.report.privacy.visit import Place, cells, map_cells
 
@@ -47,6 +48,38 @@ def withhold_estimates(document: Document, privacy: Privacy) -> Document:
     blocks = tuple(_without(b, withheld) for b in map_cells(document, change).blocks)
     kept = tuple(e for e in document.estimates if e.name not in withheld)
     return replace(document, blocks=blocks, estimates=kept)
+
+
+def blur_estimates(document: Document, secret: set[Pair], shares: set[Pair]) -> Document:
+    """Estimates that are a secret share, or the contrast of one with another, at two decimals.
+
+    At full precision a share is a fraction whose denominator is the number of people, and so are
+    its error and its limits. secret: shares whose base is withheld, of all `shares`.
+    """
+
+    def blurred(e: Estimate) -> Estimate:
+        own = any(of and _same(e.value, n / of) for n, of in secret)
+        if not own and not _is_contrast(e, secret, shares):
+            return e
+        value, low, high, se = (rounded(x, 2) for x in (e.value, e.low, e.high, e.se))
+        return replace(e, value=value, low=low, high=high, se=se, p=rounded(e.p, 3))
+
+    def change(_: Place, cell: Cell) -> Cell:
+        return replace(cell, estimate=blurred(cell.estimate)) if isinstance(cell, Shown) else cell
+
+    def block(block: Block) -> Block:
+        if not isinstance(block, ForestFigure):
+            return block
+        rows = (
+            replace(r, estimate=blurred(r.estimate)) if isinstance(r, Shown) else r
+            for r in block.rows
+        )
+        return replace(block, rows=tuple(rows))
+
+    if not secret:
+        return document
+    blocks = tuple(map(block, map_cells(document, change).blocks))
+    return replace(document, blocks=blocks, estimates=tuple(map(blurred, document.estimates)))
 
 
 def estimates(document: Document) -> Iterator[Estimate]:
