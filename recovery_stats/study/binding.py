@@ -7,6 +7,7 @@ import types
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from recovery_stats.analyses import Analysis
@@ -44,7 +45,12 @@ class Option:
 
 
 def options_of(question: type[Any]) -> tuple[Option, ...]:
-    """Read the options off the fields of a Question."""
+    """Read the options off the fields of a Question; once, for thousands of analyses."""
+    return _options(question)  # type: ignore[arg-type]  # a class has a hash, whatever it holds
+
+
+@cache
+def _options(question: type[Any]) -> tuple[Option, ...]:
     hints = typing.get_type_hints(question)
     return tuple(_option(f, hints[f.name]) for f in dataclasses.fields(question))
 
@@ -93,7 +99,7 @@ def bind(
             raise UsageError(unknown(f"option of {analysis.name}", name, known))
     values = {
         name: _fill(
-            replace(o, required=o.required and not (o.late and to_answer)), analysis, study,
+            replace(o, required=False) if o.late and to_answer else o, analysis, study,
             options.get(name),
         )
         for name, o in known.items()
