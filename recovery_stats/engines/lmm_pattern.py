@@ -28,6 +28,7 @@ from recovery_stats.engines.residual import Cells, Residual
 from recovery_stats.errors import NotEstimable
 
 LARGEST_UNIT = 60  # rows up to which a group of persons is taken as one unit
+LARGEST_FEW = 400  # the same where few groups are as large and the others are nearly alone
 FEW_OUTER = 60  # effects that cost less as columns than as larger units
 MAX_OUTER = 800  # effects that are columns beside [X y]
 MAX_CELLS = 150_000_000  # numbers in those columns
@@ -180,12 +181,23 @@ def _units(
     """The units, and which factors lie within them; small groups of persons become units."""
     units = person
     for factor in sorted(factors, key=lambda f: -f.levels):
-        small = int(np.bincount(factor.codes).max()) <= LARGEST_UNIT
+        small = _small(factor)
         many = factor.levels * factor.q > FEW_OUTER
         if small and many and not _within(factor.codes, units) and _within(units, factor.codes):
             units = factor.codes
     inner = tuple(k for k, f in enumerate(factors) if _within(f.codes, units))
     return units, inner, tuple(k for k in range(len(factors)) if k not in inner)
+
+
+def _small(factor: RandomFactor) -> bool:
+    """Whether levels are small enough to be units: all of them, or but for a few.
+
+    Where only residents have a house and everybody else is a level alone, a column for each level
+    costs the cube of their number, and a unit the cube of its few rows.
+    """
+    rows, effects = np.bincount(factor.codes).astype(float), factor.levels * factor.q
+    inside, outside = float((rows**3).sum()), float(rows.sum() + effects) * effects**2
+    return bool(rows.max() <= LARGEST_UNIT or (rows.max() <= LARGEST_FEW and inside < outside))
 
 
 def _within(finer: IntArray, coarser: IntArray) -> bool:

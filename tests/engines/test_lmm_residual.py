@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import f as f_distribution
 
-from recovery_stats.engines import lmm, lmm_df, lmm_residual
+import recovery_stats as rs
+from recovery_stats.engines import lmm, lmm_df, lmm_pattern, lmm_residual
 from recovery_stats.engines.linalg import Array, lower_factor
 from recovery_stats.engines.lmm_residual import ResidualFit
 from recovery_stats.engines.lmm_residual_df import information
@@ -16,6 +18,7 @@ from recovery_stats.engines.lmm_structured import differentiate, value
 from recovery_stats.engines.residual import Separable, Unstructured
 from recovery_stats.engines.residual_correlation import Correlation, Family
 from recovery_stats.errors import NotEstimable
+from recovery_stats.models.mixed_fit import MixedFit
 from tests.engines.residual_example import (
     STRUCTURES,
     WAVES,
@@ -310,3 +313,30 @@ def test_the_residual_covariance_beside_random_effects_is_one() -> None:
     impossible = np.arctanh([0.9, 0.9, -0.9, 0.0, 0.0, 0.0])
     assert value(prepared, prepared.pack([50.0 * np.eye(1)], impossible)) is None
     assert value(prepared, prepared.pack([50.0 * np.eye(1)], 0.0 * impossible)) is not None
+
+
+def test_people_alone_beside_a_few_large_houses_are_units(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two houses of 72 rows, 66 people a level each: units, or a column a level, give the same."""
+    rng = np.random.default_rng(4)
+    person = np.repeat(np.arange(2 * 18 + 66), 4)
+    house = np.where(person < 36, person // 18, person - 34)
+    wave = np.tile(np.arange(4), person.max() + 1)
+    arm = (person < 36) * 1.0
+    y = 0.3 * arm + rng.normal(0, 0.7, 68)[house] + rng.normal(size=102)[person]
+    frame = pd.DataFrame({"y": y + rng.normal(size=len(y)), "arm": arm, "house": house,
+                          "wave": wave, "pid": person})  # fmt: skip
+
+    def fit() -> MixedFit:
+        return rs.lmm("y ~ arm + (1 | house)", frame, residual="ar1", residual_by="wave | pid")
+
+    units = fit()
+    monkeypatch.setattr(lmm_pattern, "LARGEST_FEW", 0)
+    columns = fit()
+    assert units.engine.problem.n_outer == 0
+    assert columns.engine.problem.n_outer == 68
+    assert units.engine.criterion == pytest.approx(columns.engine.criterion, rel=CLOSED_FORM)
+    for one, other in ((units.tidy(), columns.tidy()),
+                       (units.random_effects(), columns.random_effects())):  # fmt: skip
+        numbers = one.select_dtypes(float).to_numpy()
+        assert numbers == pytest.approx(other[one.select_dtypes(float).columns].to_numpy(),
+                                        rel=CONVERGED, abs=CONVERGED)  # fmt: skip
