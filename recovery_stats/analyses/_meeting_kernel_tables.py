@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from statistics import NormalDist
 from typing import Any
 
 from recovery_stats.analyses._meeting_kernel import SHAPES, WEEKLY, Kernels
@@ -143,6 +144,7 @@ def kernel_figures(found: Kernels) -> Iterator[LineFigure]:
             "Risk of relapse",
             (_series("Evenly spaced", risks, "weekly"),),
         )
+        yield _profile(found)
     if found.lags is not None:
         yield LineFigure(
             "lags",
@@ -154,6 +156,29 @@ def kernel_figures(found: Kernels) -> Iterator[LineFigure]:
             log_y=True,
             notes=("A cubic spline over the 28 days before, which ends at 1.",),
         )
+
+
+def _profile(found: Kernels) -> LineFigure:
+    """How fast the likelihood falls on either side of each shape's best half-life."""
+    level = found.asked.q.level
+    drawn = []
+    for shape, fit in found.fits.items():
+        table = fit.profile()
+        at, below = (tuple(map(float, table[c])) for c in ("half_life", "below_maximum"))
+        drawn.append(Series(SHAPES[shape], at, tuple(-b for b in below)))
+    return LineFigure(
+        "half_life_profile",
+        "Profile likelihood of the half-life",
+        "Half-life, days",
+        "Log-likelihood, from its maximum",
+        tuple(drawn),
+        horizontal=-(NormalDist().inv_cdf((1 + level) / 2) ** 2) / 2,
+        log_x=True,
+        notes=(
+            "Each shape from its own maximum; its interval is where its line lies above the level "
+            "line.",
+        ),
+    )
 
 
 def _series(name: str, table: Any, x: str) -> Series:

@@ -227,6 +227,7 @@ class LineFigure:
     points: bool = False
     x_ticks: tuple[tuple[float, str], ...] = ()
     log_y: bool = False
+    log_x: bool = False
     notes: tuple[str, ...] = ()
     joined: bool = True
     expected: Series | None = None

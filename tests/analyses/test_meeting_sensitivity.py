@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.testing import assert_allclose
 from scipy.stats import chi2
 
 import recovery_stats as rs
+from recovery_stats.analyses._meeting_kernel_tables import _profile
 from recovery_stats.core.codebook import Codebook, Variable
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.document import Quantity
@@ -394,3 +396,19 @@ def test_later_relapses_known_to_an_interval_are_dated_early_as_well():
     one, other = (ask(s, **FEW, **o)["recurrent"] for s, o in
                   ((told, {"event_known": "known"}), (there, {})))  # fmt: skip
     assert_allclose(one.value, other.value, rtol=CONVERGED)
+
+
+def test_the_profile_of_the_half_life_is_read_at_its_level_line() -> None:
+    """A parabola of the logarithm with an error of 0.3 is above it within 1.96 errors."""
+    grid = np.geomspace(0.5, 60, 4001)
+    below = 0.5 * (np.log(grid / 4) / 0.3) ** 2
+    fit = SimpleNamespace(profile=lambda: pd.DataFrame({"half_life": grid, "below_maximum": below}))
+    found = SimpleNamespace(
+        asked=SimpleNamespace(q=SimpleNamespace(level=0.95)), fits={"last": fit}
+    )
+    figure = _profile(found)  # type: ignore[arg-type]
+    (line,) = figure.series
+    inside = [x for x, y in zip(line.x, line.y, strict=True) if y >= figure.horizontal]
+    assert (inside[0], inside[-1]) == pytest.approx(
+        (4 * np.exp(-1.959964 * 0.3), 4 * np.exp(1.959964 * 0.3)), rel=2e-3
+    )

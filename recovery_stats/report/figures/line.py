@@ -93,6 +93,10 @@ def _plot(axes: Any, figure: LineFigure) -> None:
     for i, series in enumerate(figure.series):
         if series.x:
             _band(axes, series, i, marker=figure.points, joined=figure.joined)
+    _ticks(axes, figure)
+
+
+def _ticks(axes: Any, figure: LineFigure) -> None:
     if figure.x_ticks:
         axes.set_xticks([x for x, _ in figure.x_ticks], [short(t, 24) for _, t in figure.x_ticks])
         axes.margins(x=0.5 / max(len(figure.x_ticks), 1))
@@ -100,6 +104,9 @@ def _plot(axes: Any, figure: LineFigure) -> None:
         whole_ticks(axes)
     if figure.log_y:
         log_axis(axes.yaxis, axes.get_ylim())
+    if figure.log_x:
+        axes.set_xscale("log")
+        log_axis(axes.xaxis, axes.get_xlim())
 
 
 def _expected(axes: Any, s: Series) -> None:
