@@ -11,6 +11,7 @@ import numpy as np
 from recovery_stats.analyses._ending import Ends, read_ends, refuse_disagreement
 from recovery_stats.analyses._housing_case import ARM, Asked
 from recovery_stats.analyses._part import Part
+from recovery_stats.analyses._wording import phrase
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.document import CurveFigure, Series
@@ -42,7 +43,7 @@ def incidence_by_arm(asked: Asked, people: Dataset, drawn: CurveFigure) -> Part:
     ends = ends_of(asked, people)
     if ends is None or not ends.competing:
         return Part()
-    names = " and ".join(ends.labels[c] for c in ends.competing)
+    names = " and ".join(phrase(ends.labels[c]) for c in ends.competing)
     figure = CurveFigure(
         drawn.name, drawn.caption.replace("Share of people who have not relapsed", CAPTION),
         drawn.x_label, "Had relapsed", _curves(asked, people, ends), drawn.risk_times,

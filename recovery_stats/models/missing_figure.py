@@ -12,10 +12,7 @@ from recovery_stats.models.missing_reason import is_outside
 
 NAME = "missingness"
 MOST_BARS = 60  # beyond which only the rows of whole columns are drawn
-NOTE = (
-    "Dashed outlines: a count withheld because it is small lies somewhere within. Values to which "
-    "the question does not apply are not missing."
-)
+NOTE = "Values to which the question does not apply are not missing."
 
 
 def missing_by_reason(

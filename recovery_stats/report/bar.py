@@ -18,6 +18,7 @@ from recovery_stats.core.document import (
 )
 
 Printed = Mapping[CellOf, Cell]
+OUTLINE = "Dashed outlines: a count withheld because it is small lies somewhere within."
 
 
 def filled(document: Document) -> Document:
@@ -31,11 +32,15 @@ def filled(document: Document) -> Document:
         for row in table.rows
         for column, cell in zip(table.columns, row.cells, strict=False)
     }
-    blocks = (
-        replace(block, rows=tuple(_rows(block, printed))) if isinstance(block, BarFigure) else block
-        for block in document.blocks
-    )
+    blocks = (_drawn(b, printed) if isinstance(b, BarFigure) else b for b in document.blocks)
     return replace(document, blocks=tuple(blocks))
+
+
+def _drawn(figure: BarFigure, printed: Printed) -> BarFigure:
+    rows = tuple(_rows(figure, printed))
+    small = any(isinstance(c, Hidden) and c.below for row in rows for c in row.cells)
+    notes = (*figure.notes, *((OUTLINE,) if small else ()))
+    return replace(figure, rows=rows, notes=notes)
 
 
 def _rows(figure: BarFigure, printed: Printed) -> Iterator[Row]:
