@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 TEXT_CM = 16.6  # the width of the page between its margins
 SIZES = (9.0, 8.0, 7.0, 6.5)  # points; the first at which every word and number fits
 WIDE, WIDEST = 6, 9  # columns from which the type is smaller whatever fits
 LETTER = 0.56 * 2.54 / 72  # centimetres that a letter takes, in each point of its size
+BOLD = 1.1  # letters of a heading, of those below it
 MARGIN_CM = 0.24  # on both sides of a cell together
 BROAD = 30  # characters a column of words asks for at most
 BROADER = 50  # where it holds sentences
@@ -38,8 +40,9 @@ def _least(column: Sequence[str]) -> int:
     """Letters that must stand on one line: the longest word, or the longest number."""
     head, *cells = column
     numbers = [text for text in cells if len(text) <= BROAD and any(c.isdigit() for c in text)]
-    parts = [word for text in (head, *cells) for word in text.split()]
-    return max(map(len, [*parts, *numbers]), default=1)
+    parts = [word for text in cells for word in text.split()]
+    heads = (math.ceil(BOLD * len(word)) for word in head.split())
+    return max([*heads, *map(len, [*parts, *numbers])], default=1)
 
 
 def _wish(column: Sequence[str], words: bool) -> int:

@@ -36,3 +36,9 @@ def test_a_column_of_sentences_takes_what_numbers_leave() -> None:
     texts = [["Row", "One"], ["Difference", "−0.043 [−0.172, 0.086]"], ["It assumes", sentence]]
     _, (label, number, told) = columns(texts, [False, False, True], 2)
     assert told > number > label
+
+
+def test_a_bold_heading_stays_on_one_line() -> None:
+    texts = [["", "Relationship satisfaction"], ["Observed", "1,545"], ["Refused and lost", "14"]]
+    size, widths = columns([*texts, *[["Not asked or form lost", "0"]] * 4], [False] * 7, 6)
+    assert room(widths[1], size) >= 4.61 / 0.56 - 0.01  # ems of the word in bold Arial
