@@ -83,22 +83,20 @@ def _lead(placed: Sequence[Placed]) -> str:
         for role in dict.fromkeys(_boxed(block) for _, block, _ in boxes)
     )
     side = f'\n<div class="side">\n{aside}\n</div>' if aside else ""
-    figure = _run(others[drawn:], narrow=True)
+    figure = _run(others[drawn:])
     columns = f'<div class="columns">\n<div>\n{figure}\n</div>{side}\n</div>'
     head = _run(others[:drawn])
     return f'<section class="lead" aria-label="Summary">\n{head}\n{columns}\n</section>'
 
 
-def _run(
-    placed: Sequence[Placed], *, narrow: bool = False, folded: Mapping[str, Placed] = NOTHING
-) -> str:
+def _run(placed: Sequence[Placed], *, folded: Mapping[str, Placed] = NOTHING) -> str:
     """The blocks in order; neighbours that share a boxed role share one box.
 
-    narrow: figures have a second drawing, for telephones. folded: figures in lines of checks.
+    folded: figures in lines of checks.
     """
     parts: list[str] = []
     for role, blocks in groupby(placed, key=lambda item: _boxed(item[1])):
-        drawn = (_block(*item[1:], narrow=narrow, folded=folded) for item in blocks)
+        drawn = (_block(*item[1:], folded=folded) for item in blocks)
         body = "\n".join(filter(None, drawn))
         if role:
             body = f'<div class="box {role}" role="note">\n<h2>{BOXES[role]}</h2>\n{body}\n</div>'
@@ -121,7 +119,7 @@ def _contents(document: Document) -> str:
 
 
 def _block(  # noqa: C901, PLR0911 (one case a block)
-    block: Block, number: int, *, narrow: bool, folded: Mapping[str, Placed]
+    block: Block, number: int, *, folded: Mapping[str, Placed]
 ) -> str:
     match block:
         case Heading(text, depth):
@@ -144,7 +142,7 @@ def _block(  # noqa: C901, PLR0911 (one case a block)
         case Provenance(pairs):
             return _pairs(pairs, "provenance")
         case _:
-            return _figure(block, number, narrow=narrow)
+            return _figure(block, number)
 
 
 def table(value: Table, number: str = "") -> str:
@@ -231,9 +229,10 @@ def _link(heading: str) -> str:
     return f'<a href="#{words.anchor(heading)}">{_text(heading)}</a>'
 
 
-def _figure(figure: Figure, number: int, *, narrow: bool = False) -> str:
+def _figure(figure: Figure, number: int) -> str:
+    """The drawing, with a second one for telephones where there is one, and its numbers folded."""
     drawing = figures.svg(figure, f"f{number}")
-    if narrow and figures.narrows(figure):
+    if figures.narrows(figure):
         small = figures.svg(figure, f"n{number}", style.NARROW_INCHES)
         drawing = f'<div class="broad">\n{drawing}</div>\n<div class="narrow">\n{small}</div>'
     drawing = (
