@@ -215,3 +215,17 @@ def test_the_words_of_a_flow_stay_in_their_boxes(flow: Flow) -> None:
     said = [box for a in range(len(flow.arms)) for box in flow_box.arm(flow, a)]
     assert inside >= len(flow_box.trunk(flow)) * 2 + sum(1 + len(box.said) for box in said)
     assert "Allocated to" not in flow_box.alt_text(flow) or "34 left out" in flow_box.alt_text(flow)
+
+
+@pytest.mark.parametrize(("width", "tilt"), [(style.WIDTH_INCHES, 0), (style.NARROW_INCHES, 40)])
+def test_names_of_waves_tilt_where_they_would_run_into_each_other(width: float, tilt: int) -> None:
+    ticks = tuple((float(i), f"{6 * i} months") for i in range(5))
+    line = Series("Observed mean", tuple(x for x, _ in ticks), (5.0, 4.0, 3.0, 2.0, 1.0))
+    drawn = figures.draw(LineFigure("l", "L", "Wave", "y", (line,), x_ticks=ticks), width)
+    labels = drawn.axes[0].get_xticklabels()
+    assert {label.get_rotation() for label in labels} == {tilt}
+    canvas = FigureCanvasAgg(drawn)
+    canvas.draw()
+    lowest = min(t.get_window_extent(canvas.get_renderer()).y0 for t in labels)
+    below = drawn.axes[0].xaxis.label.get_window_extent(canvas.get_renderer())
+    assert 0 <= below.y0 < below.y1 <= lowest

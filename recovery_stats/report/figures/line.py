@@ -27,6 +27,10 @@ from recovery_stats.report.figures.panel import (
 from recovery_stats.report.numbers import cell
 
 PANEL_INCHES = 2.6  # of height, one of several
+TICK_CHARACTERS = 24
+TICK_INCHES = 0.58 * style.SMALL_POINTS / 72  # that a character of a tick's name takes
+TILT = 40  # degrees of names too long to stand side by side
+SINE = math.sin(math.radians(TILT))
 EARLY = 0.97  # share of the width before which a line has ended early
 
 
@@ -56,8 +60,18 @@ def curves(figure: CurveFigure, width: float = style.WIDTH_INCHES) -> Canvas:
 
 
 def lines(figure: LineFigure, width: float = style.WIDTH_INCHES) -> Canvas:
-    canvas, axes = new_panel(3.6, 0.62, 0.75, _aside(figure, width), width=width)
+    aside = _aside(figure, width)
+    names = [short(text, TICK_CHARACTERS) for _, text in figure.x_ticks]
+    room = (width - 0.75 - aside) / max(len(names), 1)
+    longest = TICK_INCHES * max(map(len, names), default=0)
+    tilted = longest > room  # names that would run into each other
+    below = 0.62 + (SINE * longest if tilted else 0)
+    canvas, axes = new_panel(2.98 + below, below, 0.75, aside, width=width)
     _plot(axes, figure)
+    if tilted:
+        axes.tick_params(axis="x", labelrotation=TILT)
+        for label in axes.get_xticklabels():
+            label.set(ha="right", rotation_mode="anchor")
     finish(axes, figure.x_label, figure.y_label)
     _end_labels(axes, figure.series, width)
     return canvas
@@ -98,7 +112,9 @@ def _plot(axes: Any, figure: LineFigure) -> None:
 
 def _ticks(axes: Any, figure: LineFigure) -> None:
     if figure.x_ticks:
-        axes.set_xticks([x for x, _ in figure.x_ticks], [short(t, 24) for _, t in figure.x_ticks])
+        axes.set_xticks(
+            [x for x, _ in figure.x_ticks], [short(t, TICK_CHARACTERS) for _, t in figure.x_ticks]
+        )
         axes.margins(x=0.5 / max(len(figure.x_ticks), 1))
     else:
         whole_ticks(axes)
