@@ -76,6 +76,11 @@ def test_shares_with_limits_of_groups_are_those_of_rounded_counts():
     assert disclose(document(other), SAFELY).blocks == (safe,)
 
 
+def test_limits_of_a_share_are_wilsons():
+    """8 of 10: Wilson 1927 gives 0.490 to 0.943."""
+    assert wilson(8, 10, 0.95) == pytest.approx((0.8, 0.4901625, 0.9433178), abs=1e-6)
+
+
 def counts_behind(*drawn):
     pairs = ((k, n) for n in range(1, 200) for k in range(n + 1))
     (found,) = [
@@ -149,7 +154,9 @@ def test_effects_of_rounded_counts_are_those_by_hand():
         assert (rd.value, rd.high) == pytest.approx((p - q, p - q + half), rel=1e-6)
         far = z * design * math.sqrt(1 / 40 - 1 / 95 + 1 / 50 - 1 / 105)
         assert (rr.value, rr.high) == pytest.approx((p / q, p / q * math.exp(far)), rel=1e-6)
+        wide_out = z * design * math.sqrt(1 / 40 + 1 / 55 + 1 / 50 + 1 / 55)
         assert odds.value == pytest.approx(40 * 55 / (50 * 55))
+        assert odds.low == pytest.approx(odds.value * math.exp(-wide_out), rel=1e-6)
         assert rd.method == "of rounded counts"
 
 
