@@ -10,8 +10,11 @@ import math
 from dataclasses import replace
 from itertools import product
 
+import numpy as np
+import pandas as pd
 import pytest
 
+import recovery_stats as rs
 from recovery_stats.core.document import (
     CaterpillarFigure,
     Column,
@@ -31,6 +34,7 @@ from recovery_stats.core.estimate import Estimate
 from recovery_stats.core.study import PROFILES
 from recovery_stats.report.compose import compose
 from recovery_stats.report.disclose import disclose
+from recovery_stats.report.privacy.coarse import nice
 from recovery_stats.report.privacy.midpoint import account, from_rounded, midpoint
 from recovery_stats.report.privacy.plain import wilson
 from tests.report import example
@@ -167,6 +171,42 @@ def test_estimates_of_a_model_keep_the_digits_of_the_page():
     assert (e.value, e.low, e.high, e.se, e.p, e.df) == (0.81, 0.61, 1.08, 0.144, 0.149, 395.0)
 
 
+def test_steps_are_one_two_or_five_of_a_power_of_ten():
+    found = [nice(x) for x in (0.004, 0.01, 0.013, 0.03, 0.07, 3.0, 0.0, -1.0)]
+    assert found == pytest.approx([0.005, 0.01, 0.02, 0.05, 0.1, 5.0, 1.0, 1.0], rel=CLOSED_FORM)
+
+
+@pytest.mark.parametrize(
+    ("scale", "three", "says"),
+    [
+        ("probability", (0.5123, 0.4031, 0.6062), (0.5, 0.4, 0.7)),
+        ("time", (241.7, 221.3, 262.2), (240.0, 220.0, 280.0)),
+        ("difference", (0.0213, -0.171, 0.214), (0.0, -0.2, 0.3)),
+        ("difference", (21.3, -17.1, 59.7), (20.0, -20.0, 60.0)),
+        ("ratio", (1.23, 0.61, 2.48), (1.2, 0.6, 2.6)),
+    ],
+)
+def test_descriptions_are_told_in_steps_with_their_limits_outward(scale, three, says):
+    """Of 95 people five move a share by 0.053: steps of 0.1, of a time as much of its size."""
+    raw = Estimate("x", "", *three, 0.1, 0.0345, scale=scale, level="descriptive", n=95, method="m")
+    (e,) = disclose(document(estimates=(raw,)), SAFELY).estimates
+    assert (e.value, e.low, e.high, e.p) == pytest.approx((*says, 0.03), abs=1e-9)
+    assert math.isnan(e.se)
+    assert e.method == "m; in steps of what 5 people change"
+
+
+def test_other_numbers_of_a_table_keep_the_digits_of_the_page():
+    cells = (Quantity(0.123456, "p"), Quantity(0.000123456, "p"), Quantity(0.123456, "percent", 95),
+             Quantity(0.123456, "percent"), Quantity(14.04, "df"), Quantity(393.3, "df"),
+             Quantity(1234.5678, "whole"), Quantity(0.234567))  # fmt: skip
+    columns = tuple(Column(str(i), str(i)) for i in range(len(cells)))
+    (safe,) = disclose(document(Table("t", "c", columns, (Row("r", "R", cells),))), SAFELY).blocks
+    told_ = [c.value for c in safe.rows[0].cells]
+    assert told_ == pytest.approx(
+        [0.123, 0.0001, 0.1, 0.12, 14.0, 395.0, 1234.5678, 0.235], rel=CLOSED_FORM
+    )
+
+
 def test_a_rate_times_its_base_does_not_give_the_events_back():
     """69 events in 88.6 person-years."""
     columns = tuple(Column(k, k) for k in ("people", "events", "years", "rate"))
@@ -202,6 +242,42 @@ def test_unrounded_counts_give_the_curve_itself():
     same = from_rounded(series, (), 1)
     assert same.y == pytest.approx(series.y, rel=CLOSED_FORM)
     assert same.low == pytest.approx(series.low, rel=CLOSED_FORM)
+
+
+def lived(people=90, seed=3):
+    """Days and causes (0 censored) of some people."""
+    draw = np.random.default_rng(seed)
+    days = np.ceil(draw.exponential(150.0, people))
+    cause = np.where(days > 300, 0, draw.integers(0, 3, people))
+    return pd.DataFrame({"days": np.minimum(days, 300.0), "cause": cause})
+
+
+def test_unrounded_counts_of_competing_events_give_their_incidence():
+    found = rs.cumulative_incidence("Surv(days, cause) ~ 1", lived())
+    one, other = (found.series(c)[0] for c in found.causes)
+    for series, rival in ((one, other), (other, one)):
+        made = from_rounded(series, (rival,), 1)
+        assert made.y == pytest.approx(series.y, rel=CLOSED_FORM)
+        assert made.high == pytest.approx(series.high, rel=CLOSED_FORM)
+
+
+def test_the_band_is_that_of_the_rounded_counts():
+    """Limits on the scale log(−log) with Greenwood's variance of rounded counts, by hand."""
+    data = lived().assign(event=lambda d: (d["cause"] > 0) * 1.0)
+    (series,) = rs.kaplan_meier("Surv(days, event) ~ 1", data).series()
+    made = from_rounded(series, (), 6)
+    events, risk = np.cumsum(series.events_at), np.array(series.n_at)
+    own = np.array([midpoint(int(n), 6) for n in events])
+    left = [midpoint(int(90 - n - e), 6) for n, e in zip(risk[1:], events[:-1], strict=True)]
+    d = np.diff(own, prepend=0)
+    n = midpoint(90, 6) - np.r_[0, own[:-1]] - np.r_[0, left]
+    S, variance = np.cumprod(1 - d / n), np.cumsum(d / (n * (n - d)))
+    k = len(S) // 2
+    turn = np.exp(1.959964 * np.sqrt(variance[k]) / -np.log(S[k]))
+    assert made.y == pytest.approx(tuple(S), rel=CLOSED_FORM)
+    assert (made.low[k], made.high[k]) == pytest.approx(
+        (S[k] ** turn, S[k] ** (1 / turn)), rel=1e-6
+    )
 
 
 @pytest.mark.parametrize("people", [40, 120, 400])
