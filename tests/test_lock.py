@@ -12,7 +12,8 @@ import pytest
 import recovery_stats as rs
 from recovery_stats.cli import recovery_stats
 from recovery_stats.cli.ending import ended
-from recovery_stats.core.document import Paragraph, Provenance, Ref, Row, Table
+from recovery_stats.core.cell import Ref
+from recovery_stats.core.document import Paragraph, Provenance, Row, Table
 from recovery_stats.core.study import Change, Lock
 from recovery_stats.data.protocol_lock import changes, content_of, lock_path, read_lock
 from recovery_stats.errors import UsageError

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from recovery_stats.core.cell import Cell, Count, Quantity
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Cell, Column, Count, Quantity, Row, Table
+from recovery_stats.core.document import Column, Row, Table
 from recovery_stats.models.curve import kaplan_meier
 from recovery_stats.models.formula import quote
 

@@ -12,20 +12,11 @@ import pandas as pd
 
 from recovery_stats.analyses._housing_case import ARM, OUTCOME, Asked
 from recovery_stats.analyses._part import Part
+from recovery_stats.core.cell import Cell, Quantity, Share
 from recovery_stats.core.check import Check
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import (
-    Cell,
-    Column,
-    LineFigure,
-    LoveFigure,
-    Quantity,
-    Row,
-    Series,
-    Share,
-    Table,
-)
+from recovery_stats.core.document import Column, LineFigure, LoveFigure, Row, Series, Table
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.errors import NotEstimable
 from recovery_stats.models.balance import ALIKE

@@ -10,18 +10,9 @@ import numpy as np
 
 from recovery_stats.analyses._housing_case import ARM, Asked
 from recovery_stats.analyses._part import Part
+from recovery_stats.core.cell import Cell, Count, Quantity, Ref
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import (
-    Cell,
-    Column,
-    Count,
-    LineFigure,
-    Quantity,
-    Ref,
-    Row,
-    Series,
-    Table,
-)
+from recovery_stats.core.document import Column, LineFigure, Row, Series, Table
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.errors import UsageError
 from recovery_stats.models.net_benefit import NetBenefit, net_benefit

@@ -12,16 +12,8 @@ from recovery_stats.analyses._housing_case import Asked, OutcomeAnswer
 from recovery_stats.analyses._housing_question import Question
 from recovery_stats.analyses._part import Part
 from recovery_stats.analyses._wording import phrase
-from recovery_stats.core.document import (
-    Cell,
-    Column,
-    Count,
-    ForestFigure,
-    Quantity,
-    Ref,
-    Row,
-    Table,
-)
+from recovery_stats.core.cell import Cell, Count, Quantity, Ref
+from recovery_stats.core.document import Column, ForestFigure, Row, Table
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.core.study import Study
 from recovery_stats.errors import UsageError

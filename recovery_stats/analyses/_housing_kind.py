@@ -20,8 +20,9 @@ from recovery_stats.analyses._housing_case import (
     drawn_within,
 )
 from recovery_stats.analyses._part import Part
+from recovery_stats.core.cell import Ref
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Column, Ref, Row, Table
+from recovery_stats.core.document import Column, Row, Table
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.errors import NotEstimable
 from recovery_stats.models.arms import ArmsFit, compare_arms, read_kind

@@ -12,9 +12,10 @@ from dataclasses import replace
 import numpy as np
 
 from recovery_stats.analyses._housing_case import ARM, OUTCOME, Asked
+from recovery_stats.core.cell import Quantity
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Column, Quantity, Row, Table
+from recovery_stats.core.document import Column, Row, Table
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.core.panel import PanelFigure
 from recovery_stats.errors import NotEstimable

@@ -14,20 +14,11 @@ import numpy as np
 import pandas as pd
 
 from recovery_stats.analyses._wording import phrase, short
+from recovery_stats.core.cell import Cell, Count, Quantity, Ref
 from recovery_stats.core.check import Check
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset, Step
-from recovery_stats.core.document import (
-    Cell,
-    Column,
-    Count,
-    LineFigure,
-    Quantity,
-    Ref,
-    Row,
-    Series,
-    Table,
-)
+from recovery_stats.core.document import Column, LineFigure, Row, Series, Table
 from recovery_stats.core.estimate import Estimand, Estimate
 from recovery_stats.core.result import Result
 from recovery_stats.core.study import Study

@@ -15,18 +15,10 @@ from recovery_stats.analyses._housing_kind import by_kind
 from recovery_stats.analyses._housing_secondary import secondary_outcomes
 from recovery_stats.analyses._part import Part, joined
 from recovery_stats.analyses._refusal import CONSTANT, why
+from recovery_stats.core.cell import Cell, Count, Quantity, Ref
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import (
-    Cell,
-    Column,
-    Count,
-    ForestFigure,
-    Quantity,
-    Ref,
-    Row,
-    Table,
-)
+from recovery_stats.core.document import Column, ForestFigure, Row, Table
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.errors import NotEstimable, UsageError
 from recovery_stats.models.evidence import bayes_factor, equivalence

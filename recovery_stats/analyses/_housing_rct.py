@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from recovery_stats.analyses._housing_case import ARM, OUTCOME, Asked, drawn_within
 from recovery_stats.analyses._refusal import CONSTANT, caution
+from recovery_stats.core.cell import Cell, Quantity, Ref
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Cell, Column, Quantity, Ref, Row, Table
+from recovery_stats.core.document import Column, Row, Table
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.errors import NotEstimable, UsageError
 from recovery_stats.models.comparison import Clusters, Primary

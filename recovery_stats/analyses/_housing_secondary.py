@@ -11,9 +11,10 @@ from recovery_stats.analyses._housing_people import complete
 from recovery_stats.analyses._part import Part
 from recovery_stats.analyses._refusal import why
 from recovery_stats.analyses._wording import short
+from recovery_stats.core.cell import Count, Quantity, Ref
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Column, Count, Quantity, Ref, Row, Table
+from recovery_stats.core.document import Column, Row, Table
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.errors import NotEstimable, UsageError
 from recovery_stats.models.arms import compare_arms

@@ -18,9 +18,9 @@ from recovery_stats.analyses._housing_case import STRATUM, Asked
 from recovery_stats.analyses._housing_incidence import ends_of
 from recovery_stats.analyses._housing_stay_tables import leaving_figure, stay_figures, stay_tables
 from recovery_stats.analyses._part import Part
+from recovery_stats.core.cell import Cell, Count, Quantity, Share
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Cell, Count, Quantity, Share
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.core.study import Study
 from recovery_stats.errors import DataError, NotEstimable

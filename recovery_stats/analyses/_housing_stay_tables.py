@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from recovery_stats.core.cell import Count, Quantity, Ref
 from recovery_stats.core.document import (
     Column,
-    Count,
     Figure,
     ForestFigure,
     LineFigure,
-    Quantity,
-    Ref,
     Row,
     Series,
     Table,

@@ -17,8 +17,8 @@ from recovery_stats.analyses import _housing_words as words
 from recovery_stats.analyses._housing_case import ARM, Analysed, Asked, Case
 from recovery_stats.analyses._housing_chosen import TARGETS, balance_part, no_overlap, weigh
 from recovery_stats.analyses._part import Part
+from recovery_stats.core.cell import Cell, Quantity
 from recovery_stats.core.check import Check
-from recovery_stats.core.document import Cell, Quantity
 from recovery_stats.core.result import Result
 from recovery_stats.core.study import Study
 from recovery_stats.errors import NotEstimable, UsageError

@@ -13,20 +13,15 @@ from recovery_stats.analyses._housing_rct import RIVALS as TRIAL_RIVALS
 from recovery_stats.analyses._housing_rct import instrument_table
 from recovery_stats.analyses._wording import phrase, short
 from recovery_stats.core.bar import Bar, BarFigure, CellOf
+from recovery_stats.core.cell import Cell, Count, Quantity, Ref, Share, Spread
 from recovery_stats.core.document import (
     CaterpillarFigure,
-    Cell,
     Column,
-    Count,
     CurveFigure,
     Figure,
     ForestFigure,
-    Quantity,
-    Ref,
     Row,
     Series,
-    Share,
-    Spread,
     Table,
     Total,
 )

@@ -15,20 +15,10 @@ from recovery_stats.analyses._housing_question import Question
 from recovery_stats.analyses._part import Part
 from recovery_stats.analyses._refusal import caution, why
 from recovery_stats.analyses._wording import phrase, short
+from recovery_stats.core.cell import Cell, Count, Quantity, Ref
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset, as_dataset
-from recovery_stats.core.document import (
-    Cell,
-    Column,
-    Count,
-    Figure,
-    LineFigure,
-    Quantity,
-    Ref,
-    Row,
-    Series,
-    Table,
-)
+from recovery_stats.core.document import Column, Figure, LineFigure, Row, Series, Table
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.core.study import Study
 from recovery_stats.errors import NotEstimable, UsageError

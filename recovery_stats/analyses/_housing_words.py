@@ -11,8 +11,8 @@ from recovery_stats.analyses._housing_case import ARM, OUTCOME, Case, OutcomeAns
 from recovery_stats.analyses._housing_mixed import mixed_checks
 from recovery_stats.analyses._housing_rct import facts_of_trial, said_of_trial
 from recovery_stats.analyses._wording import opening, short
+from recovery_stats.core.cell import Cell, Count, Quantity, Ref, Share
 from recovery_stats.core.check import Check
-from recovery_stats.core.document import Cell, Count, Quantity, Ref, Share
 from recovery_stats.core.estimate import Estimand, Estimate
 from recovery_stats.models.balance import ALIKE
 from recovery_stats.models.comparison import Clusters, strata_fit, too_many_to_leave_out

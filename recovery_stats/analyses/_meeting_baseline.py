@@ -15,10 +15,11 @@ from recovery_stats.analyses._meeting_people import EVENT, TIME, Asked, terms
 from recovery_stats.analyses._meeting_rows import GROUP, grouped
 from recovery_stats.analyses._meeting_schoenfeld import schoenfeld_figure, shown
 from recovery_stats.analyses._wording import holding, phrase
+from recovery_stats.core.cell import Cell, Count, Quantity, Ref
 from recovery_stats.core.check import Check
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Cell, Count, Figure, Quantity, Ref, Table
+from recovery_stats.core.document import Figure, Table
 from recovery_stats.core.estimate import Estimand, Estimate
 from recovery_stats.core.result import Result
 from recovery_stats.core.study import Study

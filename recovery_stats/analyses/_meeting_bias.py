@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from math import isfinite
 
-from recovery_stats.core.document import Cell, Column, Quantity, Ref, Row, Table
+from recovery_stats.core.cell import Cell, Quantity, Ref
+from recovery_stats.core.document import Column, Row, Table
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.models.risk import approximate_risk_ratio, e_value
 from recovery_stats.models.tipping import needed_difference, needed_ratio

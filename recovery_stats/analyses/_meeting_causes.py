@@ -11,9 +11,10 @@ from recovery_stats.analyses._ending import refuse_disagreement
 from recovery_stats.analyses._meeting_curves import between, marked_days
 from recovery_stats.analyses._meeting_models import MAIN, Models, cause_specific
 from recovery_stats.analyses._meeting_people import EVENT, TIME, Asked
+from recovery_stats.core.cell import Count, Ref
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Column, Count, CurveFigure, Ref, Row, Series, Table, Total
+from recovery_stats.core.document import Column, CurveFigure, Row, Series, Table, Total
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.errors import NotEstimable
 from recovery_stats.models.formula import quote

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from recovery_stats.core.cell import Cell, Count, Quantity
 from recovery_stats.core.check import Check
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Cell, Count, Quantity
 from recovery_stats.core.study import Study
 from recovery_stats.errors import UsageError, unknown
 from recovery_stats.models.custody import Spells

@@ -14,8 +14,8 @@ from recovery_stats.analyses._meeting_people import EVENT, Asked
 from recovery_stats.analyses._meeting_strategy import PRIMARY, Strategies
 from recovery_stats.analyses._meeting_strategy import estimand as strategy_estimand
 from recovery_stats.analyses._wording import holding, plural
+from recovery_stats.core.cell import Cell, Count, Quantity, Ref
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Cell, Count, Quantity, Ref
 from recovery_stats.core.estimate import Estimand, Estimate
 from recovery_stats.core.study import Study
 

@@ -11,7 +11,8 @@ import numpy as np
 from recovery_stats.analyses._meeting_models import MAIN, Models, fit_hazard
 from recovery_stats.analyses._meeting_rows import model_formula
 from recovery_stats.analyses._wording import opening, plural
-from recovery_stats.core.document import Cell, LineFigure, Quantity, Series
+from recovery_stats.core.cell import Cell, Quantity
+from recovery_stats.core.document import LineFigure, Series
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.errors import ConvergenceError, NotEstimable
 from recovery_stats.models.dose_response import bend

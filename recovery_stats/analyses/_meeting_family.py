@@ -8,7 +8,8 @@ from math import isfinite
 import numpy as np
 
 from recovery_stats.analyses._meeting_rows import REFERENCE_GROUP
-from recovery_stats.core.document import Cell, Column, Quantity, Ref, Row, Table
+from recovery_stats.core.cell import Cell, Quantity, Ref
+from recovery_stats.core.document import Column, Row, Table
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.models.multiplicity import adjusted
 

@@ -8,12 +8,9 @@ from math import inf
 
 from recovery_stats.analyses._meeting_people import Asked
 from recovery_stats.analyses._meeting_rows import diary_columns, model_formula
+from recovery_stats.core.cell import Cell, Quantity
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import (
-    Cell,
-    Quantity,
-)
 from recovery_stats.core.estimate import Estimate, Scale
 from recovery_stats.core.study import Study
 from recovery_stats.errors import ConvergenceError, DataError, NotEstimable

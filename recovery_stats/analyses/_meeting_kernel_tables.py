@@ -8,16 +8,8 @@ from typing import Any
 
 from recovery_stats.analyses._meeting_kernel import SHAPES, WEEKLY, Kernels
 from recovery_stats.analyses._wording import opening, plural
-from recovery_stats.core.document import (
-    Cell,
-    Column,
-    LineFigure,
-    Quantity,
-    Ref,
-    Row,
-    Series,
-    Table,
-)
+from recovery_stats.core.cell import Cell, Quantity, Ref
+from recovery_stats.core.document import Column, LineFigure, Row, Series, Table
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.models.policy import STEPS
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from recovery_stats.analyses._meeting_curves import Groups, curve_estimates
 from recovery_stats.analyses._meeting_people import Asked
 from recovery_stats.analyses._meeting_rows import LANDMARK_GROUPS, landmark_data
+from recovery_stats.core.cell import Cell, Ref
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Cell, Column, Ref, Row, Table
+from recovery_stats.core.document import Column, Row, Table
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.core.study import Study
 from recovery_stats.errors import NotEstimable

@@ -29,7 +29,8 @@ from recovery_stats.analyses._meeting_strategy_rivals import rival_table, strate
 from recovery_stats.analyses._meeting_weeks import Weeks, week_checks, week_estimates, week_table
 from recovery_stats.analyses._missing_rows import Attempt
 from recovery_stats.analyses._part import Part
-from recovery_stats.core.document import Column, ForestFigure, Ref, Row, Table
+from recovery_stats.core.cell import Ref
+from recovery_stats.core.document import Column, ForestFigure, Row, Table
 from recovery_stats.core.estimate import Estimate
 
 

@@ -11,8 +11,9 @@ import numpy as np
 
 from recovery_stats.analyses._meeting_people import Asked
 from recovery_stats.analyses._meeting_rows import model_formula
+from recovery_stats.core.cell import Quantity, Ref
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Column, Quantity, Ref, Row, Table
+from recovery_stats.core.document import Column, Row, Table
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.errors import ConvergenceError, DataError, NotEstimable
 from recovery_stats.models.percentile import percentile_limits

@@ -13,14 +13,10 @@ from recovery_stats.analyses._meeting_people import EVENT, TIME, Asked
 from recovery_stats.analyses._meeting_rows import diary_columns, stay_columns
 from recovery_stats.analyses._wording import plural
 from recovery_stats.core import progress
+from recovery_stats.core.cell import Cell, Count, Quantity
 from recovery_stats.core.check import Check
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset, Step
-from recovery_stats.core.document import (
-    Cell,
-    Count,
-    Quantity,
-)
 from recovery_stats.core.estimate import Estimand, Estimate, Level, Scale
 from recovery_stats.core.study import Study
 from recovery_stats.errors import DataError, NotEstimable, UsageError

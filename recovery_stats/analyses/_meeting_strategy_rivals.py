@@ -22,8 +22,9 @@ from recovery_stats.analyses._meeting_strategy import (
     strategy_estimates,
 )
 from recovery_stats.analyses._missing_rows import NOT_ESTIMABLE, Attempt, attempted, why_not
+from recovery_stats.core.cell import Ref
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Column, Ref, Row, Table
+from recovery_stats.core.document import Column, Row, Table
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.core.study import Study
 from recovery_stats.models.strategy import StrategyFit, sustained

@@ -5,17 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from recovery_stats.analyses._meeting_strategy import FEWER, MORE, Strategies, range_words
-from recovery_stats.core.document import (
-    Cell,
-    Column,
-    Count,
-    LineFigure,
-    Quantity,
-    Row,
-    Series,
-    Table,
-    Total,
-)
+from recovery_stats.core.cell import Cell, Count, Quantity
+from recovery_stats.core.document import Column, LineFigure, Row, Series, Table, Total
 from recovery_stats.models.strategy import StrategyFit
 
 UNIT = 10  # numbers of people rounded to this hide whether few or none left

@@ -9,19 +9,10 @@ from recovery_stats.analyses._meeting_people import EVENT, TIME, Asked
 from recovery_stats.analyses._meeting_rows import COUNTS, GROUP
 from recovery_stats.analyses._missing_rows import NOT_ESTIMABLE, Attempt, why_not
 from recovery_stats.analyses._wording import opening, plural
+from recovery_stats.core.cell import Cell, Count, Quantity, Ref
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import (
-    Cell,
-    Column,
-    Count,
-    ForestFigure,
-    Quantity,
-    Ref,
-    Row,
-    Table,
-    Total,
-)
+from recovery_stats.core.document import Column, ForestFigure, Row, Table, Total
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.core.study import Study
 from recovery_stats.models.reshape import PERSON

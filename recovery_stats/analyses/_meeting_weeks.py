@@ -12,9 +12,10 @@ import pandas as pd
 from recovery_stats.analyses._meeting_people import EVENT, TIME, Asked
 from recovery_stats.analyses._meeting_rows import COUNTS, diary_columns
 from recovery_stats.analyses._wording import opening, plural
+from recovery_stats.core.cell import Cell, Count, Quantity, Ref
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Cell, Column, Count, Quantity, Ref, Row, Table
+from recovery_stats.core.document import Column, Row, Table
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.core.study import Study
 from recovery_stats.models.attendance import WEEK, mean_by_person, person_weeks

@@ -15,13 +15,13 @@ from recovery_stats.analyses._missing_rows import (
     refused,
 )
 from recovery_stats.core import progress
+from recovery_stats.core.cell import Quantity
 from recovery_stats.core.check import Check
 from recovery_stats.core.document import (
     Column,
     Figure,
     ForestFigure,
     LineFigure,
-    Quantity,
     Row,
     Series,
     Table,

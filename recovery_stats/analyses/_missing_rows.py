@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from recovery_stats.analyses._refusal import NO_ANSWER, without_numbers
-from recovery_stats.core.document import Column, ForestFigure, Ref, Row, Table
+from recovery_stats.core.cell import Ref
+from recovery_stats.core.document import Column, ForestFigure, Row, Table
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.errors import DataError, NotEstimable
 

@@ -10,9 +10,9 @@ from dataclasses import replace
 
 from recovery_stats.analyses._multiverse_tables import multiverse_figures, multiverse_tables
 from recovery_stats.analyses._specification import Specification, panels_of
+from recovery_stats.core.cell import Cell, Count, Quantity
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Source
-from recovery_stats.core.document import Cell, Count, Quantity
 from recovery_stats.core.estimate import Estimand, Estimate
 from recovery_stats.core.result import Result
 

@@ -16,16 +16,8 @@ from recovery_stats.analyses._specification import (
     panels_of,
     value_of,
 )
-from recovery_stats.core.document import (
-    Cell,
-    Column,
-    Count,
-    Quantity,
-    Ref,
-    Row,
-    SpecificationFigure,
-    Table,
-)
+from recovery_stats.core.cell import Cell, Count, Quantity, Ref
+from recovery_stats.core.document import Column, Row, SpecificationFigure, Table
 
 
 def multiverse_figures(told: Sequence[Specification]) -> Iterable[SpecificationFigure]:

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from recovery_stats.analyses._missing_rows import Attempt
+from recovery_stats.core.cell import Cell
 from recovery_stats.core.check import Check
-from recovery_stats.core.document import Cell, Figure, Table
+from recovery_stats.core.document import Figure, Table
 from recovery_stats.core.estimate import Estimate
 
 

@@ -9,8 +9,8 @@ from recovery_stats.analyses._satisfaction_level import MeanLevel
 from recovery_stats.analyses._satisfaction_model import WAVES_FOR_WITHIN_SLOPE, Fit, Model
 from recovery_stats.analyses._satisfaction_rows import TIME, Waves
 from recovery_stats.analyses._wording import opening, phrase
+from recovery_stats.core.cell import Cell, Count, Quantity, Ref, Share
 from recovery_stats.core.check import Check, Verdict
-from recovery_stats.core.document import Cell, Count, Quantity, Ref, Share
 from recovery_stats.core.estimate import Estimate
 
 FEW_CLUSTERS = 10

@@ -14,14 +14,8 @@ from recovery_stats.analyses._satisfaction_model import Fit, Model
 from recovery_stats.analyses._satisfaction_rows import TIME
 from recovery_stats.analyses._satisfaction_tables import rivals_told
 from recovery_stats.analyses._wording import opening, phrase, plural, short
-from recovery_stats.core.document import (
-    CaterpillarFigure,
-    Figure,
-    ForestFigure,
-    LineFigure,
-    Ref,
-    Series,
-)
+from recovery_stats.core.cell import Ref
+from recovery_stats.core.document import CaterpillarFigure, Figure, ForestFigure, LineFigure, Series
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.core.panel import PanelFigure
 from recovery_stats.models.columns import Columns

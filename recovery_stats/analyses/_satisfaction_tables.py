@@ -11,17 +11,8 @@ import pandas as pd
 from recovery_stats.analyses._satisfaction_model import STEPS, Fit, Model
 from recovery_stats.analyses._satisfaction_rows import TIME, Waves
 from recovery_stats.analyses._wording import opening, phrase, plural, short
-from recovery_stats.core.document import (
-    Cell,
-    Column,
-    Count,
-    Quantity,
-    Ref,
-    Row,
-    Spread,
-    Table,
-    Total,
-)
+from recovery_stats.core.cell import Cell, Count, Quantity, Ref, Spread
+from recovery_stats.core.document import Column, Row, Table, Total
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.errors import NotEstimable
 from recovery_stats.models.generalised import GlmmFit

@@ -40,7 +40,7 @@ from recovery_stats.analyses._satisfaction_rows import (
 )
 from recovery_stats.analyses._satisfaction_tables import tables
 from recovery_stats.analyses._wording import holding, phrase, plural, short
-from recovery_stats.core.document import Cell, Count, Quantity, Share
+from recovery_stats.core.cell import Cell, Count, Quantity, Share
 from recovery_stats.core.estimate import Estimand, Estimate
 from recovery_stats.core.result import Result
 from recovery_stats.core.study import Study

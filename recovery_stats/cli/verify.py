@@ -71,7 +71,8 @@ def _effects(values: list[int], level: float, screen: Screen) -> int:
 
 
 def _document(found: TwoByTwo) -> Document:
-    from recovery_stats.core.document import Checks, Column, Document, Quantity, Row, Shown, Table
+    from recovery_stats.core.cell import Quantity, Shown
+    from recovery_stats.core.document import Checks, Column, Document, Row, Table
 
     columns = (Column("interval", "Estimate [CI]"), Column("p", "p"))
     rows = [

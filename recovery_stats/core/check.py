@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from recovery_stats.core.document import Cell
+    from recovery_stats.core.cell import Cell
 
 Verdict = Literal["ok", "caution", "fail"]
 

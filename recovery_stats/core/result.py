@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from recovery_stats.core.cell import Cell
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Source, Step
-from recovery_stats.core.document import Cell, Figure, Table
+from recovery_stats.core.document import Figure, Table
 from recovery_stats.core.estimate import Estimand, Estimate
 from recovery_stats.core.study import Protocol
 

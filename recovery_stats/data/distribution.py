@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from recovery_stats.core import progress
+from recovery_stats.core.cell import Cell, Count, Spread
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Cell, Column, Count, Row, Spread, Table, Total
+from recovery_stats.core.document import Column, Row, Table, Total
 
 MOST_LEVELS = 12
 FEW_CODES = 10  # a column of unknown level with at most so many whole numbers is read as levels

@@ -11,15 +11,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from recovery_stats.core import progress
+from recovery_stats.core.cell import Cell, Count
 from recovery_stats.core.check import Check
 from recovery_stats.core.codebook import MissingRule, Variable
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.document import (
     Block,
-    Cell,
     Checks,
     Column,
-    Count,
     Document,
     Heading,
     Paragraph,

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from recovery_stats.core.cell import Quantity
 from recovery_stats.core.check import Check
-from recovery_stats.core.document import Quantity
 from recovery_stats.data.sav_codebook import read_dictionary
 from recovery_stats.data.sav_data import read_cells
 from recovery_stats.data.signature import kind_of

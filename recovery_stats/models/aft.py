@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import chi2, norm
 
+from recovery_stats.core.cell import Quantity
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Quantity
 from recovery_stats.engines import aft as engine
 from recovery_stats.engines import aft_curve, aft_residual
 from recovery_stats.engines.aft import DISTRIBUTIONS, Distribution

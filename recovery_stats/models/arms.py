@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from recovery_stats.core.cell import Count, Quantity, Share
 from recovery_stats.core.check import Check
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset, as_dataset
-from recovery_stats.core.document import Count, Quantity, Share
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.errors import DataError, NotEstimable, UsageError
 from recovery_stats.models.comparison import Primary, clusters_of, primary, strata_codes

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recovery_stats.core.cell import Quantity
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Column, LoveFigure, Quantity, Row, Table
+from recovery_stats.core.document import Column, LoveFigure, Row, Table
 from recovery_stats.models.design import build_design
 from recovery_stats.models.formula import quote
 

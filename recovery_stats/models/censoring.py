@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
+from recovery_stats.core.cell import Count, Quantity
 from recovery_stats.core.check import Check
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Count, Quantity
 from recovery_stats.engines import attrition as engine
 from recovery_stats.engines import cox as cox_engine
 from recovery_stats.engines import cox_residual, glm

@@ -9,9 +9,9 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from recovery_stats.core.cell import Quantity
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Quantity
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.errors import NotEstimable, UsageError, unknown
 from recovery_stats.models.comparison import (

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import chi2, norm
 
+from recovery_stats.core.cell import Count, Quantity
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Count, Quantity
 from recovery_stats.core.estimate import Estimate, Level
 from recovery_stats.engines import finegray as engine
 from recovery_stats.errors import NotEstimable, UsageError, unknown

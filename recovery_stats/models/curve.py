@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from recovery_stats.core.cell import Quantity
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Quantity, Series
+from recovery_stats.core.document import Series
 from recovery_stats.engines import curves
 from recovery_stats.engines.curves import Interval, Survival
 from recovery_stats.errors import UsageError

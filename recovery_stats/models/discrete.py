@@ -11,9 +11,9 @@ import pandas as pd
 from scipy.special import expit, logit
 from scipy.stats import norm
 
+from recovery_stats.core.cell import Count
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Count
 from recovery_stats.engines import curves
 from recovery_stats.engines import discrete_hazard as engine
 from recovery_stats.engines.score_sandwich import sandwich

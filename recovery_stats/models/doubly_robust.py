@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from recovery_stats.core.cell import Count, Share
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Count, Share
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.engines.doubly_robust import cross_fit, folds_of
 from recovery_stats.engines.propensity import Array

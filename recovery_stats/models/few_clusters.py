@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from recovery_stats.core.cell import Cell, Count, Quantity
 from recovery_stats.core.check import Check
-from recovery_stats.core.document import Cell, Count, Quantity
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.engines import gee as engine
 from recovery_stats.engines.gee_correlation import Structure

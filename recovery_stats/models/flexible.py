@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
+from recovery_stats.core.cell import Quantity
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Quantity
 from recovery_stats.engines import royston_parmar as engine
 from recovery_stats.engines.cox import ColumnsNotEstimable
 from recovery_stats.engines.royston_parmar import SCALES, Scale, Shape

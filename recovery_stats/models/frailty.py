@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import chi2
 
+from recovery_stats.core.cell import Quantity
 from recovery_stats.core.check import Check
-from recovery_stats.core.document import Quantity
 from recovery_stats.engines import frailty as engine
 from recovery_stats.engines.cox_likelihood import Ties
 from recovery_stats.errors import UsageError, unknown

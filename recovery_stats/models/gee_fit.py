@@ -11,9 +11,9 @@ import pandas as pd
 from scipy.stats import chi2
 from scipy.stats import f as f_distribution
 
+from recovery_stats.core.cell import Quantity
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Quantity
 from recovery_stats.core.estimate import Estimate, Level, Scale
 from recovery_stats.engines import gee as engine
 from recovery_stats.engines.gee_correlation import Structure

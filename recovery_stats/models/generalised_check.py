@@ -8,8 +8,8 @@ import numpy as np
 from scipy.special import expit
 from scipy.stats import chi2, norm
 
+from recovery_stats.core.cell import Quantity
 from recovery_stats.core.check import Check
-from recovery_stats.core.document import Quantity
 from recovery_stats.engines import glmm_laplace, glmm_quadrature
 from recovery_stats.engines.glmm import GlmmFit
 from recovery_stats.engines.glmm_family import (

@@ -12,9 +12,9 @@ from scipy.special import gammaln
 from scipy.stats import chi2, gamma
 from scipy.stats import f as f_distribution
 
+from recovery_stats.core.cell import Quantity
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Quantity
 from recovery_stats.engines import gee as engine
 from recovery_stats.engines.linalg import Array
 from recovery_stats.engines.mean_law import Law, Link

@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from recovery_stats.core.cell import Cell, Count, Quantity
 from recovery_stats.core.check import Check
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset, as_dataset
-from recovery_stats.core.document import Cell, Count, Quantity
 from recovery_stats.errors import NotEstimable, UsageError
 from recovery_stats.models.comparison import clusters_of
 from recovery_stats.models.house_join import (

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from recovery_stats.core.cell import Count, Quantity
 from recovery_stats.core.check import Check
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset, as_dataset
-from recovery_stats.core.document import Count, Quantity
 from recovery_stats.engines.cluster import design_effect, intraclass
 from recovery_stats.engines.latent_icc import alike
 from recovery_stats.engines.linalg import Array, IntArray

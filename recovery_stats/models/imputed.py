@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from recovery_stats.core.cell import Quantity
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Quantity
 from recovery_stats.engines import impute as engine
 from recovery_stats.engines.impute_method import AUGMENTED
 from recovery_stats.engines.impute_multilevel import SEPARATED

@@ -19,9 +19,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from recovery_stats.core.cell import Quantity, Share
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset, as_dataset
-from recovery_stats.core.document import Quantity, Share
 from recovery_stats.core.estimate import Estimate, Level
 from recovery_stats.engines.instrument import (
     AndersonRubin,

@@ -21,9 +21,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
+from recovery_stats.core.cell import Quantity
 from recovery_stats.core.check import Check, Verdict
 from recovery_stats.core.dataset import Dataset, as_dataset
-from recovery_stats.core.document import Quantity
 from recovery_stats.engines import kernel_cox as engine
 from recovery_stats.engines import kernel_risk
 from recovery_stats.engines.kernel import Exposed, Kernel, Shape

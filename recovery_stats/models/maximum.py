@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import chi2
 
+from recovery_stats.core.cell import Count, Quantity
 from recovery_stats.core.check import Check
-from recovery_stats.core.document import Count, Quantity
 from recovery_stats.errors import UsageError
 from recovery_stats.models.coefficient import set_beside, tabulate_coefficients
 from recovery_stats.models.columns import Array, IntArray

@@ -21,9 +21,9 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
 
+from recovery_stats.core.cell import Count
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset, as_dataset
-from recovery_stats.core.document import Count
 from recovery_stats.core.estimate import Estimate, Level
 from recovery_stats.engines import lmm_df
 from recovery_stats.engines import membership as engine

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from recovery_stats.core.bar import Bar, BarFigure, CellOf
-from recovery_stats.core.document import Column, Count, Row, Share, Table
+from recovery_stats.core.cell import Count, Share
+from recovery_stats.core.document import Column, Row, Table
 from recovery_stats.core.result import Result
 from recovery_stats.models.missing_reason import is_outside
 

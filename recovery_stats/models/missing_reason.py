@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from recovery_stats.core.cell import Count, Share
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Count, Row, Share
+from recovery_stats.core.document import Row
 
 REASON_DEPTH = 2  # of the reasons below the word missing
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from recovery_stats.core.cell import Quantity, Share
 from recovery_stats.core.check import Check
-from recovery_stats.core.document import Quantity, Share
 
 if TYPE_CHECKING:
     from recovery_stats.models.missingness import Missing

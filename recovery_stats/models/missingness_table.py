@@ -6,20 +6,17 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from recovery_stats.core.cell import Cell, Count, Quantity, Share
 from recovery_stats.core.document import (
     Block,
-    Cell,
     Checks,
     Column,
-    Count,
     Document,
     Heading,
     LineFigure,
     Paragraph,
-    Quantity,
     Row,
     Series,
-    Share,
     Table,
     Total,
 )

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
+from recovery_stats.core.cell import Count
 from recovery_stats.core.check import Check
-from recovery_stats.core.document import Count
 from recovery_stats.engines.linalg import Array
 from recovery_stats.engines.lmm_bootstrap import Refits, Truth, refits
 from recovery_stats.engines.lmm_coordinate import Quantity, quantities

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recovery_stats.core.cell import Count, Quantity
 from recovery_stats.core.check import Check
-from recovery_stats.core.document import Count, Quantity
 from recovery_stats.engines.linalg import Array
 from recovery_stats.engines.lmm import LmmFit, RandomFactor
 from recovery_stats.models.mixed_diagnosis import diagnose

@@ -16,8 +16,8 @@ import numpy as np
 from scipy.stats import f as f_distribution
 from scipy.stats import spearmanr
 
+from recovery_stats.core.cell import Cell, Quantity
 from recovery_stats.core.check import Check, Verdict
-from recovery_stats.core.document import Cell, Quantity
 from recovery_stats.engines.linalg import Array
 from recovery_stats.errors import NotEstimable
 from recovery_stats.models.columns import Columns

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from recovery_stats.core.cell import Count, Quantity
 from recovery_stats.core.check import Check
-from recovery_stats.core.document import Count, Quantity
 from recovery_stats.engines.lmm_residual import ResidualFit
 from recovery_stats.engines.residual import Unstructured
 from recovery_stats.models.mixed_check import FEW_GROUPS

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import chi2, norm
 
+from recovery_stats.core.cell import Count, Quantity
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Count, Quantity
 from recovery_stats.engines import markov
 from recovery_stats.engines import multistate as engine
 from recovery_stats.engines.curves import Interval

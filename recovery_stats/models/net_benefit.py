@@ -15,9 +15,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import norm
 
+from recovery_stats.core.cell import Count, Quantity
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset, as_dataset
-from recovery_stats.core.document import Count, Quantity
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.errors import NotEstimable, UsageError
 from recovery_stats.models.outcome import read_arms

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from scipy.stats import f, kruskal, norm, rankdata
 from scipy.stats import t as t_distribution
 
+from recovery_stats.core.cell import Count, Quantity
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset, as_dataset
-from recovery_stats.core.document import Count, Quantity
 from recovery_stats.engines.simultaneous import range_isf, range_sf
 from recovery_stats.errors import NotEstimable
 from recovery_stats.models.multiplicity import adjusted, check_adjustment

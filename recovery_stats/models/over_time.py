@@ -24,10 +24,10 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from recovery_stats.core.cell import Count
 from recovery_stats.core.check import Check
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset, as_dataset
-from recovery_stats.core.document import Count
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.engines.linalg import Array
 from recovery_stats.errors import DataError, NotEstimable, UsageError, unknown

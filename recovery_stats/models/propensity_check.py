@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from recovery_stats.core.cell import Count, Quantity, Share
 from recovery_stats.core.check import Check
-from recovery_stats.core.document import Count, Quantity, Share
 from recovery_stats.models.balance import ALIKE
 
 Array = NDArray[np.floating[Any]]

@@ -10,9 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import logit
 
+from recovery_stats.core.cell import Share
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Share
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.engines.matching import matched_means, nearest_pairs
 from recovery_stats.errors import NotEstimable, UsageError

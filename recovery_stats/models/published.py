@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
+from recovery_stats.core.cell import Count, Quantity
 from recovery_stats.core.check import Check
-from recovery_stats.core.document import Count, Quantity
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.errors import UsageError
 from recovery_stats.models.risk import (

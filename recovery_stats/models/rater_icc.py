@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from recovery_stats.core.cell import Count
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset, as_dataset
-from recovery_stats.core.document import Count
 from recovery_stats.engines import rater_icc as engine
 from recovery_stats.engines.linalg import Array
 from recovery_stats.errors import DataError, NotEstimable

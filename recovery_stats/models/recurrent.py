@@ -19,9 +19,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import chi2
 
+from recovery_stats.core.cell import Count, Quantity
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Count, Quantity
 from recovery_stats.engines import recurrence
 from recovery_stats.engines.cox_likelihood import Ties
 from recovery_stats.errors import DataError, UsageError, unknown

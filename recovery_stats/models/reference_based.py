@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from recovery_stats.core.cell import Count
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Count
 from recovery_stats.engines import impute as chained
 from recovery_stats.engines import reference_based as engine
 from recovery_stats.engines.reference_based import STRATEGIES

@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
+from recovery_stats.core.cell import Quantity, Share
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset, as_dataset
-from recovery_stats.core.document import Quantity, Share
 from recovery_stats.errors import DataError, NotEstimable, UsageError
 
 Better = Literal["higher", "lower"]

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from recovery_stats.core.cell import Count, Quantity
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset, as_dataset
-from recovery_stats.core.document import Count, Quantity
 from recovery_stats.engines.repeated import FTest, Sphericity, repeated
 from recovery_stats.errors import UsageError
 from recovery_stats.models.design import build_design

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import chi2
 
+from recovery_stats.core.cell import Quantity
 from recovery_stats.core.check import Check
-from recovery_stats.core.document import Quantity
 from recovery_stats.engines import cox_penalised as engine
 from recovery_stats.engines import cox_residual
 from recovery_stats.engines.cox_likelihood import Ties

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from recovery_stats.core.cell import Count
 from recovery_stats.core.check import Check
-from recovery_stats.core.document import Count
 from recovery_stats.models.observation import Observation
 from recovery_stats.models.time_check import overlapping
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recovery_stats.core.cell import Count, Quantity
 from recovery_stats.core.check import Check
-from recovery_stats.core.document import Count, Quantity
 from recovery_stats.errors import NotEstimable
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
+from recovery_stats.core.cell import Count, Quantity
 from recovery_stats.core.check import Check
-from recovery_stats.core.document import Count, Quantity
 from recovery_stats.engines import strategy as engine
 from recovery_stats.engines import strategy_told as told
 from recovery_stats.engines.strategy_course import Leaving, Plan, Strategy

@@ -15,10 +15,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import f
 
+from recovery_stats.core.cell import Count
 from recovery_stats.core.check import Check
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset, as_dataset
-from recovery_stats.core.document import Count
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.engines.glm import dependent_columns, least_squares
 from recovery_stats.engines.robust import sandwich

@@ -13,19 +13,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
+from recovery_stats.core.cell import Cell, Count, Quantity, Share, Spread
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import (
-    Cell,
-    Column,
-    Count,
-    Quantity,
-    Row,
-    Share,
-    Spread,
-    Table,
-    Total,
-)
+from recovery_stats.core.document import Column, Row, Table, Total
 from recovery_stats.errors import NotEstimable
 from recovery_stats.models.missing_reason import (
     REASON_DEPTH,

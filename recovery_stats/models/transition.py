@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
+from recovery_stats.core.cell import Count, Quantity
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Count, Quantity
 from recovery_stats.engines import transition as engine
 from recovery_stats.engines.cox_likelihood import Ties
 from recovery_stats.engines.curves import Interval, position

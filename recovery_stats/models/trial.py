@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from recovery_stats.core.cell import Count
 from recovery_stats.core.check import Check
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset, as_dataset
-from recovery_stats.core.document import Count
 from recovery_stats.errors import NotEstimable
 from recovery_stats.models.comparison import Clusters, clusters_of
 from recovery_stats.models.outcome import Reading, read_arms, read_outcome

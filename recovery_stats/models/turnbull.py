@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
+from recovery_stats.core.cell import Count
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Count, Series
+from recovery_stats.core.document import Series
 from recovery_stats.engines import interval_test
 from recovery_stats.engines import turnbull as engine
 from recovery_stats.engines.censoring import Censored

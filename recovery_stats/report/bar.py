@@ -6,16 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from recovery_stats.core.bar import Bar, BarFigure, CellOf
-from recovery_stats.core.document import (
-    Cell,
-    Count,
-    Document,
-    Hidden,
-    Quantity,
-    Row,
-    Share,
-    Table,
-)
+from recovery_stats.core.cell import Cell, Count, Hidden, Quantity, Share
+from recovery_stats.core.document import Document, Row, Table
 
 Printed = Mapping[CellOf, Cell]
 OUTLINE = "Dashed outlines: a count withheld because it is small lies somewhere within."

@@ -14,10 +14,10 @@ from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
+from recovery_stats.core.cell import Cell, Sections
 from recovery_stats.core.document import (
     Block,
     Bullets,
-    Cell,
     Checks,
     Column,
     EstimandBox,
@@ -26,7 +26,6 @@ from recovery_stats.core.document import (
     Paragraph,
     Provenance,
     Row,
-    Sections,
     Table,
 )
 from recovery_stats.report.reference import citation

@@ -6,18 +6,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
+from recovery_stats.core.cell import Cell, Count, EstimatePart, Ref, Shown
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Step
 from recovery_stats.core.document import (
     Block,
     Bullets,
-    Cell,
     Checks,
-    Count,
     CurveFigure,
     Document,
     EstimandBox,
-    EstimatePart,
     Figure,
     Flow,
     FlowLine,
@@ -25,9 +23,7 @@ from recovery_stats.core.document import (
     Heading,
     Paragraph,
     Provenance,
-    Ref,
     Series,
-    Shown,
     Table,
 )
 from recovery_stats.core.estimate import Estimate

@@ -14,24 +14,18 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
+from recovery_stats.core.cell import Cell, Count, Hidden, Quantity, Share, Shown, Spread
 from recovery_stats.core.document import (
     Block,
     CaterpillarFigure,
-    Cell,
-    Count,
     CurveFigure,
     Document,
     Flow,
     ForestFigure,
-    Hidden,
     LineFigure,
     Numbers,
-    Quantity,
     Row,
     Series,
-    Share,
-    Shown,
-    Spread,
     Table,
 )
 from recovery_stats.core.estimate import Estimate

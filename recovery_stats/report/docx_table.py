@@ -7,7 +7,8 @@ from itertools import groupby
 from types import MappingProxyType
 from typing import Any
 
-from recovery_stats.core.document import Flow, Hidden, Row, Sections, Table
+from recovery_stats.core.cell import Hidden, Sections
+from recovery_stats.core.document import Flow, Row, Table
 from recovery_stats.report import flow_table, words
 from recovery_stats.report.docx_grid import Grid, Place, Side, add_grid
 from recovery_stats.report.docx_width import columns

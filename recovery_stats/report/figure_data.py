@@ -7,19 +7,17 @@ from collections.abc import Sequence
 from itertools import zip_longest
 
 from recovery_stats.core.bar import BarFigure
+from recovery_stats.core.cell import Cell, Quantity, Shown
 from recovery_stats.core.document import (
     CaterpillarFigure,
-    Cell,
     Column,
     CurveFigure,
     Figure,
     ForestFigure,
     LineFigure,
     LoveFigure,
-    Quantity,
     Row,
     Series,
-    Shown,
     SpecificationFigure,
     Table,
 )

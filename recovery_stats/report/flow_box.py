@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from recovery_stats.core.document import Cell, Count, Flow, FlowLine, Hidden
+from recovery_stats.core.cell import Cell, Count, Hidden
+from recovery_stats.core.document import Flow, FlowLine
 from recovery_stats.report import words
 from recovery_stats.report.flow_table import lines
 from recovery_stats.report.numbers import cell

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from recovery_stats.core.document import Cell, Column, Count, Flow, FlowLine, Row, Table
+from recovery_stats.core.cell import Cell, Count
+from recovery_stats.core.document import Column, Flow, FlowLine, Row, Table
 
 CAPTION = "Participant flow"
 KEPT, LOST = "Remaining", "Left out"

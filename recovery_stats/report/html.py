@@ -5,22 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
+from recovery_stats.core.cell import Cell, Hidden, Sections
 from recovery_stats.core.check import Check
 from recovery_stats.core.document import (
     Block,
     Bullets,
-    Cell,
     Checks,
     Document,
     EstimandBox,
     Figure,
     Flow,
     Heading,
-    Hidden,
     Paragraph,
     Provenance,
     Row,
-    Sections,
     Table,
 )
 from recovery_stats.report import figure_data, figures, flow_table, html_flow, style, words

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from typing import Literal
 
-from recovery_stats.core.document import EstimatePart
+from recovery_stats.core.cell import EstimatePart
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.report.digits import (
     MOST_DECIMALS,

@@ -7,15 +7,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
+from recovery_stats.core.cell import Ref, Shown
 from recovery_stats.core.document import (
     Block,
     Document,
     ForestFigure,
     Heading,
     Paragraph,
-    Ref,
     Row,
-    Shown,
     Table,
 )
 from recovery_stats.core.study import Change, Lock

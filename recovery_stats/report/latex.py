@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from itertools import groupby
 
-from recovery_stats.core.document import Document, Flow, Row, Sections, Table
+from recovery_stats.core.cell import Sections
+from recovery_stats.core.document import Document, Flow, Row, Table
 from recovery_stats.report import flow_table, words
 from recovery_stats.report.words import clean
 

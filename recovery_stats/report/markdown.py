@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from recovery_stats.core.cell import Cell, Sections
 from recovery_stats.core.check import Check
 from recovery_stats.core.document import (
     Block,
     Bullets,
-    Cell,
     Checks,
     Document,
     EstimandBox,
@@ -18,7 +18,6 @@ from recovery_stats.core.document import (
     Heading,
     Paragraph,
     Provenance,
-    Sections,
     Table,
 )
 from recovery_stats.report import figure_data, flow_table, words

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from recovery_stats.core.document import (
+from recovery_stats.core.cell import (
     Cell,
     Count,
     Hidden,

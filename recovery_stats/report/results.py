@@ -11,22 +11,16 @@ import math
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 
+from recovery_stats.core.cell import Cell, Count, Hidden, Quantity, Share, Shown, Spread
 from recovery_stats.core.document import (
     Block,
     Bullets,
-    Cell,
     Checks,
-    Count,
     Document,
     Figure,
     Flow,
     Heading,
-    Hidden,
     Paragraph,
-    Quantity,
-    Share,
-    Shown,
-    Spread,
     Table,
 )
 from recovery_stats.core.estimate import Estimate

@@ -6,6 +6,7 @@ import unicodedata
 from dataclasses import dataclass
 from textwrap import fill, wrap
 
+from recovery_stats.core.cell import Sections
 from recovery_stats.core.document import (
     Block,
     Bullets,
@@ -16,7 +17,6 @@ from recovery_stats.core.document import (
     Heading,
     Paragraph,
     Provenance,
-    Sections,
     Table,
 )
 from recovery_stats.report import figure_data, flow_table, words

@@ -6,16 +6,9 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from recovery_stats.core.cell import Cell, Count, Sections
 from recovery_stats.core.check import Verdict
-from recovery_stats.core.document import (
-    Cell,
-    Count,
-    Document,
-    Paragraph,
-    ParagraphRole,
-    Sections,
-    Table,
-)
+from recovery_stats.core.document import Document, Paragraph, ParagraphRole, Table
 from recovery_stats.core.estimate import Estimand
 from recovery_stats.report.numbers import alike, cell, column, interval_columns, sentence
 

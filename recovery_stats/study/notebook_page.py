@@ -9,19 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from recovery_stats.core.cell import Cell, Count, Quantity
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import (
-    Block,
-    Cell,
-    Checks,
-    Column,
-    Count,
-    CurveFigure,
-    Document,
-    Quantity,
-    Row,
-    Table,
-)
+from recovery_stats.core.document import Block, Checks, Column, CurveFigure, Document, Row, Table
 from recovery_stats.core.study import Study
 
 LABELS = {

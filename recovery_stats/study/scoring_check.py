@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from recovery_stats.core.cell import Cell, Count, Quantity, Share
 from recovery_stats.core.check import Check, Verdict
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Cell, Count, Quantity, Share
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.core.study import Derived, Study
 from recovery_stats.data.derive_score import scores_of

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import pandas as pd
 
+from recovery_stats.core.cell import Cell, Count, Quantity
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.document import (
     Block,
-    Cell,
     Checks,
     Column,
-    Count,
     Document,
     Heading,
     Paragraph,
-    Quantity,
     Row,
     Table,
 )

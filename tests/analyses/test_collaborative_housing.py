@@ -9,9 +9,10 @@ import pytest
 from recovery_stats import analyses
 from recovery_stats.analyses._housing_tables import round_times
 from recovery_stats.analyses.collaborative_housing import Question, answer
+from recovery_stats.core.cell import Count
 from recovery_stats.core.codebook import Codebook, MissingRule, Variable
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Count, Paragraph
+from recovery_stats.core.document import Paragraph
 from recovery_stats.core.study import Protocol, Study, TableSpec
 from recovery_stats.errors import DataError, NotEstimable, UsageError
 from recovery_stats.models.mixed import lmm

@@ -14,9 +14,10 @@ import pandas as pd
 import pytest
 
 from recovery_stats.analyses._follow_up import follow_up_table
+from recovery_stats.core.cell import Count, Hidden, Quantity
 from recovery_stats.core.codebook import Codebook
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Count, Document, Hidden, Quantity
+from recovery_stats.core.document import Document
 from recovery_stats.core.study import PROFILES
 from recovery_stats.report.disclose import disclose
 from tests.tolerance import CLOSED_FORM

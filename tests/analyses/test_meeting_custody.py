@@ -10,9 +10,9 @@ import pytest
 from numpy.testing import assert_allclose
 
 import recovery_stats as rs
+from recovery_stats.core.cell import Count, Quantity
 from recovery_stats.core.codebook import Codebook, Variable
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Count, Quantity
 from recovery_stats.core.study import Protocol, Study, TableSpec
 from recovery_stats.errors import UsageError
 from recovery_stats.models.reshape import landmark

@@ -13,9 +13,9 @@ from scipy.stats import chi2
 
 import recovery_stats as rs
 from recovery_stats.analyses._meeting_kernel_tables import _profile
+from recovery_stats.core.cell import Quantity
 from recovery_stats.core.codebook import Codebook, Variable
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Quantity
 from recovery_stats.core.progress import listening
 from recovery_stats.core.result import Result
 from recovery_stats.core.study import Protocol, Study, TableSpec

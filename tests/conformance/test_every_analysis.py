@@ -21,8 +21,9 @@ import pandas as pd
 import pytest
 
 from recovery_stats import analyses
+from recovery_stats.core.cell import Cell, Count, Share
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import CaterpillarFigure, Cell, Checks, Count, Share, Table
+from recovery_stats.core.document import CaterpillarFigure, Checks, Table
 from recovery_stats.core.result import Result
 from recovery_stats.core.study import PROFILES, Privacy, Study
 from recovery_stats.data.synthetic import synthetic_study

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from recovery_stats.core.cell import Count, Spread
 from recovery_stats.core.check import Check
 from recovery_stats.core.codebook import Codebook, MissingRule, Variable
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Checks, Count, Document, Spread, Table
+from recovery_stats.core.document import Checks, Document, Table
 from recovery_stats.data.inspection import inspect
 from recovery_stats.data.suspicion import suspicious
 from recovery_stats.data.table import read_table

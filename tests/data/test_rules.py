@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from recovery_stats.core.cell import Count
 from recovery_stats.core.check import Check
 from recovery_stats.core.codebook import Codebook, Variable
 from recovery_stats.core.dataset import Dataset, Source
-from recovery_stats.core.document import Count
 from recovery_stats.core.study import AnalysisSpec, Protocol, Study, TableSpec
 from recovery_stats.data.problem import Problem, StudyDataError
 from recovery_stats.data.rules import Use, enforce, recode_events, validate

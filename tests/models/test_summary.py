@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from recovery_stats.core.cell import Count, Share, Spread
 from recovery_stats.core.codebook import Codebook, MissingRule, Variable
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Count, Share, Spread
 from recovery_stats.errors import NotEstimable
 from recovery_stats.models.summary import (
     mean_interval,

@@ -5,24 +5,19 @@ from __future__ import annotations
 import math
 import random
 
+from recovery_stats.core.cell import Cell, Count, Quantity, Ref, Share, Spread
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Source, Step
 from recovery_stats.core.document import (
     CaterpillarFigure,
-    Cell,
     Column,
-    Count,
     CurveFigure,
     Figure,
     ForestFigure,
     LineFigure,
     LoveFigure,
-    Quantity,
-    Ref,
     Row,
     Series,
-    Share,
-    Spread,
     Table,
     Total,
 )

@@ -25,25 +25,19 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 
 import recovery_stats as rs
 from recovery_stats.core.bar import Bar, BarFigure, CellOf
+from recovery_stats.core.cell import Cell, Count, Hidden, Quantity, Share, Shown, Spread
 from recovery_stats.core.dataset import Step
 from recovery_stats.core.document import (
     CaterpillarFigure,
-    Cell,
     Column,
-    Count,
     CurveFigure,
     Document,
     Figure,
     Flow,
-    Hidden,
     LineFigure,
     Paragraph,
-    Quantity,
     Row,
     Series,
-    Share,
-    Shown,
-    Spread,
     Table,
     Total,
 )

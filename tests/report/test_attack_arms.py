@@ -19,19 +19,9 @@ import numpy as np
 import pytest
 from scipy.optimize import Bounds, LinearConstraint, milp
 
+from recovery_stats.core.cell import Cell, Count, Hidden, Share
 from recovery_stats.core.dataset import Detail, Step
-from recovery_stats.core.document import (
-    Cell,
-    Column,
-    Count,
-    Document,
-    Flow,
-    Hidden,
-    Paragraph,
-    Row,
-    Share,
-    Table,
-)
+from recovery_stats.core.document import Column, Document, Flow, Paragraph, Row, Table
 from recovery_stats.core.study import PROFILES
 from recovery_stats.report import render
 from recovery_stats.report.compose import compose

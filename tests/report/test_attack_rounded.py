@@ -15,19 +15,16 @@ import pandas as pd
 import pytest
 
 import recovery_stats as rs
+from recovery_stats.core.cell import Count, Quantity, Share, Shown
 from recovery_stats.core.document import (
     CaterpillarFigure,
     Column,
-    Count,
     CurveFigure,
     Document,
     LineFigure,
     Paragraph,
-    Quantity,
     Row,
     Series,
-    Share,
-    Shown,
     Table,
 )
 from recovery_stats.core.estimate import Estimate

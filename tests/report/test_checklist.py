@@ -10,7 +10,8 @@ from zipfile import ZipFile
 import pytest
 
 from recovery_stats import analyses
-from recovery_stats.core.document import Document, Paragraph, Sections, Table
+from recovery_stats.core.cell import Sections
+from recovery_stats.core.document import Document, Paragraph, Table
 from recovery_stats.report import checklist, render
 from recovery_stats.report.compose import BUILT_IN, compose
 from recovery_stats.report.numbers import sentence

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from recovery_stats.core.cell import Ref, Share, Shown
 from recovery_stats.core.document import (
     Bullets,
     Checks,
@@ -15,9 +16,6 @@ from recovery_stats.core.document import (
     Heading,
     Paragraph,
     Provenance,
-    Ref,
-    Share,
-    Shown,
     Table,
 )
 from recovery_stats.errors import UsageError

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import math
 
+from recovery_stats.core.cell import Cell, Count, Hidden, Quantity, Share
 from recovery_stats.core.document import (
     Block,
-    Cell,
     Column,
-    Count,
     Document,
     Flow,
-    Hidden,
     LoveFigure,
     Paragraph,
-    Quantity,
     Row,
-    Share,
     Table,
     Total,
 )

@@ -13,19 +13,16 @@ from matplotlib.text import Text
 from PIL import Image
 
 from recovery_stats.core.bar import Bar, BarFigure, CellOf
+from recovery_stats.core.cell import Count, Hidden, Share, Shown
 from recovery_stats.core.document import (
-    Count,
     CurveFigure,
     Flow,
     FlowLine,
     ForestFigure,
-    Hidden,
     LineFigure,
     LoveFigure,
     Row,
     Series,
-    Share,
-    Shown,
 )
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.core.panel import PanelFigure

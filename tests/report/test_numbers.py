@@ -6,18 +6,8 @@ import math
 
 import pytest
 
-from recovery_stats.core.document import (
-    Cell,
-    Column,
-    Count,
-    Hidden,
-    Quantity,
-    Row,
-    Share,
-    Shown,
-    Spread,
-    Table,
-)
+from recovery_stats.core.cell import Cell, Count, Hidden, Quantity, Share, Shown, Spread
+from recovery_stats.core.document import Column, Row, Table
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.report import digits, words
 from recovery_stats.report.numbers import cell, column, interval_columns

@@ -17,20 +17,18 @@ from zipfile import ZipFile
 import docx
 import pytest
 
+from recovery_stats.core.cell import Count, Quantity, Shown
 from recovery_stats.core.check import Check
 from recovery_stats.core.document import (
     Checks,
     Column,
-    Count,
     Document,
     ForestFigure,
     Heading,
     LineFigure,
     Paragraph,
-    Quantity,
     Row,
     Series,
-    Shown,
     Table,
 )
 from recovery_stats.core.estimate import Estimate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from recovery_stats.core.document import Count
+from recovery_stats.core.cell import Count
 from recovery_stats.core.study import Privacy
 from recovery_stats.report.compose import compose
 from recovery_stats.report.disclose import _round

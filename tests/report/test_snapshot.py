@@ -19,12 +19,12 @@ from zipfile import ZipFile
 
 import pytest
 
+from recovery_stats.core.cell import Count, Quantity, Share, Shown, Spread
 from recovery_stats.core.check import Check
 from recovery_stats.core.document import (
     Bullets,
     Checks,
     Column,
-    Count,
     Document,
     EstimandBox,
     Flow,
@@ -32,11 +32,7 @@ from recovery_stats.core.document import (
     Heading,
     Paragraph,
     Provenance,
-    Quantity,
     Row,
-    Share,
-    Shown,
-    Spread,
     Table,
     Total,
 )

@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype
 
+from recovery_stats.core.cell import Cell
 from recovery_stats.core.check import Check
 from recovery_stats.core.codebook import Variable
-from recovery_stats.core.document import Cell
 from recovery_stats.core.study import Study
 from recovery_stats.data.problem import Problem
 from recovery_stats.data.role import TABLES, Nature, nature_of

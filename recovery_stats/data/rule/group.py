@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from recovery_stats.core.document import Count
+from recovery_stats.core.cell import Count
 from recovery_stats.data.problem import Problem
 from recovery_stats.data.rule.bound import (
     Bound,

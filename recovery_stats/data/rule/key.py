@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from recovery_stats.core.document import Count
+from recovery_stats.core.cell import Count
 from recovery_stats.core.study import Study
 from recovery_stats.data.one_row import varying
 from recovery_stats.data.problem import Problem

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from recovery_stats.core.document import Count
+from recovery_stats.core.cell import Count
 from recovery_stats.core.study import AnalysisSpec
 from recovery_stats.data.role import ROLES, roles_of
 from recovery_stats.data.rule.bound import (

@@ -9,7 +9,8 @@ from typing import Any
 from matplotlib.figure import Figure as Canvas
 
 from recovery_stats.core.bar import BarFigure
-from recovery_stats.core.document import Cell, Count, Hidden, Quantity, Row, Share
+from recovery_stats.core.cell import Cell, Count, Hidden, Quantity, Share
+from recovery_stats.core.document import Row
 from recovery_stats.report import style
 from recovery_stats.report.digits import ticks
 from recovery_stats.report.figures.panel import CHARACTER_INCHES, finish, short, stub

@@ -9,7 +9,8 @@ from typing import Any
 
 from matplotlib.figure import Figure as Canvas
 
-from recovery_stats.core.document import Cell, CurveFigure, LineFigure, Series
+from recovery_stats.core.cell import Cell
+from recovery_stats.core.document import CurveFigure, LineFigure, Series
 from recovery_stats.core.panel import PanelFigure
 from recovery_stats.report import figure_data, style
 from recovery_stats.report.digits import ticks

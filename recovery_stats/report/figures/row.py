@@ -9,7 +9,8 @@ from typing import Any
 
 from matplotlib.figure import Figure as Canvas
 
-from recovery_stats.core.document import CaterpillarFigure, ForestFigure, LoveFigure, Shown
+from recovery_stats.core.cell import Shown
+from recovery_stats.core.document import CaterpillarFigure, ForestFigure, LoveFigure
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.report import figure_data, style
 from recovery_stats.report.figures.panel import finish, log_axis, new_panel, stacked, stub

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from recovery_stats.core.document import Cell, Count, CurveFigure, Document, Flow, Share, Table
+from recovery_stats.core.cell import Cell, Count, Share
+from recovery_stats.core.document import CurveFigure, Document, Flow, Table
 from recovery_stats.report.privacy.visit import Place
 
 

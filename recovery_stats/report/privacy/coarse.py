@@ -14,19 +14,15 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
+from recovery_stats.core.cell import Cell, Count, Quantity, Share, Shown
 from recovery_stats.core.document import (
     Block,
     CaterpillarFigure,
-    Cell,
-    Count,
     Document,
     ForestFigure,
     LoveFigure,
     Numbers,
-    Quantity,
     Series,
-    Share,
-    Shown,
     Table,
 )
 from recovery_stats.core.estimate import Estimate

@@ -5,18 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from recovery_stats.core.document import (
-    Cell,
-    Count,
-    CurveFigure,
-    Document,
-    Flow,
-    Hidden,
-    LoveFigure,
-    Quantity,
-    Share,
-    Table,
-)
+from recovery_stats.core.cell import Cell, Count, Hidden, Quantity, Share
+from recovery_stats.core.document import CurveFigure, Document, Flow, LoveFigure, Table
 from recovery_stats.core.study import Privacy
 from recovery_stats.errors import DisclosureError
 from recovery_stats.report.privacy.arm import nearly_an_arm

@@ -17,7 +17,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from recovery_stats.core.document import Cell, Count, CurveFigure, Hidden, Numbers, Series
+from recovery_stats.core.cell import Cell, Count, Hidden
+from recovery_stats.core.document import CurveFigure, Numbers, Series
 from recovery_stats.core.study import Privacy
 from recovery_stats.report.figure_data import beginning, counted_under
 from recovery_stats.report.privacy.coarse import nice

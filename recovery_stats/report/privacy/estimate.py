@@ -10,15 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from recovery_stats.core.document import (
-    Block,
-    Cell,
-    Document,
-    ForestFigure,
-    Hidden,
-    Share,
-    Shown,
-)
+from recovery_stats.core.cell import Cell, Hidden, Share, Shown
+from recovery_stats.core.document import Block, Document, ForestFigure
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.core.study import Privacy
 from recovery_stats.report.digits import rounded

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from recovery_stats.core.document import Cell, Count, Flow, FlowLine, Hidden
+from recovery_stats.core.cell import Cell, Count, Hidden
+from recovery_stats.core.document import Flow, FlowLine
 from recovery_stats.report.privacy.value import PUBLIC_UNITS, Value
 
 NOTHING: Mapping[int, int] = MappingProxyType({})

@@ -12,20 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from recovery_stats.core.document import (
-    Block,
-    Cell,
-    Count,
-    Document,
-    Flow,
-    Hidden,
-    LineFigure,
-    Quantity,
-    Series,
-    Share,
-    Spread,
-    Table,
-)
+from recovery_stats.core.cell import Cell, Count, Hidden, Quantity, Share, Spread
+from recovery_stats.core.document import Block, Document, Flow, LineFigure, Series, Table
 from recovery_stats.core.study import Privacy
 from recovery_stats.report.digits import rounded, spread_decimals
 from recovery_stats.report.privacy.visit import Place, cells, map_cells

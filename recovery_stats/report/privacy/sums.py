@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import groupby
 
-from recovery_stats.core.document import Cell, Count, Flow, Share, Spread, Table, Total
+from recovery_stats.core.cell import Cell, Count, Share, Spread
+from recovery_stats.core.document import Flow, Table, Total
 from recovery_stats.report.privacy.suppress import Sum
 from recovery_stats.report.privacy.visit import KEPT, LOST, Place, arm_place, line_place
 

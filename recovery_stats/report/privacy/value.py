@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recovery_stats.core.document import Cell, Count, Quantity, Share, Spread
+from recovery_stats.core.cell import Cell, Count, Quantity, Share, Spread
 from recovery_stats.core.study import Privacy
 
 # Units whose numbers are not people: how many sites there are tells nobody's secret.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from recovery_stats.core.cell import Cell
 from recovery_stats.core.document import (
     Block,
     Bullets,
-    Cell,
     Checks,
     CurveFigure,
     Document,
