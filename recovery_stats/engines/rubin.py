@@ -108,9 +108,9 @@ class Test:
 def d1(estimate: Array, within: Array, between: Array, m: int, df_complete: float) -> Test:
     """Wald's test of estimate (k,) = 0, its missing information alike in every direction.
 
-    Denominator df after Reiter 2007 where df_complete is finite, else Li et al. 1991. One
-    coefficient is tested by the square of its t, with Barnard and Rubin's df, so that both tests
-    agree (the approximations of D1 would give others, as mice prints them).
+    Denominator df after Reiter 2007 where df_complete is finite, else Li et al. 1991. Reiter's
+    is not defined for one coefficient with m up to 5, which is then tested by the square of its t,
+    with Barnard and Rubin's df (which are those of Li et al. where df_complete is infinite).
     """
     k = len(estimate)
     riv = (1.0 + 1.0 / m) * float(np.trace(np.linalg.solve(within, between))) / k
@@ -122,7 +122,7 @@ def _df_of_d1(k: int, m: int, riv: float, df_complete: float) -> float:
     t = k * (m - 1.0)
     if riv <= 0:
         return df_complete
-    if k == 1:
+    if k == 1 and t <= 4:
         return float(barnard_rubin(m, np.array(riv / (1.0 + riv)), np.array(df_complete)))
     if t <= 4 or np.isinf(df_complete):
         return min(_df_large(k, t, riv), df_complete)  # Reiter's needs t above 4

@@ -33,6 +33,7 @@ out <- list(
   lm = rows(pool(linear)), glm = rows(pool(binary)), infinite = rows(pool(linear, dfcom = Inf)),
   lm_D1 = test(D1(linear, linear0)), lm_D2 = test(D2(linear, linear0)), lm_D3 = by_hand(linear, linear0, 2, "gaussian"),
   mice_D3 = test(D3(linear, linear0)), mice_deviances = dev(D3(linear, linear0)),
+  lm_D1_one = test(D1(linear, with(imp, lm(chl ~ age)))),
   lm_D1_large = as.numeric(mitml::testModels(as.mitml.result(linear), as.mitml.result(linear0), method = "D1")$test),
   lm_D2_lr = as.numeric(d2lr$test),
   glm_D1 = test(D1(binary, binary0)), glm_D2 = test(D2(binary, binary0)), glm_D3 = by_hand(binary, binary0, 2, "binomial"))
