@@ -29,6 +29,8 @@ from recovery_stats.report.numbers import cell
 
 PANEL_INCHES = 2.6  # of height, one of several
 TICK_CHARACTERS = 24
+BESIDE_CHARACTERS = 20  # of a name in the risk table; longer ones stand above their numbers
+MOST_CHARACTERS = 45  # of a name above them
 TICK_INCHES = 0.58 * style.SMALL_POINTS / 72  # that a character of a tick's name takes
 TILT = 40  # degrees of names too long to stand side by side
 SINE = math.sin(math.radians(TILT))
@@ -37,11 +39,11 @@ EARLY = 0.97  # share of the width before which a line has ended early
 
 def curves(figure: CurveFigure, width: float = style.WIDTH_INCHES) -> Canvas:
     risk = figure_data.risk_rows(figure)
-    narrow = width < style.WIDTH_INCHES
-    lines_under = (2 if narrow else 1) * len(risk) + 1
+    above = width < style.WIDTH_INCHES or any(len(name) > BESIDE_CHARACTERS for name, _ in risk)
+    lines_under = (2 if above else 1) * len(risk) + 1
     below = 0.62 + (0.22 * lines_under if risk else 0)
-    names = [*distinct([name for name, _ in risk]), *["Number at risk"] * bool(risk)]
-    left = max(0.75, stub(names, 0.0) + _half_number(risk)) if risk and not narrow else 0.75
+    names = [*(name for name, _ in risk), *["Number at risk"] * bool(risk)]
+    left = max(0.75, stub(names, 0.0) + _half_number(risk)) if risk and not above else 0.75
     canvas, axes = new_panel(3.3 + below, below, left, _aside(figure, width), width=width)
     start = figure_data.beginning(figure)
     for i, series in enumerate(figure.series):
@@ -56,7 +58,7 @@ def curves(figure: CurveFigure, width: float = style.WIDTH_INCHES) -> Canvas:
     _marks(axes, figure.marks)
     _end_labels(axes, figure.series, width, inside=True)
     if risk:
-        _risk_table(axes, figure, named_above=narrow)
+        _risk_table(axes, figure, named_above=above)
     return canvas
 
 
@@ -269,7 +271,7 @@ def _risk_table(axes: Any, figure: CurveFigure, *, named_above: bool) -> None:
     rows = figure_data.risk_rows(figure)
     pens = [i for i, cells in enumerate(figure.risk) if cells]
     top, step = -46.0, 15.5
-    names = distinct([name for name, _ in rows])
+    names = distinct([name for name, _ in rows], MOST_CHARACTERS)
     aside = -10 - 72 * _half_number(rows)
     side, at = ("left", -30.0) if named_above else ("right", aside)
     _under(axes, 0, (at, top), "Number at risk", style.INK, side, weight="bold")
