@@ -95,8 +95,9 @@ def test_the_zip_holds_every_figure_in_every_form() -> None:
     with ZipFile(BytesIO(first)) as archive:
         names = archive.namelist()
         drawn = [b for b in document.blocks if isinstance(b, Figure)]
-        assert len(names) == len(drawn) * len(figures.ENDINGS)
-        assert all(re.fullmatch(r"figure_\d\d_[a-z0-9_]+\.(svg|png|pdf)", n) for n in names)
+        assert len(names) == (len(drawn) + 1) * len(figures.ENDINGS)  # one more: the flow
+        form = r"(figure_\d\d_[a-z0-9_]+|flow)\.(svg|png|pdf)"
+        assert all(re.fullmatch(form, n) for n in names)
         assert all(archive.read(n).startswith(STARTS[n[-4:]]) for n in names)
 
 

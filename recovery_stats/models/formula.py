@@ -22,7 +22,8 @@ Checked: every rule above, hostile text and random names (tests/models/test_form
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import combinations
 
@@ -96,6 +97,7 @@ class _Reader(ArithmeticReader):
         if self.next.kind != "end":
             raise self.error(f"expected an operator, found {self.found()}")
         ordered = tuple(sorted(terms, key=lambda t: len(t.factors)))
+        self.refuse_twice(ordered)
         for call in _specials(ordered):
             if call not in self.specials:
                 raise self.error(
@@ -330,6 +332,12 @@ class _Reader(ArithmeticReader):
         if count > MAX_TERMS:
             raise self.error(f"the formula unfolds to more than {MAX_TERMS} terms")
 
+    def refuse_twice(self, terms: Sequence[Term]) -> None:
+        """One factor with two reference levels would be two sets of columns of one name."""
+        for text, times in Counter(map(str, terms)).items():
+            if times > 1:
+                raise self.error(f"{text} stands twice, with different options; keep one of them")
+
     # random terms
 
     def has_bar(self) -> bool:
@@ -357,6 +365,7 @@ class _Reader(ArithmeticReader):
             raise self.error(f"{self.specials[-1].function}() cannot vary over groups")
         if not terms:
             raise self.error("a random term needs an effect before the bar")
+        self.refuse_twice(terms)
         correlated = self.take().value == "|"
         levels = self.group()
         self.expect(")")

@@ -247,6 +247,8 @@ def test_texts_near_the_grammar_are_read_or_refused(text: str) -> None:
         ("y ~ x + (1 | " + "g/" * 2000 + "g)", "'g' stands twice in one random term"),
         ("y ~ x + (1 | g:g)", "'g' stands twice in one random term"),
         ("y ~ x + (1 | a/b:a)", "'a' stands twice in one random term"),
+        ("y ~ C(a) + x + C(a, ref='b')", "C(a) stands twice, with different options"),
+        ("y ~ x + (0 + C(a) + C(a, ref='b') | g)", "C(a) stands twice, with different options"),
         ("y ~ " + "1" * 5000, "a number in a formula is 0 or 1, not 1111"),
         ("y ~ x " + "z" * 5000, "expected an operator, found 'zzzz"),
     ],
