@@ -80,7 +80,7 @@ def formula(data: bytes, folder: Path) -> None:
     from recovery_stats.models.formula import parse
 
     read = parse(data.decode("utf-8", "surrogateescape"))
-    names, terms = list(columns_of(read)), [str(term) for term in read.terms]
+    names, terms = list(columns_of(read)), [str(term) for term in read.terms if term.factors]
     if not all(names) or len(set(terms)) < len(terms):
         raise AssertionError("a column without a name, or a term twice")
 

@@ -334,7 +334,7 @@ class _Reader(ArithmeticReader):
 
     def refuse_twice(self, terms: Sequence[Term]) -> None:
         """One factor with two reference levels would be two sets of columns of one name."""
-        for text, times in Counter(map(str, terms)).items():
+        for text, times in Counter(str(t) for t in terms if t.factors).items():
             if times > 1:
                 raise self.error(f"{text} stands twice, with different options; keep one of them")
 
