@@ -164,10 +164,10 @@ def evaluate(problem: Problem, beta: Array) -> Evaluation | None:
     """Log-likelihood with its derivatives at beta (scaled); None where it is not finite."""
     columns = problem.X.T
     eta = problem.X @ beta + problem.offset
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):  # an infinite hazard is told below
         r = np.exp(eta)
-    weighted = problem.weight * r
-    S0 = problem.at_risk(weighted)
+        weighted = problem.weight * r
+        S0 = problem.at_risk(weighted)
     if not (np.all(np.isfinite(S0)) and np.all(S0 > 0)):
         return None
     mean = np.array([problem.at_risk(weighted * x) for x in columns]).reshape(-1, len(S0)) / S0

@@ -156,6 +156,29 @@ def test_error_of_the_cumulative_hazard_is_the_jackknife() -> None:
     np.testing.assert_allclose(se[0], jackknife, rtol=10 / n)
 
 
+def test_error_of_the_hazard_without_covariates_is_greenwoods() -> None:
+    # Within a risk set of n with d events the residuals' squares sum to d (n - d) / n^3.
+    stop = np.array([1.0, 2, 2, 3, 4, 4, 5, 6])
+    problem = prepare(
+        np.arange(8.0)[:, None], stop, np.array([1, 1, 0, 0, 1, 1, 1, 0]), 1, None, None, None
+    )
+    at = evaluate(problem, np.zeros(1))
+    assert at is not None
+    times = np.array([0.5, 1, 2, 3.5, 4, 9])
+    found = finegray_influence.baseline(problem, at, np.zeros((8, 1)), None, times)
+    d, n = np.array([1, 1, 2, 1]), np.array([8, 7, 4, 2])
+    greenwood = np.concatenate(([0.0], np.cumsum(d * (n - d) / n**3)))[[0, 1, 2, 2, 3, 4]]
+    np.testing.assert_allclose(found.variance, greenwood, rtol=EXACT)
+
+
+@pytest.mark.parametrize("log_hazard", [-800.0, 800.0])
+def test_hazards_beyond_the_numbers_have_no_likelihood(log_hazard: float) -> None:
+    data = draw(14) | {"offset": np.full(70, log_hazard)}  # exp gives 0, or infinity
+    keys = ("X", "stop", "cause")
+    problem = prepare(*(data[k] for k in keys), 1, None, data["offset"], None)
+    assert evaluate(problem, np.zeros(2)) is None
+
+
 def test_without_other_causes_it_is_the_cox_model_of_breslow() -> None:
     data = draw(8) | {"censoring": None}
     data["cause"] = np.minimum(data["cause"], 1)
