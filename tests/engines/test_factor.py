@@ -15,8 +15,9 @@ R = json.loads(Path(__file__).with_suffix(".json").with_name("factor.json").read
 X = np.column_stack([R["data"][f"V{i}"] for i in range(1, 8)]).astype(float)
 
 
-def test_three_items_have_a_closed_form():
-    loadings = np.array([0.8, 0.6, 0.7])
+@pytest.mark.parametrize("items", [[0.8, 0.6, 0.7], [0.4, 0.3, 0.2]])
+def test_three_items_have_a_closed_form(items):
+    loadings = np.array(items)
     S = np.outer(loadings, loadings) + np.diag(1 - loadings**2)
     found = fit(S, 100)
     assert found.loadings == pytest.approx(loadings, abs=CLOSED_FORM)

@@ -79,6 +79,14 @@ def test_folds_never_split_a_cluster():
         folds_of((cluster == 3).astype(float), cluster, 5, rng)
 
 
+def test_two_people_of_an_arm_may_be_left_and_no_fewer():
+    rng = np.random.default_rng(3)
+    fold = folds_of(np.repeat([0.0, 1.0], 4), np.arange(8), 2, rng)  # two of each arm in a fold
+    assert np.bincount(fold[:4]).tolist() == np.bincount(fold[4:]).tolist() == [2, 2]
+    with pytest.raises(NotEstimable, match="fewer than two people"):
+        folds_of(np.repeat([0.0, 1.0], [5, 3]), np.arange(8), 2, rng)
+
+
 def test_without_covariates_it_is_the_weighted_difference():
     # No covariate: the propensity is the share elsewhere, the outcome model the mean elsewhere.
     y, arm = np.array([1.0, 3, 2, 6, 1, 3, 2, 6]), np.array([0.0, 0, 1, 1, 0, 0, 1, 1])
