@@ -51,6 +51,14 @@ def _new_house() -> float:
     return float(found["df"].iloc[0])
 
 
+def _upper_half() -> float:
+    import numpy as np
+
+    from recovery_stats.engines.normal_score import expected
+
+    return float(expected(np.array([40, 40]))[0][1])
+
+
 def _robust(column: str) -> float:
     return float(three_houses(cluster="house").tidy()[column].iloc[0])
 
@@ -166,4 +174,7 @@ QUESTIONS: tuple[Question, ...] = (
     Question("latent_icc", "Likeness of a yes or no, latent scale", stored("icc.latent"),
              _latent),
     Question("rater_icc", "Agreement of four judges", stored("rater.icc21"), _raters),
+    Question("normal_score", "Mean of the upper half of a normal sample",
+             paper(math.sqrt(2 / math.pi), "√(2/π), the mean of a half-normal variable"),
+             _upper_half),
 )  # fmt: skip
