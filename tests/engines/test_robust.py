@@ -259,6 +259,10 @@ def test_cluster_summaries():
         assert getattr(ours, part) == pytest.approx(expected[part], rel=CLOSED_FORM)
     equal = weighted_mean_t(means, np.ones(12))
     assert equal.se == pytest.approx(means.std(ddof=1) / np.sqrt(12), rel=CLOSED_FORM)
+    two = weighted_mean_t(np.array([1.0, 4.0]), np.ones(2))  # half the distance apart
+    assert (two.difference, two.se, two.df) == pytest.approx((2.5, 1.5, 1.0), rel=EXACT)
+    with pytest.raises(NotEstimable, match="two clusters in which both arms meet"):
+        weighted_mean_t(np.ones(1), np.ones(1))
     low, high, p = two_sided(2.0, 1.0, float("inf"), 0.95)
     assert (low, high) == pytest.approx((2 - 1.959963984540054, 2 + 1.959963984540054))
     assert p == pytest.approx(0.04550026389635842, rel=CLOSED_FORM)
