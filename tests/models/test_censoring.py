@@ -89,6 +89,24 @@ def test_coxs_weights_by_hand() -> None:
         assert row.ipcw == pytest.approx(expected, rel=CONVERGED)
 
 
+@pytest.mark.parametrize("method", ["km", "cox"])
+def test_rows_split_by_hand_have_the_weights_of_whole_ones(method: Any) -> None:
+    """The hazard of loss adds up over a person's rows: halves of 20 days change no weight."""
+    data = cohort(60).assign(start=0.0)
+    long = data[data["days"] > 20]
+    early = long.assign(days=20.0, event=0, lost=0)
+    halves = pd.concat([data[data["days"] <= 20], early, long.assign(start=20.0)])
+    whole, split = (
+        rs.censoring_weights(
+            "Surv(start, days, lost) ~ poor", d, person="id", event="event", method=method,
+            stabilise=None,
+        ).rows.set_index(["id", "days"])["ipcw"]
+        for d in (data, halves)
+    )  # fmt: skip
+    assert whole.max() > 1.5
+    np.testing.assert_allclose(split.loc[whole.index], whole, rtol=CONVERGED)
+
+
 def test_periods_by_logistic_regression() -> None:
     """Two periods, one binary covariate: shares of those not relapsed that are lost."""
     frame = pd.DataFrame(
