@@ -10,7 +10,7 @@ import pytest
 
 import recovery_stats as rs
 from recovery_stats.errors import NotEstimable, UsageError
-from tests.tolerance import CLOSED_FORM, DERIVATIVE, EXACT
+from tests.tolerance import CLOSED_FORM, CONVERGED, DERIVATIVE, EXACT
 
 
 def people(n: int = 80, seed: int = 4, ties: bool = True) -> pd.DataFrame:
@@ -76,6 +76,17 @@ def test_errors_are_what_moving_each_weight_does(formula: str, ties: Any) -> Non
         np.linalg.norm(by_house[4:6], axis=1),
         rtol=10 * DERIVATIVE,
     )
+
+
+def test_errors_with_weights_are_those_of_repeated_people() -> None:
+    """A weight of 3 is one person written three times, in one cluster."""
+    d = people(40).assign(id=np.arange(40), w=1.0 + np.arange(40) % 3)
+    again = d.loc[np.repeat(d.index, d["w"].astype(int))]
+    weighted = rs.cox("Surv(t, e) ~ arm + x", d, weights="w", ties="breslow")
+    repeated = rs.cox("Surv(t, e) ~ arm + x", again, cluster="id", ties="breslow")
+    one, two = (fit.standardise("arm").rmst(22.0) for fit in (weighted, repeated))
+    for part in ("estimate", "std_error"):
+        np.testing.assert_allclose(one[part], two[part], rtol=CONVERGED)
 
 
 def test_by_strata_without_covariates_it_is_the_curve_of_each_group() -> None:
