@@ -434,6 +434,9 @@ def test_constant_and_repeated_columns_are_named() -> None:
     with pytest.raises(cox.ColumnsNotEstimable, match="combination") as caught:
         cox.fit(np.column_stack([x, 2 * x + 3, x**2]), stop, event)
     assert caught.value.columns == (1,)
+    with pytest.raises(cox.ColumnsNotEstimable, match="combination") as caught:
+        cox.fit(np.column_stack([x, x + 1e-6 * x**2]), stop, event)
+    assert caught.value.columns == (1,)
     with pytest.raises(cox.ColumnsNotEstimable) as caught:
         cox.fit(np.column_stack([x, strata]).astype(float), stop, event, strata=strata)
     assert caught.value.columns == (1,)
