@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 
 from recovery_stats.engines import impute as engine
-from recovery_stats.engines.impute_method import Matched, Normal
-from recovery_stats.engines.impute_normal import draw_line, impute_matched, impute_normal, match
+from recovery_stats.engines.impute_method import AUGMENTED, Binary, Matched, Normal
+from recovery_stats.engines.impute_normal import (
+    _damped,
+    draw_line,
+    impute_matched,
+    impute_normal,
+    match,
+)
 from recovery_stats.engines.linalg import Array
 from recovery_stats.errors import NotEstimable
 from tests.tolerance import EXACT, MONTE_CARLO_SES
@@ -69,6 +75,11 @@ def test_donors_are_the_nearest_by_brute_force(ties: bool) -> None:
             assert abs(have[chosen] - w) <= fifth + EXACT
 
 
+def test_equal_columns_have_a_factor_once_the_diagonal_is_raised() -> None:
+    L = np.tril(_damped(np.ones((2, 2))))
+    np.testing.assert_allclose(L @ L.T, np.ones((2, 2)) + 1e-8 * np.eye(2), rtol=EXACT)
+
+
 def test_every_donor_is_as_likely_as_the_next() -> None:
     rng, have = np.random.default_rng(6), np.arange(10.0)
     found = match(have, np.full(20_000, 4.6), 4, rng)
@@ -109,6 +120,15 @@ def _plan(method: engine.Method, sweeps: int = 1, delta: float = 0.0) -> engine.
         "y", 1, here, gone, np.array([0, 1]), method, (engine.Number(2, 1, 0.0, 1.0),), delta
     )
     return engine.Plan(np.vstack([x, y]), np.vstack([np.ones(300), x, y]), (target,), sweeps)
+
+
+@pytest.mark.parametrize("perfect", [True, False])
+def test_rows_added_for_perfect_prediction_are_told_and_no_others(perfect: bool) -> None:
+    plan = _plan(Binary())
+    x = plan.values[0]
+    plan.values[1] = plan.design[2] = x > -0.5 if perfect else np.arange(300) % 2
+    notes = engine.run(plan, engine.seeds(4, 0, 1)[0]).notes
+    assert set(notes) == ({("y", AUGMENTED)} if perfect else set())
 
 
 def test_one_missing_column_pools_to_the_closed_form() -> None:

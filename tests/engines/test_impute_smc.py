@@ -76,6 +76,11 @@ def _folded(draws: Array, width: int) -> Array:
     return draws.reshape(-1, width)
 
 
+def test_a_model_without_terms_has_no_columns() -> None:
+    assert smc.Surface(())(np.ones((2, 7))).shape == (0, 7)
+    np.testing.assert_array_equal(smc.Surface(((),))(np.ones((2, 7))), np.ones((1, 7)))
+
+
 def test_a_yes_or_no_by_bayes_theorem() -> None:
     y = np.tile([0.0, 1.0], MANY)
     likelihood = smc.Chances(_surface(Row(0)), 1, np.array([-0.5, 1.2]))

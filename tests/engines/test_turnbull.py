@@ -210,7 +210,7 @@ def test_scores_on_paper() -> None:
 
 def test_the_quadratic_form_is_that_of_every_permutation() -> None:
     """Mean and covariance of the groups' sums over all 5040 orders of seven rows."""
-    score = np.array([0.9, -0.2, 0.4, -1.3, 0.1, 0.8, -0.7])
+    score = np.array([1.9, -0.2, 0.4, -1.3, 0.1, 0.8, -0.7])  # with a mean that is not zero
     group = np.array([0, 0, 0, 1, 1, 2, 2])
     sums = np.array([np.bincount(group, score[list(o)]) for o in permutations(range(7))])
     V = np.cov(sums[:, :2].T, bias=True)
