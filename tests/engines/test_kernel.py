@@ -242,6 +242,12 @@ def test_random_spacing_is_the_mean_over_draws():
     assert found == pytest.approx(expected, abs=4 * 0.2 / 200)
 
 
+@pytest.mark.parametrize("k", [7.0, 10.0])
+def test_no_day_has_a_chance_of_meeting_above_one(k):
+    found = kernel_risk._multiplier(-1.0, 2.0, k, "random", 9)  # daily: the last was yesterday
+    assert found == pytest.approx(np.full(9, np.exp(-np.exp2(-0.5))))
+
+
 def population(sample):
     _, kept, X, _, _, site, day = sample
     first = np.flatnonzero(day == 1)

@@ -10,8 +10,10 @@ from recovery_stats.engines.linalg import (
     MANY,
     WRITTEN_OUT,
     all_finite,
+    inverse_and_log_det,
     inverse_of_identity_plus,
 )
+from tests.tolerance import EXACT
 
 
 @pytest.mark.parametrize("m", [3, MANY])
@@ -25,6 +27,12 @@ def test_each_inverse_is_that_of_its_matrix(q: int, size: float, m: int) -> None
         residual = whole @ inverse[:, :, j] - np.eye(q)
         assert np.abs(residual).max() < 1e-13 * np.linalg.cond(whole)
         assert log_det[j] == pytest.approx(np.linalg.slogdet(whole)[1], rel=1e-12, abs=1e-14)
+
+
+def test_an_inverse_and_its_determinant_on_paper() -> None:
+    inverse, log_det = inverse_and_log_det(np.array([[4.0, 2], [2, 3]]))
+    np.testing.assert_allclose(inverse, np.array([[3, -2], [-2, 4]]) / 8, rtol=EXACT)
+    assert log_det == pytest.approx(np.log(8), rel=EXACT)
 
 
 def test_finite_is_told_by_one_sum() -> None:
