@@ -76,29 +76,30 @@ def every_engine() -> Iterator[tuple[str, tuple[str, ...]]]:
     Its own file of tests, else those that import it, else those of the engine it is a part of
     (lmm_sums: lmm) or of the models and engines that import it.
     """
-    tests = {p: p.read_text(encoding="utf-8") for p in sorted((ROOT / "tests").rglob("test_*.py"))}
+    tests = {p: _imported(p) for p in sorted((ROOT / "tests").rglob("test_*.py"))}
     sources = [p for layer in ("engines", "models") for p in (PACKAGE / layer).glob("*.py")]
-    texts = [(p.stem, p.read_text(encoding="utf-8")) for p in sources]
+    users = [
+        (f"test_{p.stem}", _imported(p)) for p in sources
+    ]  # a model may be called as an engine
     for path in sorted((PACKAGE / "engines").glob("[a-z]*.py")):
         engine = path.stem
-        using = {f"test_{name}" for name, text in texts if _imports(text, engine)}
+        using = {name for name, engines in users if engine in engines}
         judges = (
             [p for p in tests if p.parent.name == "engines" and p.stem == f"test_{engine}"]
-            or [p for p, text in tests.items() if _imports(text, engine)]
+            or [p for p, engines in tests.items() if engine in engines]
             or [p for p in tests if p.stem == f"test_{engine.partition('_')[0]}"]
             or [p for p in tests if p.stem in using]
         )
         yield f"engines/{path.name}", tuple(str(p.relative_to(ROOT)) for p in judges[:3])
 
 
-def _imports(text: str, engine: str) -> bool:
-    """Whether a module imports the engine, by name or from it."""
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            whole = [node.module, *(f"{node.module}.{n.name}" for n in node.names)]
-            if f"recovery_stats.engines.{engine}" in whole:
-                return True
-    return False
+def _imported(path: Path) -> frozenset[str]:
+    """The engines that a file imports, by name or from them."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    froms = [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module]
+    named = {m for n in froms for m in (n.module, *(f"{n.module}.{a.name}" for a in n.names))}
+    layer = "recovery_stats.engines."
+    return frozenset(m.removeprefix(layer) for m in named if m and m.startswith(layer))
 
 
 def places(source: str) -> list[int]:
