@@ -12,6 +12,7 @@ from click.testing import CliRunner
 import recovery_stats as rs
 from recovery_stats.cli import recovery_stats
 from recovery_stats.core.dataset import Dataset
+from recovery_stats.data.table import read_table
 from recovery_stats.errors import DataError, UsageError
 from recovery_stats.study.selection import select
 
@@ -215,6 +216,13 @@ def test_the_verb_prints_the_account_and_writes_the_scores(folder):
     read = rs.read_spss(target)
     assert np.allclose(read.frame["ras_total"], rs.score(waves(), "RAS").frame["ras_total"])
     assert read.label("ras_mean") == "Relationship Assessment Scale: mean"
+
+
+@pytest.mark.parametrize("name", ["scored.csv", "scored.parquet"])
+def test_the_verb_writes_the_scores_as_any_table(folder, name):
+    assert call(folder / "waves.sav", "--scale", "ras", "-o", folder / name).exit_code == 0
+    read = read_table(folder / name)
+    assert np.allclose(read.frame["ras_total"], rs.score(waves(), "RAS").frame["ras_total"])
 
 
 def test_the_verb_lists_the_scales_and_speaks_json(folder):

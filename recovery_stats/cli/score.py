@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     "--output",
     "target",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write the data with the scores (.sav), or this account (.html, .md, .json).",
+    help="Write the data with the scores (.sav, .csv, .parquet), or this account (.html, .md, …).",
 )
 @screened
 def command(
@@ -53,7 +53,7 @@ def command(
     hidden as in a report. Without FILE and --scale it lists the questionnaires.
     """
     from recovery_stats import report
-    from recovery_stats.data.table import read_table
+    from recovery_stats.data.table import holds_a_table, read_table
     from recovery_stats.errors import UsageError
     from recovery_stats.report.disclose import disclose
     from recovery_stats.study.scoring import score
@@ -70,7 +70,7 @@ def command(
         reversed_already=reversed_already,
     )  # fmt: skip
     hidden = disclose(scored.document(file.name, by=by), rules)
-    if target is not None and target.suffix.lower() != ".sav":
+    if target is not None and not holds_a_table(target):
         from recovery_stats.study.workflow import write_document
 
         screen.result(str(write_document(hidden, target)))
@@ -83,14 +83,14 @@ def command(
 
 
 def _write(scored: Scored, target: Path, force: bool) -> None:
-    from recovery_stats.data.sav_write import write_spss
+    from recovery_stats.data.table import write_table
     from recovery_stats.errors import OutputError
     from recovery_stats.study.folder import refused_by_system
 
     if target.exists() and not force:
         raise OutputError(f"{str(target)!r} stands there already. Another name, or --force.")
     with refused_by_system(target.parent):
-        write_spss(scored.data, target)
+        write_table(scored.data, target)
 
 
 def _list(screen: Screen) -> int:

@@ -11,6 +11,7 @@ from recovery_stats.data.signature import FileKind, kind_of
 from recovery_stats.errors import DataError, UsageError
 
 SPSS = (".sav", ".zsav", ".por")
+WRITTEN = (".csv", ".csv.gz", ".parquet", ".sav", ".zsav")
 TEXT = (".csv", ".txt", ".tsv", ".csv.gz")
 ENDINGS = (*SPSS, *TEXT, ".parquet")
 CALLED: dict[FileKind, tuple[str, tuple[str, ...]]] = {
@@ -101,20 +102,26 @@ def column_names(path: str | Path, form: TextForm = TextForm()) -> tuple[str, ..
     return in_text(path, form.delimiter, form.skip_rows)
 
 
+def holds_a_table(path: Path) -> bool:
+    """Whether `write_table` knows the ending of `path`."""
+    return _ending(path) in WRITTEN
+
+
 def write_table(dataset: Dataset, path: str | Path) -> None:
     """Write .sav, .zsav, .csv, .csv.gz or .parquet, by the ending of `path`."""
     from recovery_stats.data.parquet import write_parquet
     from recovery_stats.data.sav_write import write_spss
     from recovery_stats.data.text import write_csv
 
-    writers = {".sav": write_spss, ".zsav": write_spss, ".csv": write_csv, ".csv.gz": write_csv}
-    ending = _ending(Path(path))
-    if ending == ".parquet":
-        write_parquet(dataset, path)
-    elif ending in writers:
-        writers[ending](dataset, path)
-    else:
-        raise UsageError(f"No format ends in {ending!r}. Known: {', '.join(sorted(writers))}.")
+    match _ending(Path(path)):
+        case ".parquet":
+            write_parquet(dataset, path)
+        case ".sav" | ".zsav":
+            write_spss(dataset, path)
+        case ".csv" | ".csv.gz":
+            write_csv(dataset, path)
+        case ending:
+            raise UsageError(f"No format ends in {ending!r}. Known: {', '.join(WRITTEN)}.")
 
 
 def _ending(path: Path) -> str:

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.errors import NotEstimable, UsageError, unknown
+from recovery_stats.errors import DataError, NotEstimable, UsageError, unknown
 from recovery_stats.models.calculate import evaluate
 from recovery_stats.models.coding import Learner, Recipe, without_intercept
 from recovery_stats.models.columns import Array, Columns, Grouping
@@ -29,6 +29,8 @@ from recovery_stats.models.formula import (
     columns_of,
     parse,
 )
+
+LARGEST = 1e150  # its square, summed over rows, is still a number
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,8 @@ def build_design(
     numbers, groups: further columns to read along (weights; clusters). reference: column to
     reference level. drop_intercept: code factors as beside an intercept, then leave it out (Cox).
     penalised: whether the caller's fit knows how to smooth pspline(x).
-    Raises DataError, NotEstimable (no row left, a factor of one level), UsageError (reference).
+    Raises DataError (a term whose squares overflow), NotEstimable (no row left, a factor of one
+    level), UsageError (reference).
     """
     asked = parse(formula) if isinstance(formula, str) else formula
     _refuse_outcome_as_predictor(asked)
@@ -146,6 +149,7 @@ def build_design(
     recipe, X = learner.learn(asked.terms, asked.offsets)
     if drop_intercept and recipe.coded and recipe.coded[0].term == INTERCEPT:
         recipe, X = without_intercept(recipe), X[:, 1:]
+    _refuse_huge(recipe, X)
     random = []
     for part in asked.random:
         inner, Z = learner.learn(part.terms, ())
@@ -193,6 +197,16 @@ def _refuse_pspline(formula: Formula, *, known: bool) -> None:
             raise UsageError(f"{smooth[0]} is smoothed by rs.cox only; use ns(x, 3) or rcs(x, 4).")
         if smooth and len(term.factors) > 1:
             raise UsageError(f"{term}: pspline stands alone; use ns(x, 3) in a product.")
+
+
+def _refuse_huge(recipe: Recipe, X: Array) -> None:
+    """Refuse a term whose squares, and with them the variance of its coefficient, overflow."""
+    if not X.size or max(float(X.max()), -float(X.min())) <= LARGEST:
+        return
+    huge = next(
+        n for n, column in zip(recipe.names, X.T, strict=True) if np.abs(column).max() > LARGEST
+    )
+    raise DataError(f"Term {huge!r} has values above {LARGEST:g}; state it in larger units.")
 
 
 def _observed(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SHARED = ("person", "wave", "house")  # roles of one column name in every table that has it
 ONE_FILE = "data"
+PEOPLE = "persons"
 
 
 def study_from_files(
@@ -39,6 +40,7 @@ def study_from_files(
     if _absent(analysis, options, study) or _unfilled(analysis, options, study):
         study = _read(analysis, files, options, rules, None)
     absent = _absent(analysis, options, study)
+    _require_files(analysis, options, study, {use.column for use in absent})
     return replace(study, checks=(*study.checks, *enforce(study, absent)))
 
 
@@ -100,6 +102,21 @@ def _absent(
         for column in several(options.get(option.name) or ())
         if column not in known
     )
+
+
+def _require_files(
+    analysis: analyses.Analysis, options: Mapping[str, Any], study: Study, absent: set[str]
+) -> None:
+    """Refuse an option whose table was not given; what is of people may stand in any table."""
+    for option in options_of(analysis.question):
+        if not option.column or option.table in study or option.role in SHARED:
+            continue
+        given = set(several(options.get(option.name) or ()))
+        if given and (option.table != PEOPLE or given & absent):
+            raise UsageError(
+                f"{option.flag} names a column of the table {option.table!r}, which was not given: "
+                f"add --{option.table} FILE."
+            )
 
 
 def _paths(

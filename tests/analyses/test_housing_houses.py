@@ -125,6 +125,8 @@ def test_without_a_study_file_the_house_is_named_by_an_option(tmp_path):
         study[name].frame.to_csv(path, index=False)
     analysis = analyses.get("collaborative_housing")
     options = ASKED | {"house_by": ("beds",)}
+    with pytest.raises(UsageError, match=r"^--house-by .* add --houses FILE"):
+        study_from_files(analysis, {"persons": files["persons"]}, options)
     loose = study_from_files(analysis, files, options)
     with pytest.raises(UsageError, match="--house COLUMN"):
         answer(bind(analysis, loose, options), loose)

@@ -181,6 +181,8 @@ def test_offsets_groups_and_numbers_come_along() -> None:
         ("y ~ log(x)", {"x": 0.0}, DataError, "log(x) has no finite value in 48 rows"),
         ("y ~ I(1/x)", {"x": 0.0}, DataError, "I(1/x) has no finite value"),
         ("y ~ x", {"x": np.inf}, DataError, "48 infinite values"),
+        ("y ~ x", {"x": 1e200}, DataError, "'x' has values above 1e+150; state it in larger"),
+        ("Surv(z, t) ~ x + a", {"x": -1e200}, DataError, "'x' has values above 1e+150"),
         ("y ~ a", {"a": "p"}, NotEstimable, "'a' has the same level in all 48 rows"),
         ("y ~ log(a)", {}, DataError, "'a' holds text"),
         ("a ~ x", {}, DataError, "'a' holds text"),
