@@ -3,12 +3,12 @@
 A pair is comparable when one row has the event at t and the other is at risk at t and outlives
 t; it is concordant when the one with the event has the higher predictor. C = (concordant +
 half the pairs tied on the predictor) / comparable. The standard error is the infinitesimal
-jackknife, summed by cluster. Pairs may count by the time of their event, with n at risk, S
-survival and G the probability of being uncensored just before it:
+jackknife, summed by cluster. Pairs may count by the time of their event, with n at risk of the
+N of its stratum, S survival and G the probability of being uncensored just before it:
 
-    n       all alike (Harrell)          S      S(t) / n
+    n       all alike (Harrell)          S      N S / n, which is 1 where nobody is censored
     n/G2    1 / G² (Uno): the limit does not depend on the censoring
-    S/G     S / (G n)                    I      1 / n
+    S/G     N S / (G n)                  I      1 / n
 
 Each row needs the weight of its partners with a lower, an equal and a higher predictor: counts of
 inversions where all pairs count alike (`ordered_pair`), else a rank query on a range of rows
@@ -267,13 +267,14 @@ def _weights_in(
     survival = _just_before(curves.kaplan_meier(table).estimate)
     # at one time events come before censorings, so those with the event were not at risk of it
     free = n - table.n_event
+    N = float(weight.sum())
     with np.errstate(divide="ignore", invalid="ignore"):
         left = np.where(free > 0, 1 - table.n_censor / free, 1.0)
         uncensored = _just_before(np.cumprod(left, dtype=float))
         values = {
             "n": np.ones(len(n)),
-            "S": survival / n,
-            "S/G": survival / (uncensored * n),
+            "S": N * survival / n,
+            "S/G": N * survival / (uncensored * n),
             "n/G2": 1 / uncensored**2,
             "I": 1 / n,
         }[kind]

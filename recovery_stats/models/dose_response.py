@@ -74,7 +74,7 @@ def analysed(fit: CoxFit) -> pd.DataFrame:
     seen = fit.observation
     assert seen.source is not None
     frame = seen.source.frame if isinstance(seen.source, Dataset) else seen.source
-    return frame[seen.design.kept]
+    return frame.iloc[seen.places]
 
 
 def columns_used(fit: CoxFit) -> list[str]:

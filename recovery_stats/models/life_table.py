@@ -63,12 +63,8 @@ def read_groups(
         return Grouping("", np.zeros(len(seen), dtype=np.intp), (EVERYONE,))
     if len(names) == 1 and not seen.weightless:
         return seen.design.groups[names[0]]
-    return _rows_of(Columns.of(data), seen).grouping(names)
-
-
-def _rows_of(columns: Columns, seen: Observation) -> Columns:
-    kept = np.flatnonzero(seen.design.kept)
-    return columns.over(columns.frame.iloc[kept])
+    columns = Columns.of(data)
+    return columns.over(columns.frame.iloc[seen.places]).grouping(names)
 
 
 def count_tables(seen: Observation, groups: Grouping) -> tuple[LifeTable, ...]:

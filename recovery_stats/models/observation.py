@@ -58,6 +58,14 @@ class Observation:
         return len(self.stop)
 
     @property
+    def places(self) -> IntArray:
+        """Where in the data the rows read are: the design keeps rows of weight 0 as well."""
+        places = np.flatnonzero(self.design.kept)
+        if not self.weightless:
+            return places
+        return places[next(iter(self.design.numbers.values())) > 0]
+
+    @property
     def people(self) -> int | None:
         """How many people the rows belong to; None where rows of one person cannot be told."""
         if self.person is not None:

@@ -176,7 +176,7 @@ class StandardisedCurves:
         assert source is not None
         frame = source.frame if isinstance(source, Dataset) else source
         if self.on is None:
-            frame = frame.loc[seen.design.kept] if not seen.weightless else frame.loc[seen.index]
+            frame = frame.iloc[seen.places]
         if self.column not in frame.columns:
             raise UsageError(unknown("column", self.column, frame.columns))
         stratum, weight, offset = self._whose(frame)

@@ -38,6 +38,20 @@ def test_pairs_counted_as_in_r(veteran: pd.DataFrame, kind: TimeWeight) -> None:
     assert found == pytest.approx(tuple(R["kinds"][kind]), rel=CONVERGED)
 
 
+@pytest.mark.parametrize("kind", ["S", "S/G", "I"])
+def test_pairs_counted_within_strata_as_in_r(veteran: pd.DataFrame, kind: TimeWeight) -> None:
+    found = first(rs.concordance(f"{KARNO} + strata(celltype)", veteran, count_by=kind).tidy())
+    assert found == pytest.approx(tuple(R["within"][kind]), rel=CONVERGED)
+
+
+def test_without_censoring_survival_counts_as_people_do(veteran: pd.DataFrame) -> None:
+    """S is the share still at risk then, so that N S / n is 1, in strata of any size."""
+    formula, everyone = f"{KARNO} + strata(celltype)", veteran.assign(status=1)
+    plain = rs.concordance(formula, everyone).tidy()
+    found = rs.concordance(formula, everyone, count_by="S").tidy()
+    pd.testing.assert_frame_equal(found, plain, check_dtype=False)
+
+
 def test_truncated_and_clustered_as_in_r(veteran: pd.DataFrame) -> None:
     uno = rs.concordance(KARNO, veteran, count_by="n/G2", until=200)
     assert first(uno.tidy()) == pytest.approx(tuple(R["uno_200"]), rel=CONVERGED)

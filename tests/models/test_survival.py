@@ -386,6 +386,30 @@ def test_fractional_weights_bring_robust_errors_and_zero_weights_leave() -> None
     assert any(c.name == "weights" for c in without.checks())
 
 
+@pytest.mark.parametrize("estimate", [kaplan_meier, cumulative_incidence])
+def test_groups_of_rows_without_weight_leave_with_them(estimate: Any) -> None:
+    data = cohort()
+    frame = data.frame.assign(weight=np.where(data.frame.index % 3 == 0, 0, data.frame["weight"]))
+    frame.index = pd.Index(np.arange(len(frame)) // 2)  # labels that are not unique tell no rows
+    formula = "Surv(days, relapse) ~ arm"
+    found = estimate(formula, data.with_frame(frame), weights="weight").tidy()
+    some = data.with_frame(frame[frame["weight"] > 0])
+    pd.testing.assert_frame_equal(found, estimate(formula, some, weights="weight").tidy())
+
+
+def test_standardised_curves_leave_rows_without_weight_out() -> None:
+    data = cohort()
+    frame = data.frame.assign(weight=np.where(data.frame.index % 3 == 0, 0, data.frame["weight"]))
+    frame.index = pd.Index(np.arange(len(frame)) // 2)
+    formula = "Surv(days, relapse) ~ arm + age"
+
+    def curves(frame: pd.DataFrame) -> pd.DataFrame:
+        fit = cox(formula, data.with_frame(frame), weights="weight")
+        return fit.standardise("arm").at([30, 90])
+
+    pd.testing.assert_frame_equal(curves(frame), curves(frame[frame["weight"] > 0]))
+
+
 def test_residuals_carry_the_rows_of_the_file() -> None:
     data = cohort()
     frame = data.frame.copy()
