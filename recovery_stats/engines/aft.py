@@ -241,6 +241,8 @@ def fit(
     ColumnsNotEstimable (collinear, or no finite estimate), ConvergenceError.
     """
     _refuse_one_sided(rows)
+    if distribution not in FIXED_SCALE:
+        _refuse_one_time(rows)
     scaled = LinearScale.of(X)
     n, p = X.shape
     codes = np.zeros(n, np.intp) if strata is None else strata
@@ -271,6 +273,17 @@ def _first_look(model: Model) -> Array:
         return climb(few.evaluate, few.start(), tol=1e-6).theta
     except NotEstimable:
         return model.start()
+
+
+def _refuse_one_time(rows: Censored) -> None:
+    """Events at one time that nobody is known to outlive: the scale falls to 0 without end."""
+    exact = np.unique(rows.low[rows.low == rows.high])
+    if len(exact) == 1 and (rows.low <= exact[0]).all() and (rows.high >= exact[0]).all():
+        raise NotEstimable(
+            "Every event that is known to the day may have happened at one and the same time, so "
+            "the likelihood grows as the scale falls to 0 and no model of time can be fitted; "
+            "take kaplan_meier or turnbull."
+        )
 
 
 def _refuse_one_sided(rows: Censored) -> None:

@@ -252,7 +252,10 @@ def _frame(
     columns: dict[str, object] = {names[0]: start, names[1]: pieces.stop, WEIGHT: weight}
     ends = [event] + ([surv.event.column] if surv.event and surv.event.equals is None else [])
     for column in ends:
-        columns[column] = frame[column].where(pieces.last, 0)
+        happened = frame[column]
+        if pd.api.types.is_bool_dtype(happened.dtype):
+            happened = happened.astype(float)
+        columns[column] = happened.where(pieces.last, 0)
     frame = frame.assign(**columns)
     if not isinstance(rows.data, Dataset):
         return frame

@@ -15,6 +15,7 @@ from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.estimate import Estimate, Level
 from recovery_stats.engines import finegray as engine
 from recovery_stats.errors import NotEstimable, UsageError, unknown
+from recovery_stats.models.cause import check_censored, code_causes, name_causes
 from recovery_stats.models.coefficient import (
     combine,
     estimate_ratio,
@@ -26,8 +27,6 @@ from recovery_stats.models.formula import Formula
 from recovery_stats.models.hazard_check import FEW_CLUSTERS, FEW_EVENTS, word_clusters
 from recovery_stats.models.observation import (
     Observation,
-    check_censored,
-    name_causes,
     naming_columns,
     observe,
     read_survival,
@@ -48,7 +47,8 @@ def fine_gray(
     """Fit the subdistribution hazard of one cause: `Surv(time, cause) ~ x`.
 
     Those who met another cause stay at risk, weighted by the chance of being uncensored still.
-    cause: code (0 is censored) or value label. Covariates are fixed at the start: after another
+    cause: code (0 is censored), value label, or category of a Categorical whose first means
+    censored. Covariates are fixed at the start: after another
     cause there is no meeting, residence or other behaviour to follow. cluster: column whose
     rows are not independent. weights: sampling weights. censoring: column whose groups are each
     censored in their own way. Errors count that the censoring curve is estimated. varying: terms
@@ -57,6 +57,7 @@ def fine_gray(
     """
     asked = read_survival(formula, "fine_gray")
     _refuse_what_has_no_meaning(asked)
+    data = code_causes(asked, data)
     seen = observe(
         asked,
         data,

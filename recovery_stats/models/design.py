@@ -263,8 +263,20 @@ def _times(surv: Surv, data: Columns) -> Times:
     if surv.event is None:
         return Times(start, stop, np.ones(len(data)), surv.kind)
     if surv.event.equals is None:
-        return Times(start, stop, data.numbers(surv.event.column), surv.kind)
+        return Times(start, stop, _codes(surv.event.column, data), surv.kind)
     return Times(start, stop, _compared(surv.event.column, surv.event.equals, data), surv.kind)
+
+
+def _codes(column: str, data: Columns) -> Array:
+    """The codes of what happened; of words, how to say which of them is the event."""
+    try:
+        return data.numbers(column)
+    except DataError as error:
+        if pd.api.types.is_numeric_dtype(data.series(column).dtype):
+            raise
+        raise DataError(
+            f"{error} Where words tell what happened, name the event: {column} == 'relapse'."
+        ) from None
 
 
 def _compared(column: str, constant: float | str, data: Columns) -> Array:

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.engines import gray as engine
 from recovery_stats.engines.curves import LifeTable
+from recovery_stats.models.cause import code_causes, name_causes
 from recovery_stats.models.formula import Formula
-from recovery_stats.models.incidence import GrayTest
+from recovery_stats.models.incidence import GrayTest, compare_causes
 from recovery_stats.models.life_table import count_table, group_columns, only_times, read_groups
-from recovery_stats.models.observation import Mask, Observation, name_causes, observe
+from recovery_stats.models.observation import Mask, Observation, observe
 
 
 def gray_test(formula: Formula | str, data: pd.DataFrame | Dataset, rho: float = 0) -> GrayTest:
@@ -21,7 +21,7 @@ def gray_test(formula: Formula | str, data: pd.DataFrame | Dataset, rho: float =
     rho: weights (1 - F)^rho, so that above 0 early differences count more.
     Raises NotEstimable with one group, no event, or late entries.
     """
-    what = "gray_test"
+    what, data = "gray_test", code_causes(formula, data)
     seen = observe(
         only_times(formula, what, strata=True),
         data,
@@ -37,7 +37,7 @@ def gray_test(formula: Formula | str, data: pd.DataFrame | Dataset, rho: float =
         [_count(seen, (stratum == s) & (groups.codes == g), J) for g in range(groups.size)]
         for s in range(int(stratum.max()) + 1)
     ]
-    tests = tuple(engine.gray(tables, j, rho=rho) for j in range(1, J + 1))
+    tests = compare_causes(tables, J, rho)
     censored = float(np.count_nonzero(seen.cause == 0))
     return GrayTest(groups.name, groups.levels, name_causes(formula, data, J), tests, censored)
 

@@ -16,7 +16,8 @@ from recovery_stats.core.document import Series
 from recovery_stats.engines import curves, gray
 from recovery_stats.engines.curves import Incidence, Interval, LifeTable
 from recovery_stats.engines.incidence_error import martingale_variance
-from recovery_stats.errors import UsageError, unknown
+from recovery_stats.errors import NotEstimable, UsageError, unknown
+from recovery_stats.models.cause import check_censored, code_causes, name_causes
 from recovery_stats.models.columns import Array
 from recovery_stats.models.formula import Formula
 from recovery_stats.models.life_table import (
@@ -28,7 +29,7 @@ from recovery_stats.models.life_table import (
     read_groups,
     step_series,
 )
-from recovery_stats.models.observation import check_censored, name_causes, observe
+from recovery_stats.models.observation import observe
 from recovery_stats.models.spell_check import check_spells
 
 Errors = Literal["jackknife", "martingale"]
@@ -46,14 +47,16 @@ def cumulative_incidence(
 ) -> IncidenceCurves:
     """Probability of each cause in the presence of the others: `Surv(time, cause) ~ group`.
 
-    cause: 0 censored, 1, 2, … the events; value labels name them. Aalen-Johansen. errors:
-    "jackknife" (infinitesimal, as R's survival) or "martingale" (as cmprsk; without weights).
+    cause: 0 censored, 1, 2, … the events, named by value labels; or a Categorical whose first
+    category means censored. Aalen-Johansen. errors: "jackknife" (infinitesimal, as R's
+    survival) or "martingale" (as cmprsk; without weights).
     """
     know_interval(conf_type)
     if errors not in get_args(Errors):
         raise UsageError(unknown("kind of errors", errors, get_args(Errors)))
     if errors == "martingale" and weights is not None:
         raise UsageError("errors='martingale' are for rows without weights; use 'jackknife'.")
+    data = code_causes(formula, data)
     seen = observe(
         only_times(formula, "cumulative_incidence"),
         data,
@@ -194,12 +197,30 @@ class IncidenceCurves:
         NotEstimable with one group, late entries or weights.
         """
         tables = [curve.table for curve in self.fitted]
-        tests = tuple(gray.gray([tables], j + 1, rho=rho) for j in range(len(self.causes)))
+        tests = compare_causes([tables], len(self.causes), rho)
         return GrayTest(self.group, self.levels, self.causes, tests, self._n_censored)
 
     def __repr__(self) -> str:
         n = sum(c.table.n for c in self.fitted)
         return f"<Cumulative incidence of {', '.join(self.causes)}: {n} rows>"
+
+
+def compare_causes(
+    strata: Sequence[Sequence[LifeTable]], causes: int, rho: float
+) -> tuple[gray.Gray, ...]:
+    """Gray's test of each cause from 1; nan for one that nobody had, where others can be tested."""
+    found: list[gray.Gray] = []
+    refused: NotEstimable | None = None
+    for cause in range(1, causes + 1):
+        try:
+            found.append(gray.gray(strata, cause, rho=rho))
+        except NotEstimable as error:
+            refused = error
+            none = np.full(len(strata[0]), np.nan)
+            found.append(gray.Gray(none, np.diag(none), np.nan, len(none) - 1, np.nan))
+    if refused is not None and all(np.isnan(test.p) for test in found):
+        raise refused
+    return tuple(found)
 
 
 @dataclass(frozen=True)

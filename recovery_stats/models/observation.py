@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.engines.cox import ColumnsNotEstimable
 from recovery_stats.engines.cox_likelihood import NoEvent
@@ -22,6 +21,7 @@ from recovery_stats.models.formula import INTERCEPT, Formula, Surv, parse
 from recovery_stats.models.time_check import FollowUp
 
 Mask = NDArray[np.bool_]
+MOST_NAMED = 6  # terms in one message
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,44 +208,6 @@ def read_survival(
     return asked if asked.intercept else replace(asked, terms=(INTERCEPT, *asked.terms))
 
 
-def name_causes(
-    formula: Formula | str, data: pd.DataFrame | Dataset, causes: int
-) -> tuple[str, ...]:
-    """What the codebook calls the causes 1 … J, or their codes."""
-    event = read_survival(formula, "this model").response.event  # type: ignore[union-attr]
-    columns = Columns.of(data)
-    if event is not None:
-        refuse_censored_as_cause(columns, event.column)
-    values = columns.codebook[event.column].values if event else {}
-    return tuple(values.get(float(j), str(j)) for j in range(1, causes + 1))
-
-
-def refuse_censored_as_cause(columns: Columns, name: str) -> None:
-    """A code above 0 that the codebook calls censored: the column is not coded from 0."""
-    for code, label in columns.codebook[name].values.items():
-        if isinstance(code, str) or not code > 0 or "censor" not in str(label).casefold():
-            continue
-        rows = int((columns.numbers(name) == code).sum())
-        if rows:
-            raise DataError(
-                f"Code {code:g} of column {name!r} is labelled {str(label)!r} ({rows} rows), but 0 "
-                "means censored and 1, 2, … the causes; recode it."
-            )
-
-
-def check_censored(censored: float) -> Iterator[Check]:
-    """A caution where no row is censored: codes of causes that begin at 1 are mistaken for it."""
-    if censored == 0:
-        yield Check(
-            "coding of causes",
-            "caution",
-            (
-                "No row has the code 0, which means censored, so everybody had one of the events; "
-                "if the lowest code of the column means censored, recode it to 0.",
-            ),
-        )
-
-
 class Designed(Protocol):
     """Rows that know their design."""
 
@@ -259,7 +221,9 @@ def naming_columns(seen: Designed) -> Iterator[None]:
     try:
         yield
     except ColumnsNotEstimable as error:
-        names = ", ".join(repr(seen.design.names[j]) for j in error.columns)
+        names = ", ".join(repr(seen.design.names[j]) for j in error.columns[:MOST_NAMED])
+        if len(error.columns) > MOST_NAMED:
+            names += f" and {len(error.columns) - MOST_NAMED} more"
         word = "Terms" if len(error.columns) > 1 else "Term"
         who = f" ({seen.counted})" if isinstance(seen, Observation) else ""
         raise NotEstimable(f"{word} {names}{who}: {error.reason}.") from None

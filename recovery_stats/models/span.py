@@ -205,10 +205,11 @@ def _check(
     zero_events: bool,
 ) -> None:
     start = surv.start if surv.kind.startswith("interval") else surv.stop
+    negative = f"{start} or {surv.stop}" if start != surv.stop else f"{start}"
     begins = np.zeros_like(low) if entry is None else entry
     early = "time runs from 0, the entry into the study"
     for wrong, what, cure in (
-        ((low < 0) | (high < 0), f"{start} or {surv.stop} is negative", early),
+        ((low < 0) | (high < 0), f"{negative} is negative", early),
         (low > high, f"{start} is after {surv.stop}", "an interval ends after it begins"),
         (begins < 0, f"{entered} is negative", early),
     ):

@@ -12,13 +12,13 @@ import pandas as pd
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.engines.multistate import CENSORED, Paths, follow
 from recovery_stats.errors import DataError, NotEstimable, UsageError, unknown
+from recovery_stats.models.cause import code_categories, refuse_censored_as_cause
 from recovery_stats.models.columns import Columns, IntArray
 from recovery_stats.models.formula import Formula
 from recovery_stats.models.observation import (
     Observation,
     observe,
     read_survival,
-    refuse_censored_as_cause,
 )
 
 ENTRY = "(entry)"  # the state of everybody at first, where no column tells
@@ -90,13 +90,9 @@ def _coded(
     """The data with codes in the column of states, and the names of the codes from 1."""
     columns = Columns.of(data)
     series = columns.series(column)
-    if isinstance(series.dtype, pd.CategoricalDtype) and not pd.api.types.is_numeric_dtype(
-        series.cat.categories.dtype
-    ):
-        codes = series.cat.codes.astype(float).where(series.notna())
-        frame = columns.frame.assign(**{column: codes})
-        named = dict(enumerate(map(str, series.cat.categories)))
-        return (data.with_frame(frame) if isinstance(data, Dataset) else frame), named
+    coded = code_categories(data, column)
+    if coded is not None:
+        return coded, {int(k): v for k, v in coded.codebook[column].values.items()}
     if not pd.api.types.is_numeric_dtype(series.dtype) and not isinstance(
         series.dtype, pd.CategoricalDtype
     ):

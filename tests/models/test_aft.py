@@ -197,6 +197,13 @@ class TestRefusals:
             rs.aft('Surv(low, high, type="interval2") ~ 1', data)
 
     def test_nothing_known_from_above_or_from_below(self) -> None:
+        with pytest.raises(DataError, match="t is negative in 1 row"):
+            rs.aft("Surv(t, e) ~ 1", pd.DataFrame({"t": [-1.0, 2, 3], "e": [1, 1, 1]}))
+        tied = pd.DataFrame({"t": [5.0, 5, 5, 3], "e": [1, 1, 0, 0]})
+        with pytest.raises(NotEstimable, match="at one and the same time"):
+            rs.aft("Surv(t, e) ~ 1", tied)
+        assert np.isfinite(rs.aft("Surv(t, e) ~ 1", tied, distribution="exponential").loglik)
+        assert np.isfinite(rs.aft("Surv(t, e) ~ 1", tied.assign(t=[5.0, 5, 5, 9])).loglik)
         with pytest.raises(NotEstimable, match="every time is right-censored"):
             rs.aft("Surv(t, e) ~ 1", self._data(t=[1, 2, 3], e=[0, 0, 0]))
         with pytest.raises(NotEstimable, match="left-censored"):

@@ -107,6 +107,16 @@ def test_rows_split_by_hand_have_the_weights_of_whole_ones(method: Any) -> None:
     np.testing.assert_allclose(split.loc[whole.index], whole, rtol=CONVERGED)
 
 
+def test_flags_that_are_true_or_false() -> None:
+    data = cohort(60)
+    flags = data.assign(**{k: data[k].astype("boolean") for k in ("lost", "event")})
+    plain, found = (
+        rs.censoring_weights("Surv(days, lost) ~ poor", d, person="id", event="event").rows
+        for d in (data, flags)
+    )
+    pd.testing.assert_frame_equal(found, plain, check_dtype=False)
+
+
 def test_periods_by_logistic_regression() -> None:
     """Two periods, one binary covariate: shares of those not relapsed that are lost."""
     frame = pd.DataFrame(

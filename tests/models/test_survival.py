@@ -545,6 +545,8 @@ def test_terms_without_an_estimate_are_named() -> None:
         cox("Surv(days, none) ~ age", frame)
     with pytest.raises(NotEstimable, match="one"):
         logrank("Surv(days, relapse) ~ none", frame)
+    with pytest.raises(NotEstimable, match=r"^Terms ('who[^ ]+,? ){6}and 10 more \(240"):
+        cox("Surv(days, relapse) ~ who", frame.assign(who=frame.index.astype(str)))
     with pytest.raises(NotEstimable, match="ends at"):
         kaplan_meier("Surv(days, relapse) ~ arm", data).rmst(1e5)
 
