@@ -228,11 +228,10 @@ def _link(heading: str) -> str:
 
 
 def _figure(figure: Figure, number: int) -> str:
-    """The drawing, with a second one for telephones where there is one, and its numbers folded."""
+    """The drawing, with a second one for telephones, and its numbers folded."""
     drawing = figures.svg(figure, f"f{number}")
-    if figures.narrows(figure):
-        small = figures.svg(figure, f"n{number}", style.NARROW_INCHES)
-        drawing = f'<div class="broad">\n{drawing}</div>\n<div class="narrow">\n{small}</div>'
+    small = figures.svg(figure, f"n{number}", style.NARROW_INCHES)
+    drawing = f'<div class="broad">\n{drawing}</div>\n<div class="narrow">\n{small}</div>'
     drawing = (
         f'<div class="scroll" tabindex="0" role="region" aria-label="Figure {number}">\n'
         f"{drawing}\n</div>"

@@ -115,13 +115,15 @@ LONG = "No relapse after loss to follow-up: the last state carried on until the 
 
 
 def crowded(drawn: figures.Canvas) -> list[str]:
-    """Texts of a drawing that meet another text or leave the page."""
+    """Texts of a drawing that meet another text (if none is tilted) or leave the page."""
     canvas = FigureCanvasAgg(drawn)
     canvas.draw()
-    found: list[Text] = []
+    found: list[Text] = list(drawn.texts)
     for axes in drawn.axes:
+        key = axes.get_legend()
         found += [
             *axes.texts,
+            *(key.get_texts() if key else ()),
             axes.yaxis.label,
             axes.xaxis.label,
             *axes.get_xticklabels(),
@@ -129,7 +131,8 @@ def crowded(drawn: figures.Canvas) -> list[str]:
         ]
     found = [t for t in found if t.get_text()]
     boxes = [(t.get_text(), t.get_window_extent(canvas.get_renderer())) for t in found]
-    met = [a for (a, one), (_, other) in combinations(boxes, 2) if one.padded(-1).overlaps(other)]
+    straight = [b for t, b in zip(found, boxes, strict=True) if t.get_rotation() in (0, 90)]
+    met = [a for (a, p), (_, q) in combinations(straight, 2) if p.padded(-1).overlaps(q)]
     page = drawn.bbox.padded(1)
     out = [a for a, box in boxes if not (page.contains(*box.min) and page.contains(*box.max))]
     return met + out

@@ -38,7 +38,7 @@ from recovery_stats.report.figures.markup import tidy
 from recovery_stats.report.figures.row import caterpillar, forest, love
 from recovery_stats.report.figures.specification import specifications
 
-__all__ = ["ENDINGS", "Canvas", "canvas", "draw", "encoded", "font_file", "narrows", "png", "svg"]
+__all__ = ["ENDINGS", "Canvas", "canvas", "draw", "encoded", "font_file", "png", "svg"]
 
 Drawn = Figure | Flow
 ENDINGS = (".svg", ".png", ".pdf")
@@ -93,19 +93,12 @@ def font_file(name: str) -> Path:
     return Path(mpl.get_data_path()) / "fonts" / "ttf" / f"{name}.ttf"
 
 
-def narrows(figure: Drawn) -> bool:
-    """Whether there is a drawing of the figure for a telephone."""
-    return isinstance(
-        figure, CurveFigure | LineFigure | PanelFigure | ForestFigure
-    ) and not isinstance(figure, SpecificationFigure)
-
-
 def draw(  # noqa: C901, PLR0911 (one case a figure)
     figure: Drawn, width: float = style.WIDTH_INCHES
 ) -> Canvas:
     """The matplotlib figure; it looks as intended inside `rc_context(style.MATPLOTLIB)`.
 
-    width: inches, for a figure that `narrows`.
+    width: inches, `style.NARROW_INCHES` for a telephone; a flow has one width.
     """
     match figure:
         case CurveFigure():
@@ -115,15 +108,15 @@ def draw(  # noqa: C901, PLR0911 (one case a figure)
         case PanelFigure():
             return panels(figure, width)
         case SpecificationFigure():
-            return specifications(figure)
+            return specifications(figure, width)
         case ForestFigure():
             return forest(figure, width)
         case LoveFigure():
-            return love(figure)
+            return love(figure, width)
         case CaterpillarFigure():
-            return caterpillar(figure)
+            return caterpillar(figure, width)
         case BarFigure():
-            return bars(figure)
+            return bars(figure, width)
         case Flow():
             return flow(figure)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -16,6 +17,7 @@ from recovery_stats.report import figure_data, style
 from recovery_stats.report.digits import ticks
 from recovery_stats.report.figures.panel import (
     CHARACTER_INCHES,
+    LINE_INCHES,
     distinct,
     finish,
     log_axis,
@@ -24,16 +26,22 @@ from recovery_stats.report.figures.panel import (
     stacked,
     stub,
     whole_ticks,
+    write,
 )
 from recovery_stats.report.numbers import cell
+from recovery_stats.report.words import clean
 
+HEAD_INCHES = 0.06  # from the corner of a panel to its letter
+BOLD = 1.15  # letters of a head are wider
 PANEL_INCHES = 2.6  # of height, one of several
 TICK_CHARACTERS = 24
 BESIDE_CHARACTERS = 20  # of a name in the risk table; longer ones stand above their numbers
 MOST_CHARACTERS = 45  # of a name above them
 TICK_INCHES = 0.58 * style.SMALL_POINTS / 72  # that a character of a tick's name takes
 TILT = 40  # degrees of names too long to stand side by side
-SINE = math.sin(math.radians(TILT))
+SINE, COSINE = math.sin(math.radians(TILT)), math.cos(math.radians(TILT))
+MOST_NARROW = 18  # letters of a word beside a narrow panel
+LINES_BESIDE, MOST_LINES = 17, 8  # of all names beside a panel, and of one of them
 EARLY = 0.97  # share of the width before which a line has ended early
 
 
@@ -69,7 +77,8 @@ def lines(figure: LineFigure, width: float = style.WIDTH_INCHES) -> Canvas:
     longest = TICK_INCHES * max(map(len, names), default=0)
     tilted = longest > room  # names that would run into each other
     below = 0.62 + (SINE * longest if tilted else 0)
-    canvas, axes = new_panel(2.98 + below, below, 0.75, aside, width=width)
+    left = max(0.75, COSINE * TICK_INCHES * len(names[0])) if tilted else 0.75
+    canvas, axes = new_panel(2.98 + below, below, left, aside, width=width)
     _plot(axes, figure)
     if tilted:
         axes.tick_params(axis="x", labelrotation=TILT)
@@ -84,17 +93,22 @@ def panels(figure: PanelFigure, width: float = style.WIDTH_INCHES) -> Canvas:
     """Two panels abreast, one on a narrow figure, each under its letter and name."""
     across = 2 if width >= style.WIDTH_INCHES else 1
     down = max(math.ceil(len(figure.panels) / across), 1)
-    canvas = Canvas(figsize=(width, PANEL_INCHES * down))
+    lettered = figure_data.lettered(figure)
+    longest = int((width / across - 2 * HEAD_INCHES) / (BOLD * CHARACTER_INCHES))
+    heads = stacked([head for head, _ in lettered], longest, 2)
+    above = 0.36 + LINE_INCHES * max((head.count("\n") for head in heads), default=0)
+    each = PANEL_INCHES + above - 0.36
+    canvas = Canvas(figsize=(width, each * down))
     wide, high = 1 / across, 1 / down
-    for k, (head, panel) in enumerate(figure_data.lettered(figure)):
+    for k, (head, (_, panel)) in enumerate(zip(heads, lettered, strict=True)):
         left, below = wide * (k % across), 1 - high * (k // across + 1)
-        room = (0.68 / width, 0.6 / (PANEL_INCHES * down))
-        size = (wide - room[0] - 0.12 / width, high - room[1] - 0.36 / (PANEL_INCHES * down))
+        room = (0.68 / width, 0.6 / (each * down))
+        size = (wide - room[0] - 0.12 / width, high - room[1] - above / (each * down))
         axes = canvas.add_axes((left + room[0], below + room[1], *size))
         _plot(axes, panel)
         whole_ticks(axes, 5)
-        finish(axes, panel.x_label, panel.y_label)
-        canvas.text(left + 0.06 / width, below + high - 0.06 / (PANEL_INCHES * down), head,
+        finish(axes, panel.x_label, panel.y_label, across)
+        canvas.text(left + HEAD_INCHES / width, below + high - HEAD_INCHES / (each * down), head,
                     va="top", fontweight="bold")  # fmt: skip
     return canvas
 
@@ -184,16 +198,8 @@ def _span(axes: Any, figure: CurveFigure) -> None:
 def _marks(axes: Any, marks: Sequence[tuple[float, str]]) -> None:
     for x, label in marks:
         axes.axvline(x, color=style.FAINT, linewidth=0.9, linestyle=(0, (1, 2)))
-        axes.annotate(
-            short(label, 22),
-            (x, 1),
-            xycoords=("data", "axes fraction"),
-            xytext=(3, -2),
-            textcoords="offset points",
-            va="top",
-            fontsize=style.SMALL_POINTS,
-            color=style.FAINT,
-        )
+        write(axes, short(label, 22), (x, 1), (3, -2), x="data", va="top",
+              fontsize=style.SMALL_POINTS, color=style.FAINT)  # fmt: skip
 
 
 def _aside(figure: CurveFigure | LineFigure, width: float) -> float:
@@ -202,9 +208,15 @@ def _aside(figure: CurveFigure | LineFigure, width: float) -> float:
 
 
 def _stacked(names: Sequence[str], width: float) -> list[str]:
-    """Names in lines that fit beside a panel of a figure `width` inches wide."""
-    wide = width >= style.WIDTH_INCHES
-    return stacked(names, style.LABEL_CHARACTERS if wide else style.NARROW_CHARACTERS)
+    """Names in lines that fit beside a panel of a figure `width` inches wide, words whole."""
+    longest = style.LABEL_CHARACTERS
+    if width < style.WIDTH_INCHES:
+        words = (word for name in names for word in re.split(r"\s|(?<=-)", clean(name)))
+        longest = min(max(map(len, words), default=0), MOST_NARROW)
+        longest = max(longest, style.NARROW_CHARACTERS)
+    made = [stacked(names, longest, lines) for lines in range(MOST_LINES, 0, -1)]
+    high = (sum(1 + text.count("\n") for text in texts) <= LINES_BESIDE for texts in made)
+    return next((texts for texts, fits in zip(made, high, strict=True) if fits), made[-1])
 
 
 def _end_labels(axes: Any, series: Sequence[Series], width: float, *, inside: bool = False) -> None:
@@ -235,17 +247,8 @@ def _in_panel(axes: Any, x: float, y: float) -> tuple[float, float]:
 def _name_line(
     axes: Any, text: str, at: tuple[float, float], i: int, *, above: bool = False
 ) -> None:
-    axes.annotate(
-        text,
-        at,
-        xycoords="axes fraction",
-        xytext=(6, 3 if above else 0),
-        textcoords="offset points",
-        va="bottom" if above else "center",
-        linespacing=1.15,
-        color=style.pen(i).ink,
-        annotation_clip=False,
-    )
+    write(axes, text, at, (6, 3 if above else 0), va="bottom" if above else "center",
+          linespacing=1.15, color=style.pen(i).ink)  # fmt: skip
 
 
 def _apart(heights: Sequence[float], room: Sequence[float]) -> list[float]:
@@ -301,16 +304,5 @@ def _under(
     data: bool = False,
     weight: str = "normal",
 ) -> None:
-    axes.annotate(
-        text,
-        (x, 0),
-        xycoords=("data" if data else "axes fraction", "axes fraction"),
-        xytext=offset,
-        textcoords="offset points",
-        ha=side,
-        va="center",
-        color=ink,
-        fontsize=style.SMALL_POINTS,
-        fontweight=weight,
-        annotation_clip=False,
-    )
+    write(axes, text, (x, 0), offset, x="data" if data else "axes", ha=side, va="center",
+          color=ink, fontsize=style.SMALL_POINTS, fontweight=weight)  # fmt: skip

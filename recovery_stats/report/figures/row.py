@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import Any
 
 from matplotlib.figure import Figure as Canvas
@@ -13,13 +14,14 @@ from recovery_stats.core.cell import Shown
 from recovery_stats.core.document import CaterpillarFigure, ForestFigure, LoveFigure
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.report import figure_data, style
-from recovery_stats.report.figures.panel import finish, log_axis, new_panel, stacked, stub
+from recovery_stats.report.figures.panel import finish, log_axis, new_panel, stacked, stub, write
 from recovery_stats.report.numbers import column
 
 ROW_INCHES = 0.29
 NARROW_ROW_INCHES = 0.46
 ABOVE = 5.0  # points from an interval up to its name
 ROW_CHARACTERS, NARROW_ROW_CHARACTERS = 36, 28  # of a line of a label
+WHOLE_ROW_CHARACTERS = 44  # of a narrow figure
 MOST_CHARACTERS = 112  # of a label
 LINE_SPACING = 1.15
 LINE, NARROW_LINE = 0.5, 0.32  # rows that a further line of a label takes
@@ -34,16 +36,13 @@ def forest(figure: ForestFigure, width: float = style.WIDTH_INCHES) -> Canvas:
     texts = column([Shown(e, "interval") for e in rows])
     named = [n for i, e in enumerate(rows) for n in (*_head(heads.get(i)), (e.label, False))]
     names, whole = stack(named, above=narrow)
-    if narrow:
-        canvas, axes = rows_canvas(whole, [], 0.2, height=NARROW_ROW_INCHES, width=width)
-    else:
-        canvas, axes = rows_canvas(whole, [n.text for n in names], stub(texts, 0.35, 40))
+    canvas, axes = rows_canvas(names, whole, stub(texts, 0.35, 40), width=width)
     if figure.log_x:
         axes.set_xscale("log")
     axes.axvline(figure.null, color=style.FAINT, linewidth=0.9, zorder=1)
     places = [n.y for n in names if not n.head]
-    for y, estimate, text in zip(places, rows, texts, strict=True):
-        _interval(axes, estimate, y, figure)
+    _intervals(axes, list(zip(places, rows, strict=True)), figure)
+    for y, text in zip(places, texts, strict=True):
         _beside(axes, y, text, above=narrow)
     name_rows(axes, names, indent=bool(heads) and not narrow, above=narrow)
     _forest_limits(axes, rows, figure)
@@ -52,7 +51,7 @@ def forest(figure: ForestFigure, width: float = style.WIDTH_INCHES) -> Canvas:
 
 
 @dataclass(frozen=True, slots=True)
-class _Name:
+class Name:
     """A label in its lines, where its row stands, and whether it heads the rows under it."""
 
     text: str
@@ -64,30 +63,44 @@ def _head(text: str | None) -> tuple[tuple[str, bool], ...]:
     return () if text is None else ((text, True),)
 
 
-def stack(named: Sequence[tuple[str, bool]], *, above: bool = False) -> tuple[list[_Name], float]:
+def stack(
+    named: Sequence[tuple[str, bool]],
+    *,
+    above: bool = False,
+    width: int = NARROW_ROW_CHARACTERS,
+    under: Sequence[str] = (),
+) -> tuple[list[Name], float]:
     """The labels one under another, each in as many lines as it needs; height of all, in rows.
 
-    above: the label stands over its interval, so that its lines push the interval down.
+    above: the label stands over its interval, in lines of `width` letters that push the interval
+    down. under: what further lines say under each label.
     """
-    width, line = (NARROW_ROW_CHARACTERS, NARROW_LINE) if above else (ROW_CHARACTERS, LINE)
-    texts = stacked([label for label, _ in named], width, MOST_CHARACTERS // width)
-    names: list[_Name] = []
+    wide, line = (width, NARROW_LINE) if above else (ROW_CHARACTERS, LINE)
+    texts = stacked([label for label, _ in named], wide, math.ceil(MOST_CHARACTERS / wide))
+    for i, said in enumerate(under):
+        texts[i] = "\n".join((texts[i], *wrap(said, WHOLE_ROW_CHARACTERS)))
+    names: list[Name] = []
     start = 0.0
     for text, (_, head) in zip(texts, named, strict=True):
         height = 1 + line * text.count("\n")
         middle = start + height - 1 if above else start + (height - 1) / 2
-        names.append(_Name(text, middle, head))
+        names.append(Name(text, middle, head))
         start += height
     return names, start
 
 
-def _interval(axes: Any, e: Estimate, y: float, figure: ForestFigure) -> None:
-    primary = e.level == "primary"
-    pen = style.pen(0) if primary else style.pen(4)
-    if math.isfinite(e.low) and math.isfinite(e.high):
-        axes.plot([e.low, e.high], [y, y], color=pen.colour, linewidth=1.6, solid_capstyle="butt")
-    if math.isfinite(e.value) and (e.value > 0 or not figure.log_x):
-        axes.plot([e.value], [y], marker="s" if primary else "o", color=pen.colour, markersize=6)
+def _intervals(axes: Any, rows: Sequence[tuple[float, Estimate]], figure: ForestFigure) -> None:
+    """Lines and markers at their heights, those of a kind at once."""
+    for primary, pen, marker in ((False, style.pen(4), "o"), (True, style.pen(0), "s")):
+        drawn = [(y, e) for y, e in rows if (e.level == "primary") is primary]
+        wide = [(y, e) for y, e in drawn if math.isfinite(e.low) and math.isfinite(e.high)]
+        known = [(y, e) for y, e in drawn if math.isfinite(e.value)]
+        known = [(y, e) for y, e in known if e.value > 0 or not figure.log_x]
+        heights, lows, highs = ([y for y, _ in wide], [e.low for _, e in wide],
+                                [e.high for _, e in wide])  # fmt: skip
+        axes.hlines(heights, lows, highs, color=pen.colour, linewidth=1.6)
+        axes.plot([e.value for _, e in known], [y for y, _ in known], linestyle="", marker=marker,
+                  color=pen.colour, markersize=6)  # fmt: skip
 
 
 def _forest_limits(axes: Any, rows: Sequence[Estimate], figure: ForestFigure) -> None:
@@ -103,9 +116,12 @@ def _forest_limits(axes: Any, rows: Sequence[Estimate], figure: ForestFigure) ->
         axes.set_xlim(low - margin, high + margin)
 
 
-def love(figure: LoveFigure) -> Canvas:
-    names, whole = stack([(label, False) for label in figure.labels])
-    canvas, axes = rows_canvas(whole, [n.text for n in names], 0.3, top=0.34)
+def love(figure: LoveFigure, width: float = style.WIDTH_INCHES) -> Canvas:
+    """One row a covariate; on a narrow figure its name stands above its marks."""
+    narrow = width < style.WIDTH_INCHES
+    named = [(label, False) for label in figure.labels]
+    names, whole = stack(named, above=narrow, width=WHOLE_ROW_CHARACTERS)
+    canvas, axes = rows_canvas(names, whole, 0.3, top=0.34, width=width)
     rows = [n.y for n in names]
     axes.axvline(figure.threshold, color=style.FAINT, linewidth=1, linestyle=(0, (4, 2)))
     before, after = [abs(x) for x in figure.before], [abs(x) for x in figure.after]
@@ -119,11 +135,19 @@ def love(figure: LoveFigure) -> Canvas:
         markersize=6,
         color=open_.colour,
         markeredgewidth=1.5,
+        clip_on=False,  # a difference of nothing is marked on the edge
         label="Before",
     )
     if after:
         axes.plot(
-            after, rows, linestyle="", marker="D", color=filled.colour, markersize=5, label="After"
+            after,
+            rows,
+            linestyle="",
+            marker="D",
+            color=filled.colour,
+            markersize=5,
+            clip_on=False,
+            label="After",
         )
         axes.legend(
             loc="lower right",
@@ -135,19 +159,18 @@ def love(figure: LoveFigure) -> Canvas:
         )
     largest = max((x for x in (*before, *after) if math.isfinite(x)), default=0.1)
     axes.set_xlim(0, 1.08 * max(largest, figure.threshold))
-    name_rows(axes, names)
+    name_rows(axes, names, above=narrow)
     finish(axes, "Absolute standardised mean difference", "")
     return canvas
 
 
-def caterpillar(figure: CaterpillarFigure) -> Canvas:
+def caterpillar(figure: CaterpillarFigure, width: float = style.WIDTH_INCHES) -> Canvas:
     order = sorted(range(len(figure.value)), key=lambda i: figure.value[i])
     height = 1.0 + min(max(0.12 * len(order), 0.9), 6.0)
-    canvas, axes = new_panel(height, 0.62, 0.4, 0.3, top=0.12)
+    canvas, axes = new_panel(height, 0.62, 0.4, 0.3, top=0.12, width=width)
     axes.axvline(0, color=style.FAINT, linewidth=0.9)
-    pen = style.pen(0)
-    for y, i in enumerate(order):
-        axes.plot([figure.low[i], figure.high[i]], [y, y], color=pen.colour, linewidth=1.3)
+    low, high = ([ends[i] for i in order] for ends in (figure.low, figure.high))
+    axes.hlines(range(len(order)), low, high, color=style.pen(0).colour, linewidth=1.3)
     axes.plot(
         [figure.value[i] for i in order],
         range(len(order)),
@@ -164,18 +187,14 @@ def caterpillar(figure: CaterpillarFigure) -> Canvas:
 
 
 def rows_canvas(
-    lines: float,
-    labels: Sequence[str],
-    right: float,
-    top: float = 0.12,
-    *,
-    height: float = ROW_INCHES,
-    width: float = style.WIDTH_INCHES,
+    names: Sequence[Name], whole: float, right: float, top: float = 0.12, *, width: float
 ) -> tuple[Canvas, Any]:
-    left = stub(labels, 0.4, ROW_CHARACTERS) if labels else right
-    whole = height * max(lines, 1) + 0.62 + top + 0.1
-    canvas, axes = new_panel(whole, 0.62, left, right, top, width)
-    axes.set_ylim(lines - 0.4, -0.6)
+    """A panel of rows `whole` high in all, with room at its left for names that are not above."""
+    narrow = width < style.WIDTH_INCHES
+    left = 0.2 if narrow else stub([name.text for name in names], 0.4, ROW_CHARACTERS)
+    height = (NARROW_ROW_INCHES if narrow else ROW_INCHES) * max(whole, 1) + 0.62 + top + 0.1
+    canvas, axes = new_panel(height, 0.62, left, 0.2 if narrow else right, top, width)
+    axes.set_ylim(whole - 0.4, -0.6)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.grid(visible=False, axis="y")
@@ -185,7 +204,7 @@ def rows_canvas(
 
 def name_rows(
     axes: Any,
-    names: Sequence[_Name],
+    names: Sequence[Name],
     *,
     indent: bool = False,
     above: bool = False,
@@ -193,29 +212,13 @@ def name_rows(
     """Write the label of each row left of the panel, or above it; heads of groups in bold."""
     left = axes.get_position().x0 * axes.figure.get_figwidth() * 72
     for name in names:
-        axes.annotate(
-            name.text,
-            (0, name.y),
-            xycoords=("axes fraction", "data"),
-            xytext=(-left + (14 if indent and not name.head else 4), ABOVE if above else 0),
-            textcoords="offset points",
-            va="bottom" if above else "center",
-            linespacing=LINE_SPACING,
-            bbox=PAPER if above else None,
-            fontweight="bold" if name.head else "normal",
-            annotation_clip=False,
-        )
+        by = (-left + (14 if indent and not name.head else 4), ABOVE if above else 0)
+        write(axes, name.text, (0, name.y), by, y="data", va="bottom" if above else "center",
+              linespacing=LINE_SPACING, bbox=PAPER if above else None,
+              fontweight="bold" if name.head else "normal")  # fmt: skip
 
 
 def _beside(axes: Any, y: float, text: str, *, above: bool = False) -> None:
-    axes.annotate(
-        text,
-        (1, y),
-        xycoords=("axes fraction", "data"),
-        xytext=(8, ABOVE if above else 0),
-        textcoords="offset points",
-        ha="right" if above else "left",
-        va="bottom" if above else "center",
-        bbox=PAPER if above else None,
-        annotation_clip=False,
-    )
+    write(axes, text, (1, y), (8, ABOVE if above else 0), y="data",
+          ha="right" if above else "left", va="bottom" if above else "center",
+          bbox=PAPER if above else None)  # fmt: skip
