@@ -30,7 +30,15 @@ from numpy.typing import NDArray
 from recovery_stats.engines import curves
 from recovery_stats.engines.ordered_pair import count_sorted
 from recovery_stats.engines.ordered_pair_late import FEW_PAIRS, count_few, count_late
-from recovery_stats.engines.risk_set import Array, Ints, merge_close, number_times
+from recovery_stats.engines.risk_set import (
+    PIECE,
+    Array,
+    Ints,
+    merge_close,
+    number_times,
+    place_few,
+    rank,
+)
 from recovery_stats.errors import NotEstimable
 
 TimeWeight = Literal["n", "S", "S/G", "n/G2", "I"]
@@ -142,6 +150,13 @@ class _Partners:
     tied_xy: float
     order: Ints | None = None
 
+    def lead(self, rows: slice, C: float) -> Array:
+        """By how much the pairs of each row that are concordant exceed their share C."""
+        won = self.lower[rows] + self.over[rows]
+        drawn = self.equal[rows] + self.same[rows]
+        involved = won + drawn + self.higher[rows] + self.under[rows]
+        return np.asarray(won + 0.5 * drawn - C * involved)
+
 
 def _summarise(found: _Partners, weights: Array | None, cluster: Ints | None) -> Concordance:
     """C with its error: what each row, or each cluster, adds to it."""
@@ -149,7 +164,7 @@ def _summarise(found: _Partners, weights: Array | None, cluster: Ints | None) ->
     weight = None if weights is None else weights[order]
 
     def total(parts: NDArray[Any]) -> float:
-        return float(parts.sum() if weight is None else weight @ parts)
+        return float(np.add.reduce(parts) if weight is None else weight @ parts)
 
     concordant, discordant = total(found.lower), total(found.higher)
     tied = total(found.equal)
@@ -157,9 +172,10 @@ def _summarise(found: _Partners, weights: Array | None, cluster: Ints | None) ->
     if comparable <= 0:
         raise NotEstimable("No two rows are comparable, so there is no concordance.")
     C = (concordant + tied / 2) / comparable
-    won, drawn = found.lower + found.over, found.equal + found.same
-    involved = won + drawn + found.higher + found.under
-    influence = (won + 0.5 * drawn - C * involved) / comparable
+    influence = np.empty(len(found.lower))
+    for begin in range(0, len(influence), PIECE):
+        influence[begin : begin + PIECE] = found.lead(slice(begin, begin + PIECE), C)
+    influence /= comparable
     if weight is not None:
         influence *= weight
     if cluster is not None:
@@ -172,36 +188,42 @@ def _summarise(found: _Partners, weights: Array | None, cluster: Ints | None) ->
     return Concordance(C, std_error, concordant, discordant, tied, tied_y, found.tied_xy, influence)
 
 
-def _moments(stop: Array, died: NDArray[np.bool_]) -> tuple[Array, Ints, int]:
-    """Distinct times; each row's moment, 2j + 1 an event at time j, 2j + 2 a censoring there, so
-    that events come first; and how many moments there can be."""
-    times, at = number_times(stop)
-    return times, 2 * at + np.where(died, 1, 2), 2 * len(times) + 3
-
-
 def _count_alike(
     x: Array, stop: Array, died: NDArray[np.bool_], start: Array | None, strata: Ints | None
 ) -> _Partners:
     """Partners and events of each kind where all pairs count alike."""
-    times, moment, width = _moments(stop, died)
-    base = None if strata is None else strata * width
-    if base is not None:
-        moment = moment + base
+    few = np.count_nonzero(died) * len(x) <= FEW_PAIRS
+    entry = None
+    if start is not None:
+        times, at = number_times(stop)
+        entry = 2 * rank(start, times)
+    else:
+        at = place_few(stop) if few else number_times(stop)[1]
+    moment = _moment(at, died)
+    if strata is not None:
+        base = strata * (int(moment.max()) + 2)  # beyond every moment, and every entry, before
+        moment, entry = moment + base, base if entry is None else entry + base
     events = np.bincount(moment[died])
     tied_y = float(events @ (events - 1)) / 2
     order = None
-    if start is not None:
-        entry = 2 * np.searchsorted(times, start, side="right")
-        entry = entry if base is None else entry + base
-        order, pairs = count_late(x, moment, entry, strata, died)
-    elif int(events.sum()) * len(x) <= FEW_PAIRS:
-        pairs = count_few(x, moment, base, died)
-    else:
+    if few:
+        pairs = count_few(x, moment, entry, died)
+    elif start is None or entry is None:
         order, pairs = count_sorted(x, moment, strata, died)
+    else:
+        order, pairs = count_late(x, moment, entry, strata, died)
     return _Partners(
         pairs.lower, pairs.equal, pairs.higher, pairs.over, pairs.same, pairs.under,
         tied_y, pairs.tied_x, order,
     )  # fmt: skip
+
+
+def _moment(at: Ints, died: NDArray[np.bool_]) -> Ints:
+    """2j + 1 for an event at the j-th time, 2j + 2 for a censoring there: events come first."""
+    moment = at + at
+    moment += 2
+    moment -= died
+    return moment
 
 
 def _weigh(
@@ -311,7 +333,8 @@ class _Pairs:
         weight: Array,
     ) -> _Pairs:
         """Number the moments: at one time, events come before censorings."""
-        times, moment, width = _moments(stop, died)
+        times, at = number_times(stop)
+        moment, width = _moment(at, died), 2 * len(times) + 3
         base = stratum * width
         moment = base + moment
         order = np.argsort(moment, kind="stable")

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
-from recovery_stats.engines import cox_dense
+from recovery_stats.engines import cox_dense, cox_ordered
 from recovery_stats.engines.cox_exact import evaluate_exact
 from recovery_stats.engines.cox_likelihood import (
     Moments,
@@ -35,6 +35,7 @@ DECREMENT = 1e-18  # score' information^-1 score: the squared step left, in stan
 RUNAWAY = 1e-8  # information along the step has fallen by this since beta = 0: no finite maximum
 CONSTANT = 1e-14  # share of a column's variance among those at risk together: rounding leaves more
 ALIASED = 1e-9  # share of a column's variation left once the columns before it are taken out
+NEARLY = 1e-6  # the decrement below which a step is looked at for whether it is
 NEAR = 3e-11  # a step this short, of columns of unit variance, leaves all else as it is
 MAX_STEPS = 60
 
@@ -141,23 +142,31 @@ def fit(
     given = cox_dense.Rows(X, stop, event, start, strata, weights, offset)
     n_events = int(np.count_nonzero(event))
     at: Callable[[Array], Evaluation | None]
-    if ties != "exact" and cox_dense.suits(len(stop), n_events):
-        few = cox_dense.prepare(given, ties)
-        at, scale, weight = partial(evaluate_few, few), few.scale, few.total_weight
-        problem = None
+    problem = ordered = None
+    if ties != "exact" and n_events and cox_ordered.suits(given):
+        ordered = cox_ordered.prepare(given, ties)
+    if ordered is not None:
+        at = partial(cox_ordered.evaluate, ordered)
+        scale, weight = ordered.scale, ordered.total_weight
+    elif ties != "exact" and cox_dense.suits(len(stop), n_events):
+        dense = cox_dense.prepare(given, ties)
+        at = partial(cox_dense.evaluate, dense)
+        scale, weight = dense.scale, dense.total_weight
     else:
         problem = prepare(*given, ties)
         at, scale = partial(evaluate, problem, ties), problem.scale
         weight = float(problem.mean_weight @ problem.risk.n_events)
-    null = at(np.zeros(X.shape[1]))
-    if null is None:
-        raise ConvergenceError("The partial likelihood is not finite at a hazard ratio of one.")
-    refuse_aliased(null.information, weight)
-    beta, last, steps = maximise(at, null)
+    # A coefficient that runs away overflows before it is refused: no news for the screen.
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        null = at(np.zeros(X.shape[1]))
+        if null is None:
+            raise ConvergenceError("The partial likelihood is not finite at a hazard ratio of one.")
+        refuse_aliased(null.information, weight)
+        beta, last, steps = maximise(at, null)
     inverse = _invert(last.information)
     return CoxFit(
         beta=beta / scale,
-        covariance=inverse / np.outer(scale, scale),
+        covariance=inverse / (scale[:, None] * scale),
         loglik_null=null.loglik,
         loglik=last.loglik,
         score_statistic=float(null.score @ _solve(null.information, null.score)),
@@ -195,12 +204,6 @@ def evaluate(problem: Problem, ties: Ties, beta: Array) -> Evaluation | None:
         return (evaluate_exact if ties == "exact" else evaluate_moments)(problem, beta)
 
 
-def evaluate_few(problem: cox_dense.Dense, beta: Array) -> cox_dense.Evaluation | None:
-    """The same for few rows."""
-    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        return cox_dense.evaluate(problem, beta)
-
-
 # --- Newton's method -----------------------------------------------------------------------
 
 
@@ -230,9 +233,9 @@ def refuse_aliased(information: Array, events: float) -> None:
     """
     if not len(information):
         return
-    own = np.diag(information)
+    own = information.diagonal()
     factor, singular = lapack.dpotrf(information)
-    if not singular and (np.square(np.diag(factor)) > ALIASED * np.maximum(own, events)).all():
+    if not singular and (np.square(factor.diagonal()) > ALIASED * np.maximum(own, events)).all():
         return
     left, own = information.copy(), own.copy()
     constant = tuple(np.flatnonzero(own <= CONSTANT * events).tolist())
@@ -266,14 +269,16 @@ def maximise(
     at_start = first.information
     beta, here = np.zeros(len(at_start)) if start is None else start, first
     for step_number in range(MAX_STEPS):
-        score, information = here.score, here.information
-        step = _newton_step(score, information, beta)
-        decrement = float(score @ step)
+        step = _newton_step(here.score, here.information, beta)
+        decrement = float(here.score @ step)
         if decrement <= settled:
             return beta, here, step_number
-        if decrement > 0 and np.abs(step).max() <= NEAR:
+        if decrement < NEARLY and np.abs(step).max() <= NEAR:
             return beta + step, here, step_number
-        _refuse_runaway(step, information, at_start)
+        # On separated data Newton's steps keep their length while the information along them
+        # (the decrement) falls by a constant factor; at a finite maximum the steps vanish.
+        if decrement <= RUNAWAY * float(step @ at_start @ step):
+            raise _runaway(step)
         beta, here = _advance(evaluate, beta, step, here, decrement)
     raise ConvergenceError(f"The Cox model did not converge in {MAX_STEPS} Newton steps.")
 
@@ -284,16 +289,6 @@ def _newton_step(score: Array, information: Array, beta: Array) -> Array:
         return _solve(information, score)
     except np.linalg.LinAlgError:
         raise _runaway(beta) from None
-
-
-def _refuse_runaway(step: Array, information: Array, at_start: Array) -> None:
-    """Raise when the information along the step has all but vanished (monotone likelihood).
-
-    On separated data Newton's steps keep their length while the information falls by a
-    constant factor; at a finite maximum the information stays and the steps vanish.
-    """
-    if step @ information @ step <= RUNAWAY * (step @ at_start @ step):
-        raise _runaway(step)
 
 
 def _runaway(direction: Array) -> ColumnsNotEstimable:

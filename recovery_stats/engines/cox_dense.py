@@ -50,8 +50,7 @@ class Dense:
     scale: Array
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Evaluation:
+class Evaluation(NamedTuple):
     """Log partial likelihood with score (p,) and information (p, p), in scaled covariates."""
 
     loglik: float
@@ -92,15 +91,14 @@ def prepare(rows: Rows, ties: Literal["efron", "breslow"]) -> Dense:
         at_risk &= start < when[:, None]
     if strata is not None:
         at_risk &= strata == strata[died, None]
-    at_once = start is None and strata is None
-    ever = stop >= when[0] if at_once else np.asarray(at_risk.any(axis=0))
+    ever = np.asarray(at_risk.any(axis=0))
     M = at_risk.astype(float)
     own = np.ones(len(died)) if weights is None else weights[died]
     apart = when[1:] != when[:-1]
     if strata is not None:
         apart |= np.diff(strata[died]) != 0
     mean_weight = own if apart.all() else _share_ties(M, died, apart, own, efron=ties == "efron")
-    scale, design = _standardise(X, None if ever.all() else ever)
+    scale, design = standardise(np.ascontiguousarray(X.T, dtype=float), ever)
     return Dense(
         M=M,
         design=design,
@@ -133,21 +131,23 @@ def _share_ties(
     return np.asarray(np.repeat(np.add.reduceat(weight, begins) / size, size))
 
 
-def _standardise(X: Array, ever: NDArray[np.bool_] | None) -> tuple[Array, Array]:
-    """Scale and the design; a constant column keeps scale 1 and becomes 0.
+def standardise(columns: Array, ever: NDArray[np.bool_] | None = None) -> tuple[Array, Array]:
+    """Scale (p,) of columns (p, n), and the design; a constant one keeps scale 1 and becomes 0.
 
     ever (n,): who is in any risk set, and so in the mean; None for all.
     """
-    columns = np.ascontiguousarray(X.T, dtype=float)
-    among = columns if ever is None else columns[:, ever]
-    centre = among.mean(axis=1)
-    spread = np.sqrt(np.square(among - centre[:, None]).mean(axis=1))
+    design = np.empty((len(columns) + 1, columns.shape[1]))
+    design[0] = 1
+    inner = design[1:]
+    among = columns if ever is None or ever.all() else columns[:, ever]
+    m = among.shape[1]
+    centre = np.add.reduce(among, axis=1) / m
+    np.subtract(columns, centre[:, None], out=inner)
+    apart = inner if among is columns else inner[:, ever]
+    spread = np.sqrt(np.add.reduce(np.square(apart), axis=1) / m)
     varies = spread > FLAT * np.abs(centre)
     scale = np.where(varies, spread, 1.0)
-    design = np.empty((len(columns) + 1, len(X)))
-    design[0] = 1
-    np.subtract(columns, centre[:, None], out=design[1:])
-    design[1:] *= (varies / scale)[:, None]
+    inner *= (varies / scale)[:, None]
     return scale, design
 
 

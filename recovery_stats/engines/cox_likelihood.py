@@ -180,18 +180,20 @@ def _tied_elements(n_events: Ints, ties: Ties) -> tuple[Array, Ints]:
     """One element for each event l of d: its share c = l/d and its time; empty without ties."""
     if ties != "efron" or n_events.max() == 1:
         return np.zeros(0), np.zeros(0, np.int64)
-    at = np.repeat(np.arange(len(n_events)), n_events)
-    begins = np.cumsum(n_events) - n_events
-    return (np.arange(len(at)) - begins[at]) / n_events[at], at
+    share = np.arange(float(n_events.sum()))
+    share -= np.repeat((np.cumsum(n_events) - n_events).astype(float), n_events)
+    share /= np.repeat(n_events.astype(float), n_events)
+    return share, np.repeat(np.arange(len(n_events)), n_events)
 
 
 def evaluate_hazard(problem: Problem, beta: Array) -> Hazard | None:
     """Risk sums and log-likelihood at beta (scaled); None where they are not finite."""
     risk = problem.risk
-    eta = beta @ problem.X + problem.offset
+    eta = beta @ problem.X if beta.any() else np.zeros(len(problem.offset))
+    eta += problem.offset
     shift = float(eta.max())
     eta -= shift
-    r = np.exp(eta)
+    r = np.exp(eta, out=eta)
     r *= problem.weight
     sums = risk.cells.sum(r)
     S0, by_tree = _sum_at_risk(risk, sums)

@@ -493,7 +493,8 @@ def logrank(
     if G < 2:
         raise NotEstimable("A log-rank test compares at least two groups; there is one.")
     observed, expected, variance = np.zeros(G), np.zeros(G), np.zeros((G, G))
-    for at_risk, d in _counts_by_stratum(stop, event != 0, group, start, strata, G):
+    n, parts = _count_strata(stop, event != 0, group, start, strata, G)
+    for at_risk, d in parts:
         part = _logrank_sums(at_risk, d, rho, gamma, weigh)
         observed, expected, variance = (
             observed + part[0],
@@ -501,7 +502,6 @@ def logrank(
             variance + part[2],
         )
     statistic, df = chi_squared(observed - expected, variance)
-    n = np.bincount(group, minlength=G)
     return LogRank(observed, expected, n, variance, statistic, df, float(chi2.sf(statistic, df)))
 
 
@@ -512,7 +512,28 @@ def _rows_by(codes: Ints) -> list[Ints]:
     return np.split(order, ends)
 
 
-def _counts_by_stratum(
+def _count_strata(
+    stop: Array,
+    died: NDArray[np.bool_],
+    group: Ints,
+    start: Array | None,
+    strata: Ints | None,
+    G: int,
+) -> tuple[Ints, Iterator[tuple[Array, Array]]]:
+    """Rows by group (G,); at risk and events by group (G, K) at the event times of each stratum
+    that has any."""
+    if start is None:
+        S = 1 if strata is None else int(strata.max()) + 1
+        both = group if strata is None else strata * G + group
+        cells = _count_cells(stop, died, both, S * G)[1]
+        if cells is not None:
+            by_stratum = cells.reshape(S, G, 2, -1)
+            n = by_stratum.sum(axis=(0, 2, 3))
+            return n, (_at_events(c) for c in by_stratum if c[:, 1].any())
+    return np.bincount(group, minlength=G), _count_rows(stop, died, group, start, strata, G)
+
+
+def _count_rows(
     stop: Array,
     died: NDArray[np.bool_],
     group: Ints,
@@ -520,15 +541,8 @@ def _counts_by_stratum(
     strata: Ints | None,
     G: int,
 ) -> Iterator[tuple[Array, Array]]:
-    """At risk and events by group (G, K) at the event times of each stratum that has any."""
-    S = 1 if strata is None else int(strata.max()) + 1
+    """The same counts without a table of all times."""
     if start is None:
-        both = group if strata is None else strata * G + group
-        cells = _count_cells(stop, died, both, S * G)[1]
-        if cells is not None:
-            by_stratum = cells.reshape(S, G, 2, -1)
-            yield from (_at_events(c) for c in by_stratum if c[:, 1].any())
-            return
         (stop,) = merge_close(stop)
     else:
         stop, start = merge_close(stop, start)

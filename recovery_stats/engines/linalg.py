@@ -18,6 +18,8 @@ IntArray = NDArray[np.intp]
 GRADED = 1e6  # size of M M' from which on I + M M' has lost digits of its small directions
 WRITTEN_OUT = 6  # up to this size, of MANY matrices, a step for all is quicker than LAPACK for each
 MANY = 100
+FEW = 4096  # numbers that two passes look through sooner than one with its guard
+LARGEST = 1e150  # its square, summed over rows, is still a number
 RANK_TOLERANCE = 1e-9  # share of a centred column's length that the columns before it leave
 
 
@@ -49,7 +51,9 @@ def _libraries() -> tuple[LibController, ...]:
 
 
 def all_finite(values: NDArray[Any]) -> bool:
-    """Whether all floats are surely finite: one sum of squares tells, unless it overflows."""
+    """Whether all floats are finite, and so are their squares: of many one sum of those tells."""
+    if values.size <= FEW and values.dtype == float:
+        return bool(np.count_nonzero(np.abs(values) <= LARGEST) == values.size)
     with np.errstate(over="ignore"):
         return isfinite(np.vdot(values, values))
 

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recovery_stats.engines.digits import sort_numbers
 from recovery_stats.engines.risk_set import Array, Ints, smallest_unsigned
 
 BLOCK = 255  # rows compared all with all: their counts fit into a byte
@@ -102,8 +103,7 @@ def _sort(x: Array, value: NDArray[Any], stratum: Ints | None) -> tuple[Ints, Ma
 
     Two quick sorts where a stable one would take longer: of x, then of whole numbers.
     """
-    order = np.argsort(x)
-    sorted_x = x[order]
+    order, sorted_x = sort_numbers(x)
     changes = sorted_x[1:] != sorted_x[:-1]
     if stratum is None and changes.all():
         return order, changes
@@ -229,27 +229,31 @@ def _count_far(
     # running counts by column with a 0 before the first: those of earlier blocks, of all events
     earlier, all_events = np.zeros(width, np.int64), np.concatenate(([0], np.cumsum(events)))
     gone = np.zeros(width, np.int64)
+    block_of = np.repeat(np.arange(height), BLOCK)
     for begin in range(0, blocks, height):
         rows = slice(begin * BLOCK, (begin + height) * BLOCK)
         here = min(height, blocks - begin)
         at = column[rows].astype(np.int64)
-        cell = np.repeat(np.arange(here) * width, BLOCK)[: len(at)]
+        row = block_of[: len(at)]
+        cell = row * width
         cell += at
         is_event = event[rows]
-        of_events = cell[is_event]
         come = _running_table(cell if partner is None else cell[partner[rows]], here, width)
-        left = _running_table(of_events, here, width)
+        left = _running_table(cell[is_event], here, width)
         # partners of earlier blocks in higher columns; `come` holds each block and those before
-        row = of_events // width
         come = np.concatenate((earlier[None], come + earlier))
-        flat = come.reshape(-1)
-        found = flat[(row + 1) * width - 1] - flat[of_events + 1]
-        before[begin * BLOCK + np.flatnonzero(is_event)] += found
+        found = come[:, -1].take(row)
+        found -= come.reshape(-1).take(cell + 1)
+        found *= is_event
+        before[rows] += found
         earlier = come[-1]
         left += gone
         gone = left[-1].copy()
-        passed = all_events[at] - left.reshape(-1)[cell]
-        after[rows] += passed if partner is None else np.where(partner[rows], passed, 0)
+        passed = all_events.take(at)
+        passed -= left.reshape(-1).take(cell)
+        if partner is not None:
+            passed *= partner[rows]
+        after[rows] += passed
 
 
 def _running_table(cell: Ints, height: int, width: int) -> Ints:

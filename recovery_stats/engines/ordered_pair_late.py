@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recovery_stats.engines.ordered_pair import Mask, PairCounts, count_pairs
-from recovery_stats.engines.risk_set import Array, Ints, smallest_unsigned
+from recovery_stats.engines.risk_set import Array, Ints, place_few, smallest_unsigned
 
 OUTRIGHT = 60  # comparisons a row at most, for comparing outright to be the shorter way
 FEW_PAIRS = 1 << 16  # events times rows up to which all are compared with all
@@ -49,33 +49,30 @@ def count_few(x: Array, moment: Ints, entry: Ints | None, event: Mask) -> PairCo
     Products with ones count the pairs: as floats of 32 bits they are exact up to 2^24.
     """
     died = np.flatnonzero(event)
-    rank, moment = smallest_unsigned(_ranks(x)), smallest_unsigned(moment)
+    rank, moment = smallest_unsigned(place_few(x)), smallest_unsigned(moment)
     at, own = moment[died], rank[died]
     when, of = at[:, None], own[:, None]
     pair = moment > when
     if entry is not None:
         pair &= entry < when
-    below, alike = (rank < of) & pair, (rank == of) & pair
-    tied = np.count_nonzero((own == of) & (at == when)) - len(died)
     counts = np.zeros((6, len(x)), np.int64)
-    everybody, events = np.ones(len(x), np.float32), np.ones(len(died), np.float32)
-    for kind, pairs in enumerate((below, alike, pair)):
-        one_each = pairs.astype(np.float32)
-        counts[kind, died], counts[3 + kind] = one_each @ everybody, events @ one_each
-    counts[2] -= counts[0] + counts[1]
-    counts[5] -= counts[3] + counts[4]
-    return PairCounts.of(list(counts), int(tied) // 2)
+    wide = np.min_scalar_type(len(x))  # of a type that holds every count
+    for kind, pairs in enumerate(((rank < of) & pair, (rank == of) & pair, pair)):
+        ones = pairs.view(np.uint8)
+        counts[kind, died] = np.add.reduce(ones, axis=1, dtype=wide)
+        counts[3 + kind] = np.add.reduce(ones, axis=0, dtype=wide)
+    counts[2::3] -= counts[:5:3] + counts[1::3]
+    return PairCounts.of(list(counts), _pairs_alike(at * np.int64(len(x)) + own))
 
 
-def _ranks(x: Array) -> Ints:
-    """The position of each value among the distinct ones."""
-    order = np.argsort(x)
-    apart = np.empty(len(x), dtype=bool)
-    apart[0] = False
-    np.not_equal(x[order[1:]], x[order[:-1]], out=apart[1:])
-    out = np.empty(len(x), np.int64)
-    out[order] = np.cumsum(apart)
-    return out
+def _pairs_alike(values: Ints) -> int:
+    """How many pairs have the same value."""
+    values.sort()
+    same = values[1:] == values[:-1]
+    if not same.any():
+        return 0
+    size = np.bincount(np.cumsum(np.append(True, ~same)))
+    return int(size @ (size - 1)) // 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,18 +115,24 @@ class _Band:
         return int((self.high - self.low) @ np.diff(self.starts))
 
     def count(self, x: Array) -> PairCounts:
-        """Compare the events of each moment with the band of rows beside them; x (n,) sorted."""
+        """Compare the events of each moment with the band of rows beside them; x (n,) sorted.
+
+        Products with ones count: as floats of 32 bits they are exact up to 2^24.
+        """
+        ones = np.ones(int((self.high - self.low).max(initial=0)), np.float32)
         counts = np.zeros((6, len(x)), np.int32)
         lower, equal, higher, over, same, under = counts
         for rows, band, active in self._pieces():
             ours = x[rows][:, None]
             below = x[band] < ours
             alike = x[band] == ours
-            below &= active
-            alike &= active
-            lower[rows] = np.add.reduce(below.view(np.uint8), 1, dtype=np.uint32)
-            equal[rows] = np.add.reduce(alike.view(np.uint8), 1, dtype=np.uint32)
-            higher[rows] = np.count_nonzero(active) - lower[rows] - equal[rows]
+            entered = np.count_nonzero(active)
+            if entered < len(active):
+                below &= active
+                alike &= active
+            lower[rows] = below.astype(np.float32) @ ones[: len(active)]
+            equal[rows] = np.count_nonzero(alike) and alike.astype(np.float32) @ ones[: len(active)]
+            higher[rows] = entered - lower[rows] - equal[rows]
             over[band] += np.add.reduce(below.view(np.uint8), 0, dtype=np.uint8)
             same[band] += np.add.reduce(alike.view(np.uint8), 0, dtype=np.uint8)
         events = np.bincount(self.moment[self.died], minlength=int(self.moment[-1]) + 2)

@@ -311,7 +311,7 @@ def merge_close(*times: Array) -> tuple[Array, ...]:
 def are_whole(values: Array) -> bool:
     """Say whether all are whole numbers; in pieces, so that one of many says no at once."""
     pieces = (values[b : b + PIECE] for b in range(0, len(values), PIECE))
-    return all(np.array_equal(piece, np.rint(piece)) for piece in pieces)
+    return not any(np.count_nonzero(piece != np.rint(piece)) for piece in pieces)
 
 
 def are_days(distinct: Array, n: int) -> bool:
@@ -328,25 +328,48 @@ def rank(values: NDArray[Any], distinct: NDArray[Any]) -> Ints:
     low = distinct[0] - 1
     width = int(distinct[-1] - low)
     table = np.cumsum(np.bincount((distinct - low).astype(np.int64)))
-    # values below `low` truncate upwards to 0 at most, which counts none
-    place = np.subtract(values, low)
-    np.clip(place, 0, width, out=place)
-    return np.asarray(table[place.astype(np.int64)])
+    out = np.empty(len(values), np.int64)
+    for begin in range(0, len(values), PIECE):
+        # values below `low` truncate upwards to 0 at most, which counts none
+        place = np.subtract(values[begin : begin + PIECE], low)
+        np.clip(place, 0, width, out=place)
+        np.take(table, place.astype(np.int64), out=out[begin : begin + PIECE], mode="clip")
+    return out
 
 
 def number_times(values: Array) -> tuple[Array, Ints]:
     """The distinct values, sorted, and the position of each among them."""
     low, high = values.min(), values.max()
-    whole = values.dtype.kind in "iu"
-    if high - low <= 4 * len(values) + 1000 and (whole or are_whole(values)):
-        place = np.empty(len(values), np.int64)
-        np.subtract(values, low, out=place, casting="unsafe")
+    place = _days_since(values, low) if high - low <= 4 * len(values) + 1000 else None
+    if place is not None:
         seen = np.bincount(place) > 0
         if seen.all():
             return np.arange(len(seen)) + low, place
         return np.flatnonzero(seen) + low, (np.cumsum(seen) - 1)[place]
     distinct, place = np.unique(values, return_inverse=True)
     return distinct, place.reshape(-1)
+
+
+def _days_since(values: Array, low: Any) -> Ints | None:
+    """Whole numbers less the lowest of them; None where one is not whole."""
+    place = np.empty(len(values), np.int64)
+    for begin in range(0, len(values), PIECE):
+        piece, here = values[begin : begin + PIECE], place[begin : begin + PIECE]
+        np.subtract(piece, low, out=here, casting="unsafe")
+        if np.count_nonzero(here + low != piece):
+            return None
+    return place
+
+
+def place_few(values: Array) -> Ints:
+    """The position of each of few values among the distinct ones."""
+    order = np.argsort(values)
+    ascending = values[order]
+    apart = np.zeros(len(values), dtype=bool)
+    np.not_equal(ascending[1:], ascending[:-1], out=apart[1:])
+    out = np.empty(len(values), np.int64)
+    out[order] = np.add.accumulate(apart, dtype=np.int64)
+    return out
 
 
 def smallest_unsigned(values: Ints) -> NDArray[Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import combinations, product
 from typing import Any
 
@@ -41,12 +42,12 @@ class Numeric:
     names: tuple[str, ...]
     labels: tuple[str, ...]
 
-    def columns(self, data: Columns) -> Array:
+    def columns(self, data: Columns) -> list[Array]:
         if self.basis is None:
-            return evaluate(self.expression, data)[:, None]
+            return [evaluate(self.expression, data)]
         assert isinstance(self.expression, Call)
         x = evaluate(self.expression.arguments[0], data)
-        return np.asarray(self.basis(x), dtype=float)
+        return list(np.asarray(self.basis(x), dtype=float).T)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,27 +135,32 @@ class Learner:
         self.codes: dict[Expression, IntArray] = {}
 
     def learn(
-        self, terms: tuple[Term, ...], offsets: tuple[Expression, ...]
+        self,
+        terms: tuple[Term, ...],
+        offsets: tuple[Expression, ...],
+        *,
+        drop_intercept: bool = False,
     ) -> tuple[Recipe, Array]:
-        used = {f for t in terms for f in t.factors}
-        baselines: set[Expression] = {
-            f for f in used if isinstance(f, Call) and f.function == "strata"
-        }
-        for expression in dict.fromkeys(f for t in terms for f in t.factors):
+        """The recipe of the terms and their columns; drop_intercept: coded beside an intercept,
+        which is then left out."""
+        used = tuple(dict.fromkeys(f for t in terms for f in t.factors))
+        for expression in used:
             self.meet(expression)
-        coded = _coded(terms, {f for f in used if f in self.factors}, baselines)
-        empty = Recipe(
-            coded,
-            {k: v for k, v in self.numeric.items() if k in used},
-            {k: v for k, v in self.factors.items() if k in used},
-            (),
-            (),
-            (),
-            offsets,
-        )
-        recipe = _named(empty)
+        found = [self.numeric.get(e) for e in used]
+        plain = [n for n in found if n is not None and n.basis is None]
+        if len(plain) == len(used):
+            recipe = _of_numbers(terms, offsets, tuple(plain))
+        else:
+            recipe = _recipe(
+                terms,
+                offsets,
+                {k: self.numeric[k] for k in used if k in self.numeric},
+                {k: self.factors[k] for k in used if k in self.factors},
+            )
         if len(recipe.names) > len(self.data):
             raise NotEstimable(self.too_many(recipe))
+        if drop_intercept and terms[:1] == (INTERCEPT,):
+            recipe = without_intercept(recipe)
         return recipe, _matrix(recipe, self.data, self.codes)
 
     def too_many(self, recipe: Recipe) -> str:
@@ -207,6 +213,27 @@ class Learner:
         for column in self.reference:
             if column not in known:
                 raise UsageError(unknown("factor to take a reference level for", column, known))
+
+
+@lru_cache(maxsize=256)
+def _of_numbers(
+    terms: tuple[Term, ...], offsets: tuple[Expression, ...], numbers: tuple[Numeric, ...]
+) -> Recipe:
+    """The recipe of terms that hold numbers as they are: nothing in it comes from the rows."""
+    return _recipe(terms, offsets, {n.expression: n for n in numbers}, {})
+
+
+def _recipe(
+    terms: tuple[Term, ...],
+    offsets: tuple[Expression, ...],
+    numeric: Mapping[Expression, Numeric],
+    factors: Mapping[Expression, Factor],
+) -> Recipe:
+    strata: set[Expression] = {
+        f for t in terms for f in t.factors if isinstance(f, Call) and f.function == "strata"
+    }
+    coded = _coded(terms, set(factors), strata)
+    return _named(Recipe(coded, numeric, factors, (), (), (), offsets))
 
 
 def _position(wanted: str | None, column: str, found: Levels) -> int:
@@ -323,28 +350,33 @@ def _matrix(
     sum_to_zero: bool = False,
 ) -> Array:
     """X, filled column by column in memory order (each column contiguous)."""
-    X = np.empty((len(data), len(recipe.names)), order="F")
+    X = np.empty((len(recipe.names), len(data)))
     numeric = {k: v.columns(data) for k, v in recipe.numeric.items()}
     at = 0
     for coded in recipe.coded:
         for block in coded.blocks:
             parts = [_indicators(recipe, f, full, numeric, codes, sum_to_zero) for f, full in block]
-            for pieces in _leftmost_fastest(parts):
-                X[:, at] = np.prod(pieces, axis=0) if len(pieces) > 1 else (*pieces, 1.0)[0]
+            alone = parts[0] if len(parts) == 1 else None
+            for piece in alone or map(_product, _leftmost_fastest(parts)):
+                X[at] = piece
                 at += 1
-    return X
+    return X.T
+
+
+def _product(columns: tuple[Array, ...]) -> Array | float:
+    return np.prod(columns, axis=0) if columns else 1.0
 
 
 def _indicators(
     recipe: Recipe,
     expression: Expression,
     full: bool,
-    numeric: Mapping[Expression, Array],
+    numeric: Mapping[Expression, list[Array]],
     codes: Mapping[Expression, IntArray],
     sum_to_zero: bool,
 ) -> list[Array]:
     if expression in numeric:
-        return list(numeric[expression].T)
+        return numeric[expression]
     code = codes[expression]
     missing = code < 0
     factor = recipe.factors[expression]

@@ -15,10 +15,13 @@ from recovery_stats.core.dataset import Dataset
 from recovery_stats.engines.linalg import all_finite
 from recovery_stats.engines.risk_set import number_times
 from recovery_stats.errors import DataError, rows_phrase, unknown
+from recovery_stats.models.expression import Expression, Variable
 
 Array = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 Mask = NDArray[np.bool_]
+
+CLASSES = ("nominal", "ordinal")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ class Columns:
     _keys: dict[str, Any] = field(default_factory=dict)
     _series: dict[str, pd.Series[Any]] = field(default_factory=dict)
     _plain: dict[str, NDArray[Any] | None] = field(default_factory=dict)
+    _finite: set[str] = field(default_factory=set)
     _part: _Part | None = None
 
     @classmethod
@@ -84,7 +88,7 @@ class Columns:
     def only(self, kept: NDArray[np.bool_]) -> Columns:
         """The rows where `kept` (n,) holds; a column is cut when it is asked for."""
         part = _Part(self, kept, int(np.count_nonzero(kept)))
-        return Columns(self.given, self.codebook, _part=part)
+        return Columns(self.given, self.codebook, _finite=set(self._finite), _part=part)
 
     def series(self, name: str) -> pd.Series[Any]:
         """The column called `name`; DataError when there is none, or more than one."""
@@ -142,6 +146,7 @@ class Columns:
         """Which cells of the column are empty (n,); None where every cell has a value."""
         values = self._plainly(name)
         if values is not None and self._part is None and _surely_finite(values):
+            self._finite.add(name)
             return None
         empty = self.missing(name)
         return empty if empty.any() else None
@@ -155,8 +160,13 @@ class Columns:
         frame = self.frame.assign(**{k: self.frame[k].mask(m) for k, m in infinite.items()})
         return self.over(frame)
 
+    def are_known(self, numbers: Iterable[Expression]) -> bool:
+        """Whether all are columns in which no number is missing or huge."""
+        return all(isinstance(e, Variable) and e.name in self._finite for e in numbers)
+
     def label(self, name: str) -> str:
-        return self.codebook[name].title
+        variable = self.codebook.variables.get(name)
+        return name if variable is None else variable.title
 
     def rows(self, where: NDArray[np.bool_]) -> str:
         """Name the rows where `where` holds, by row number of the file or of the frame."""
@@ -177,7 +187,8 @@ class Columns:
         if plain is not None:
             kept = plain if self._part is None else plain[self._part.kept]
             values: Array = np.ascontiguousarray(kept, dtype=float)
-            self._refuse_infinite(name, values)
+            if name not in self._finite:
+                self._refuse_infinite(name, values)
             return values
         series = self.series(name)
         if isinstance(series.dtype, pd.CategoricalDtype):
@@ -192,6 +203,7 @@ class Columns:
 
     def _refuse_infinite(self, name: str, values: Array) -> None:
         if all_finite(values):
+            self._finite.add(name)
             return
         infinite = np.isinf(values)
         if infinite.any():
@@ -216,8 +228,8 @@ class Columns:
         return True
 
     def _labelled(self, name: str) -> bool:
-        variable = self.codebook[name]
-        if variable.measure not in ("nominal", "ordinal") or not variable.values:
+        variable = self.codebook.variables.get(name)
+        if variable is None or not variable.values or variable.measure not in CLASSES:
             return False
         seen = np.unique(self.numbers(name))
         return all(float(v) in variable.values for v in seen[~np.isnan(seen)])

@@ -15,13 +15,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from recovery_stats.core.dataset import Dataset
+from recovery_stats.engines.linalg import LARGEST, all_finite
 from recovery_stats.errors import DataError, NotEstimable, UsageError, unknown
 from recovery_stats.models.calculate import evaluate
-from recovery_stats.models.coding import Learner, Recipe, without_intercept
+from recovery_stats.models.coding import Learner, Recipe
 from recovery_stats.models.columns import Array, Columns, Grouping
 from recovery_stats.models.formula import (
-    INTERCEPT,
-    Call,
     Cbind,
     Column,
     Formula,
@@ -29,8 +28,6 @@ from recovery_stats.models.formula import (
     columns_of,
     parse,
 )
-
-LARGEST = 1e150  # its square, summed over rows, is still a number
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +143,8 @@ def build_design(
     whole = bool(kept.all())
     columns = source if whole else source.only(kept)
     learner = Learner(columns, dict(reference or {}))
-    recipe, X = learner.learn(asked.terms, asked.offsets)
-    if drop_intercept and recipe.coded and recipe.coded[0].term == INTERCEPT:
-        recipe, X = without_intercept(recipe), X[:, 1:]
-    _refuse_huge(recipe, X)
+    recipe, X = learner.learn(asked.terms, asked.offsets, drop_intercept=drop_intercept)
+    _refuse_huge(recipe, X, columns)
     random = []
     for part in asked.random:
         inner, Z = learner.learn(part.terms, ())
@@ -181,32 +176,28 @@ def build_design(
 
 
 def _refuse_outcome_as_predictor(formula: Formula) -> None:
-    outcome = set(formula.response_columns())
-    factors = [f for t in formula.terms for f in t.factors]
-    factors += [f for r in formula.random for t in r.terms for f in t.factors]
-    for name in (n for f in factors for n in columns_of(f)):
-        if name in outcome:
-            raise UsageError(f"Column {name!r} is the outcome and a predictor; name one role.")
+    for name in formula.on_both_sides:
+        raise UsageError(f"Column {name!r} is the outcome and a predictor; name one role.")
 
 
 def _refuse_pspline(formula: Formula, *, known: bool) -> None:
     """A smooth term without its penalty would be another model; products of it are not known."""
-    for term in (*formula.terms, *(t for r in formula.random for t in r.terms)):
-        smooth = [f for f in term.factors if isinstance(f, Call) and f.function == "pspline"]
-        if smooth and not known:
-            raise UsageError(f"{smooth[0]} is smoothed by rs.cox only; use ns(x, 3) or rcs(x, 4).")
-        if smooth and len(term.factors) > 1:
+    for term, smooth in formula.smooth:
+        if not known:
+            raise UsageError(f"{smooth} is smoothed by rs.cox only; use ns(x, 3) or rcs(x, 4).")
+        if len(term.factors) > 1:
             raise UsageError(f"{term}: pspline stands alone; use ns(x, 3) in a product.")
 
 
-def _refuse_huge(recipe: Recipe, X: Array) -> None:
+def _refuse_huge(recipe: Recipe, X: Array, data: Columns) -> None:
     """Refuse a term whose squares, and with them the variance of its coefficient, overflow."""
-    if not X.size or max(float(X.max()), -float(X.min())) <= LARGEST:
+    if all(len(c.term.factors) < 2 for c in recipe.coded) and data.are_known(recipe.numeric):
         return
-    huge = next(
-        n for n, column in zip(recipe.names, X.T, strict=True) if np.abs(column).max() > LARGEST
-    )
-    raise DataError(f"Term {huge!r} has values above {LARGEST:g}; state it in larger units.")
+    for name, column in zip(recipe.names, X.T, strict=True):
+        if not all_finite(column):
+            raise DataError(
+                f"Term {name!r} has values above {LARGEST:g}; state it in larger units."
+            )
 
 
 def _observed(

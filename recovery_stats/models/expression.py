@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,7 @@ class Frailty:
         return (self.column,) if self.inner is None else (self.column, self.inner)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Formula:
     """What was asked: `terms` in order of degree, the intercept among them when there is one."""
 
@@ -174,7 +175,30 @@ class Formula:
 
     def columns(self) -> tuple[str, ...]:
         """Every column the formula names, once, response first."""
+        return self._columns
+
+    @cached_property
+    def _columns(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(_formula_columns(self)))
+
+    @cached_property
+    def on_both_sides(self) -> tuple[str, ...]:
+        """Columns of the response that a term or a random effect holds too."""
+        outcome = self.response_columns()
+        inner = [t for r in self.random for t in r.terms]
+        factors = [f for t in (*self.terms, *inner) for f in t.factors]
+        return tuple(n for f in factors for n in columns_of(f) if n in outcome)
+
+    @cached_property
+    def smooth(self) -> tuple[tuple[Term, Call], ...]:
+        """The terms that hold pspline(x), and it."""
+        inner = [t for r in self.random for t in r.terms]
+        return tuple(
+            (term, factor)
+            for term in (*self.terms, *inner)
+            for factor in term.factors
+            if isinstance(factor, Call) and factor.function == "pspline"
+        )
 
     def response_columns(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(_response_columns(self.response)))

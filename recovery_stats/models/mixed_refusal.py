@@ -8,10 +8,9 @@ from itertools import combinations
 
 import numpy as np
 
-from recovery_stats.engines.linalg import Array, IntArray
+from recovery_stats.engines.linalg import LARGEST, Array, IntArray
 from recovery_stats.engines.lmm import RandomFactor
 from recovery_stats.errors import ConvergenceError, DataError, NotEstimable
-from recovery_stats.models.design import LARGEST
 
 SPANNED = 1e-8  # share of a column's length that is rounding after a projection
 

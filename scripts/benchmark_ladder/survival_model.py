@@ -22,7 +22,7 @@ FORMULAS = {
     "aft": f"Surv(time, event) ~ {TEN}",
 }
 REPEATS = {
-    "lung": 60,
+    "lung": 400,
     "stops": 5,
     "recurrent": 5,
     "million": 2,

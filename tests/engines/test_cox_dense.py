@@ -1,4 +1,4 @@
-"""Few rows: every event beside every row. The definition, and the sums over sorted rows."""
+"""Few rows, in one matrix or by running totals: the definition, and the sums of many rows."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from recovery_stats.engines import cox, cox_dense, cox_likelihood, cox_residual
+from recovery_stats.engines import cox, cox_dense, cox_likelihood, cox_ordered, cox_residual
 from tests.engines.test_cox import brute_loglik, draw, gradient
 from tests.tolerance import CLOSED_FORM, EXACT, HALF_DIGITS
 
 Array = NDArray[np.float64]
-KEPT = [(), ("strata",), ("weights",), ("strata", "weights", "offset")]
+KEPT = [(), ("strata",), ("weights",), ("weights", "offset"), ("strata", "weights", "offset")]
+CASES = [(layout, entry, kept)
+         for layout in (cox_dense, cox_ordered) for entry in (False, True) for kept in KEPT
+         if layout is cox_dense or not (entry or "strata" in kept)]  # fmt: skip
 
 
 def drawn(entry: bool, tied: bool, kept: tuple[str, ...]) -> dict[str, Any]:
@@ -24,25 +27,24 @@ def drawn(entry: bool, tied: bool, kept: tuple[str, ...]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("ties", ["efron", "breslow"])
-@pytest.mark.parametrize("entry", [False, True])
 @pytest.mark.parametrize("tied", [False, True])
-@pytest.mark.parametrize("kept", KEPT)
+@pytest.mark.parametrize(("layout", "entry", "kept"), CASES)
 def test_likelihood_by_definition(
-    ties: Any, entry: bool, tied: bool, kept: tuple[str, ...]
+    ties: Any, tied: bool, layout: Any, entry: bool, kept: tuple[str, ...]
 ) -> None:
     data = drawn(entry, tied, kept)
     given = cox_dense.Rows(**data)
-    dense = cox_dense.prepare(given, ties)
+    few = layout.prepare(given, ties)
     sums = cox_likelihood.prepare(*given, ties)
-    np.testing.assert_allclose(dense.scale, sums.scale, rtol=EXACT)
+    np.testing.assert_allclose(few.scale, sums.scale, rtol=EXACT)
     for beta in (np.zeros(2), np.array([0.7, -0.4])):
-        here = cox_dense.evaluate(dense, beta * dense.scale)
+        here = layout.evaluate(few, beta * few.scale)
         there = cox_likelihood.evaluate_moments(sums, beta * sums.scale)
         assert here is not None
         assert there is not None
         assert here.loglik == pytest.approx(brute_loglik(data, beta, ties), rel=CLOSED_FORM)
         np.testing.assert_allclose(
-            here.score * dense.scale,
+            here.score * few.scale,
             gradient(data, beta, ties),
             rtol=HALF_DIGITS,
             atol=HALF_DIGITS,
@@ -59,6 +61,7 @@ def test_the_fit_is_that_of_many_rows(
     data = drawn(entry, True, kept)
     few = cox.fit(**data, ties=ties)
     monkeypatch.setattr(cox_dense, "MOST_CELLS", 0)
+    monkeypatch.setattr(cox_ordered, "MOST_CELLS", 0)
     many = cox.fit(**data, ties=ties)
     for name in ("beta", "covariance", "loglik_null", "loglik", "score_statistic", "wald"):
         np.testing.assert_allclose(getattr(few, name), getattr(many, name), rtol=CLOSED_FORM)
@@ -76,6 +79,22 @@ def test_rows_never_at_risk_count_for_nothing() -> None:
     whole, part = cox.fit(x, stop, event), cox.fit(x[2:], stop[2:], event[2:])
     np.testing.assert_allclose(whole.beta, part.beta, rtol=CLOSED_FORM)
     assert whole.loglik == pytest.approx(part.loglik, rel=EXACT)
+
+
+def test_many_ties_are_left_to_other_sums(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = drawn(False, True, ())
+    few = cox.fit(**data)
+    cells = data["X"].size + len(data["X"])
+    monkeypatch.setattr(cox_ordered, "MOST_CELLS", cells)
+    data["stop"] = np.ceil(data["stop"] / data["stop"].max() * 2)
+    given = cox_dense.Rows(**data)
+    assert cox_ordered.suits(given)
+    assert cox_ordered.prepare(given, "efron") is None
+    assert cox_ordered.prepare(given, "breslow") is not None
+    crowded = cox.fit(**data)
+    monkeypatch.setattr(cox_dense, "MOST_CELLS", 0)
+    np.testing.assert_allclose(crowded.beta, cox.fit(**data).beta, rtol=CLOSED_FORM)
+    assert np.abs(crowded.beta - few.beta).max() > HALF_DIGITS
 
 
 def test_it_suits_few_rows_with_events_only() -> None:
