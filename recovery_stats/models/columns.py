@@ -124,9 +124,9 @@ class Columns:
         if self._part is not None:
             return self._part.whole._plainly(name)
         if name not in self._plain:
-            cells = self.series(name).values
-            plain = isinstance(cells, np.ndarray) and cells.dtype.kind in "ifub"
-            self._plain[name] = cells if plain else None
+            series = self.series(name)
+            plain = isinstance(series.dtype, np.dtype) and series.dtype.kind in "ifub"
+            self._plain[name] = series.to_numpy() if plain else None
         return self._plain[name]
 
     def over(self, frame: pd.DataFrame) -> Columns:

@@ -123,6 +123,11 @@ def test_text_of_every_dtype(dtype: str) -> None:
     assert build_design("y ~ a", data).names == ("Intercept", "a[T.q]", "a[T.r]")
 
 
+def test_months_are_levels() -> None:
+    data = frame().assign(a=pd.PeriodIndex(["2020-01", "2020-02"] * 24, freq="M"))
+    assert build_design("y ~ a", data).names == ("Intercept", "a[T.2020-02]")
+
+
 def test_rows_without_a_value_are_dropped_and_counted() -> None:
     data = frame()
     data.loc[[1, 4], "x"] = np.nan
