@@ -32,7 +32,8 @@ from recovery_stats.models.columns import Array, Columns, IntArray
 from recovery_stats.models.dose_response import dose_response
 from recovery_stats.models.formula import Formula
 from recovery_stats.models.hazard_check import FEW_CLUSTERS, check_hazards, word_clusters
-from recovery_stats.models.new_people import strata_of, survive
+from recovery_stats.models.hazard_interval import confint
+from recovery_stats.models.new_people import expect, strata_of, survive
 from recovery_stats.models.observation import (
     Observation,
     naming_columns,
@@ -45,6 +46,7 @@ from recovery_stats.models.schoenfeld import over_time
 if TYPE_CHECKING:
     from recovery_stats.models.standardised import StandardisedCurves
 
+Prediction = Literal["log_hazard", "hazard", "expected", "survival"]
 TIE_NAMES = {"efron": "Efron", "breslow": "Breslow", "exact": "exact (discrete)"}
 
 
@@ -227,6 +229,12 @@ class CoxFit:
         }
         return pd.DataFrame([row])
 
+    def confint(
+        self, method: Literal["wald", "profile"] = "wald", level: float = 0.95
+    ) -> pd.DataFrame:
+        """term, estimate, conf_low, conf_high: by Wald, or the profile of the likelihood."""
+        return confint(self, method, level)
+
     def covariance(self) -> pd.DataFrame:
         """Covariance of the coefficients; the robust one where there is one."""
         return pd.DataFrame(self._V, list(self.terms), list(self.terms))
@@ -294,9 +302,17 @@ class CoxFit:
         return robust, self.method
 
     def predict(
-        self, new_data: pd.DataFrame | Dataset, kind: Literal["log_hazard", "hazard"] = "log_hazard"
+        self, new_data: pd.DataFrame | Dataset, kind: Prediction = "log_hazard"
     ) -> pd.Series[float]:
-        """Log hazard (or hazard) relative to average covariates; nan where a value is missing."""
+        """Log hazard (or hazard) relative to average covariates; nan where a value is missing.
+
+        "expected": the number of events expected during the follow-up of each row, whose times
+        new_data then has as well; "survival": the chance to go through it without the event.
+        """
+        if kind not in get_args(Prediction):
+            raise UsageError(unknown("prediction", str(kind), get_args(Prediction)))
+        if kind in ("expected", "survival"):
+            return expect(self, new_data, kind)
         X = self._new_rows(new_data)
         value = cox_residual.linear_predictor(self.engine, X)
         value += self.observation.design.recipe.offset(new_data)

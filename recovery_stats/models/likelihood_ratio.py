@@ -1,5 +1,7 @@
 """Compare nested linear mixed models by their likelihoods: `compare(smaller, larger)`.
 
+Generalised mixed models and models of time go to `generalised_ratio` and `survival_ratio`.
+
 A variance can only be zero or more, so that testing one against zero has its null on the boundary:
 half of the time the statistic is that of the smaller model. Adding one random effect to q that it
 may be correlated with, the reference is half chi-squared with q and half with q + 1 df. Where no
@@ -29,6 +31,7 @@ from recovery_stats.models.residual_nesting import edges, holds, same_structure
 
 if TYPE_CHECKING:
     from recovery_stats.models.generalised_fit import GlmmFit
+    from recovery_stats.models.survival_ratio import TimeFit
 
 METHODS = ("asymptotic", "bootstrap")
 SPANNED = 1e-8  # share of a column's length outside the larger model's span that is rounding
@@ -63,9 +66,14 @@ class Step:
 
 
 def compare(
-    *fits: MixedFit | GlmmFit, method: str = "asymptotic", replicates: int = 1000, seed: int = 1
+    *fits: MixedFit | GlmmFit | TimeFit,
+    method: str = "asymptotic",
+    replicates: int = 1000,
+    seed: int = 1,
 ) -> pd.DataFrame:
     """Likelihood-ratio tests of nested fits to the same rows, each against the one before.
+
+    Fits are all of rs.lmm, rs.glmm, rs.cox, or of rs.aft and rs.flexible_survival.
 
     Columns `model, n_parameters, log_likelihood, aic, bic, statistic, df, p_value,
     p_value_naive, reference, method`; fits are put in order of their parameters. p_value takes
@@ -78,13 +86,9 @@ def compare(
     """
     if method not in METHODS:
         raise UsageError(unknown("kind of comparison", method, METHODS))
-    generalised = _generalised(fits)
-    if generalised:
-        from recovery_stats.models.generalised_ratio import compare_generalised
-
-        if method == "bootstrap":
-            raise UsageError("The bootstrap comparison is for linear mixed models (rs.lmm).")
-        return compare_generalised(generalised)
+    elsewhere = _compared_elsewhere(fits, method)
+    if elsewhere is not None:
+        return elsewhere
     linear = _check_fits(fits)
     _check_structures(linear, method)
     ordered = sorted(linear, key=lambda f: f.engine.n_parameters)
@@ -107,7 +111,31 @@ def compare(
     return pd.DataFrame(rows)
 
 
-def _generalised(fits: Sequence[MixedFit | GlmmFit]) -> list[GlmmFit]:
+def _compared_elsewhere(fits: Sequence[object], method: str) -> pd.DataFrame | None:
+    """The table of generalised models, or of models of time; None for linear ones."""
+    generalised, timed = _generalised(fits), _timed(fits)
+    if (generalised or timed) and method == "bootstrap":
+        raise UsageError("The bootstrap comparison is for linear mixed models (rs.lmm).")
+    if generalised:
+        from recovery_stats.models.generalised_ratio import compare_generalised
+
+        return compare_generalised(generalised)
+    if timed:
+        from recovery_stats.models.survival_ratio import compare_survival
+
+        return compare_survival(timed)
+    return None
+
+
+def _timed(fits: Sequence[object]) -> list[TimeFit]:
+    """The fits where all are models of time; a module not yet loaded has made none of them."""
+    homes = ("hazard", "aft", "flexible", "frailty", "frailty_nested", "firth", "smooth",
+             "recurrent", "transition")  # fmt: skip
+    ours = [f for f in fits if type(f).__module__.rpartition(".")[2] in homes]
+    return ours if len(ours) == len(fits) > 1 else []  # type: ignore[return-value]
+
+
+def _generalised(fits: Sequence[object]) -> list[GlmmFit]:
     """The fits where all are of `rs.glmm`."""
     from recovery_stats.models.generalised_fit import GlmmFit
 
@@ -115,15 +143,16 @@ def _generalised(fits: Sequence[MixedFit | GlmmFit]) -> list[GlmmFit]:
     return found if len(found) == len(fits) > 1 else []
 
 
-def _check_fits(fits: Sequence[MixedFit | GlmmFit]) -> list[MixedFit]:
+def _check_fits(fits: Sequence[object]) -> list[MixedFit]:
     if len(fits) < 2:
         raise UsageError("compare() needs at least two fits.")
     linear = []
     for fit in fits:
         if not isinstance(fit, MixedFit):
+            kinds = ", ".join(dict.fromkeys(type(f).__name__ for f in fits))
             raise UsageError(
-                "compare() takes fits of rs.lmm, or all of rs.glmm; one of these is a "
-                f"{type(fit).__name__}."
+                "compare() takes fits that are all of rs.lmm, of rs.glmm, of rs.cox, or of rs.aft "
+                f"and rs.flexible_survival; these are {kinds}."
             )
         refuse_robust(fit, "Likelihood-ratio")
         linear.append(fit)
@@ -243,7 +272,7 @@ def _step(smaller: MixedFit, larger: MixedFit) -> Step | None:
 
 def nested(smaller: MixedFit | GlmmFit, larger: MixedFit | GlmmFit) -> Step:
     """What the larger model adds; UsageError where the smaller is not a special case of it."""
-    if not _spans(larger.X, smaller.X):
+    if not spans(larger.X, smaller.X):
         raise UsageError(
             f"Not nested: fixed effects of {smaller.formula.text!r} are not among those of "
             f"{larger.formula.text!r}."
@@ -255,7 +284,7 @@ def nested(smaller: MixedFit | GlmmFit, larger: MixedFit | GlmmFit) -> Step:
         mine = [] if twin is None else [twin.Z[:, list(b)] for b in twin.blocks]
         for block in factor.blocks:
             Z = factor.Z[:, list(block)]
-            inside = [part for part in mine if _spans(Z, part)]
+            inside = [part for part in mine if spans(Z, part)]
             mine = [part for part in mine if not any(part is i for i in inside)]
             placed += len(inside)
             before = sum(part.shape[1] for part in inside)
@@ -272,7 +301,7 @@ def nested(smaller: MixedFit | GlmmFit, larger: MixedFit | GlmmFit) -> Step:
     return Step(larger.X.shape[1] - smaller.X.shape[1], tuple(grown), df)
 
 
-def _spans(outer: Array, inner: Array) -> bool:
+def spans(outer: Array, inner: Array) -> bool:
     """Whether every column of `inner` is a combination of those of `outer`."""
     if not inner.shape[1]:
         return True

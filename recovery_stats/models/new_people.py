@@ -94,6 +94,28 @@ def _refuse_broken(start: Array, stop: Array, stratum: IntArray) -> None:
         )
 
 
+def expect(fit: CoxFit, new_data: pd.DataFrame | Dataset, kind: str) -> pd.Series[float]:
+    """Expected events on (start, stop] of each row, or the chance of none; nan where unknown."""
+    columns, surv = Columns.of(new_data), fit.observation.surv
+    assert surv is not None
+    stop = evaluate(surv.stop, columns)
+    start = np.full(len(stop), -np.inf) if surv.start is None else evaluate(surv.start, columns)
+    X = fit.observation.design.recipe.matrix(columns)
+    relative = np.exp(fit.observation.design.recipe.offset(columns))
+    found = np.full(len(X), np.nan)
+    base = cox_residual.baseline(fit.engine)
+    known = ~(np.isnan(X).any(axis=1) | np.isnan(start) | np.isnan(stop))
+    for stratum, rows in strata_of(fit, columns, one=True):
+        some = rows[known[rows]]
+        here = base.stratum == stratum
+        time, H = base.time[here], np.append(0.0, np.cumsum(base.hazard[here]))
+        gone = H[curves.position(time, stop[some]) + 1] - H[curves.position(time, start[some]) + 1]
+        log_hazard = cox_residual.linear_predictor(fit.engine, X[some])
+        found[some] = gone * np.exp(log_hazard) * relative[some]
+    value = found if kind == "expected" else np.exp(-found)
+    return pd.Series(value, columns.frame.index, name=kind)
+
+
 def strata_of(fit: CoxFit, columns: Columns, *, one: bool = False) -> list[tuple[int, IntArray]]:
     """Which new rows are wanted in which stratum."""
     everyone = np.arange(len(columns))

@@ -17,7 +17,7 @@ from recovery_stats.engines.cox_likelihood import NoEvent
 from recovery_stats.errors import DataError, NotEstimable, UsageError
 from recovery_stats.models.columns import Array, Columns, Grouping, IntArray
 from recovery_stats.models.design import Design, Times, build_design
-from recovery_stats.models.formula import INTERCEPT, Formula, Surv, parse
+from recovery_stats.models.formula import INTERCEPT, Formula, Surv, Variable, parse
 from recovery_stats.models.time_check import FollowUp
 
 Mask = NDArray[np.bool_]
@@ -108,10 +108,12 @@ def observe(
     of one person, and rows after the event.
     """
     asked = read_survival(formula, what)
+    if offset:  # as in the formula, so that predictions for new rows count it too
+        asked = replace(asked, offsets=(*asked.offsets, Variable(offset)))
     design = build_design(
         asked,
         data,
-        numbers=tuple(c for c in (weights, offset) if c),
+        numbers=(weights,) if weights else (),
         groups=tuple(c for c in (person, cluster, *complete) if c),
         drop_intercept=True,
         penalised=what == "cox",
@@ -131,7 +133,7 @@ def observe(
         times.event.astype(np.intp),
         design.X,
         read_weights(design.numbers[weights], weights, count) if weights else None,
-        add_offset(design, offset),
+        design.offset,
         strata,
         grouping.codes if grouping else None,
         who,
