@@ -196,7 +196,8 @@ def _count_alike(
     entry = None
     if start is not None:
         times, at = number_times(stop)
-        entry = 2 * rank(start, times)
+        entry = rank(start, times)
+        entry += entry
     else:
         at = place_few(stop) if few else number_times(stop)[1]
     moment = _moment(at, died)
@@ -219,11 +220,14 @@ def _count_alike(
 
 
 def _moment(at: Ints, died: NDArray[np.bool_]) -> Ints:
-    """2j + 1 for an event at the j-th time, 2j + 2 for a censoring there: events come first."""
-    moment = at + at
-    moment += 2
-    moment -= died
-    return moment
+    """2j + 1 for an event at the j-th time, 2j + 2 for a censoring there: events come first.
+
+    at (n,): each row's j, which becomes its moment in place.
+    """
+    at += at
+    at += 2
+    at -= died
+    return at
 
 
 def _weigh(

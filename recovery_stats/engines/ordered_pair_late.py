@@ -95,14 +95,16 @@ class _Band:
     @classmethod
     def of(cls, moment: Ints, entry: Ints, event: Mask) -> _Band:
         """How far up the order those reach who have entered by each moment of an event."""
-        order = np.argsort(smallest_unsigned(moment), kind="stable")
+        kind = np.min_scalar_type(int(moment.max()) + 1)
+        moment, entry = moment.astype(kind), entry.astype(kind)
+        order = np.argsort(moment, kind="stable")
         sorted_moment, sorted_entry = moment[order], entry[order]
         died = np.flatnonzero(event[order])
         when = sorted_moment[died]
-        starts = np.flatnonzero(np.diff(when, prepend=-1))
+        starts = np.flatnonzero(np.diff(when.astype(np.int64), prepend=-1))
         at = when[starts]
-        last = np.zeros(int(sorted_moment[-1]) + 2, np.int64)
-        np.maximum.at(last, sorted_entry + 1, sorted_moment)
+        last = np.zeros(int(sorted_moment[-1]) + 2, kind)
+        np.maximum.at(last[1:], sorted_entry, sorted_moment)
         reach = np.maximum.accumulate(last)[at]
         low = np.searchsorted(sorted_moment, at, side="right")
         high = np.searchsorted(sorted_moment, reach, side="right")
@@ -123,21 +125,23 @@ class _Band:
         counts = np.zeros((6, len(x)), np.int32)
         lower, equal, higher, over, same, under = counts
         for rows, band, active in self._pieces():
-            ours = x[rows][:, None]
-            below = x[band] < ours
-            alike = x[band] == ours
+            ours, theirs, each = x[rows][:, None], x[band], ones[: len(active)]
             entered = np.count_nonzero(active)
-            if entered < len(active):
-                below &= active
-                alike &= active
-            lower[rows] = below.astype(np.float32) @ ones[: len(active)]
-            equal[rows] = np.count_nonzero(alike) and alike.astype(np.float32) @ ones[: len(active)]
-            higher[rows] = entered - lower[rows] - equal[rows]
-            over[band] += np.add.reduce(below.view(np.uint8), 0, dtype=np.uint8)
-            same[band] += np.add.reduce(alike.view(np.uint8), 0, dtype=np.uint8)
+            for pairs, own, met in (
+                (theirs < ours, lower, over),
+                (theirs == ours, equal, same),
+            ):
+                if entered < len(active):
+                    pairs &= active
+                if np.count_nonzero(pairs):
+                    own[rows] = pairs.astype(np.float32) @ each
+                    met[band] += np.add.reduce(pairs.view(np.uint8), 0, dtype=np.uint8)
+            higher[rows] = entered
+        higher -= lower
+        higher -= equal
         events = np.bincount(self.moment[self.died], minlength=int(self.moment[-1]) + 2)
         upto = np.concatenate(([0], np.cumsum(events))).astype(np.int32)
-        np.subtract(upto[self.moment], upto[self.entry + 1], out=under)
+        np.subtract(upto[self.moment], upto[1:][self.entry], out=under)
         under -= over
         under -= same
         return PairCounts.of(list(counts), self._tied(x))

@@ -23,9 +23,9 @@ FORMULAS = {
 }
 REPEATS = {
     "lung": 400,
-    "stops": 5,
+    "stops": 9,
     "recurrent": 5,
-    "million": 2,
+    "million": 4,
     "frailty": 3,
 }  # and three times otherwise
 
