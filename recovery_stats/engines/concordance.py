@@ -194,17 +194,16 @@ def _count_alike(
     """Partners and events of each kind where all pairs count alike."""
     few = np.count_nonzero(died) * len(x) <= FEW_PAIRS
     entry = None
-    if start is not None:
-        times, at = number_times(stop)
-        entry = rank(start, times)
-        entry += entry
+    if start is None:
+        moment, events = _moments(place_few(stop) if few else number_times(stop)[1], died)
     else:
-        at = place_few(stop) if few else number_times(stop)[1]
-    moment = _moment(at, died)
+        times, at = number_times(stop)
+        moment, events = _moments(at, died)
+        entry = rank(start, times[events > 0])
     if strata is not None:
-        base = strata * (int(moment.max()) + 2)  # beyond every moment, and every entry, before
+        base = strata * (int(moment.max()) + 1)
         moment, entry = moment + base, base if entry is None else entry + base
-    events = np.bincount(moment[died])
+        events = np.bincount(moment[died])
     tied_y = float(events @ (events - 1)) / 2
     order = None
     if few:
@@ -219,15 +218,17 @@ def _count_alike(
     )  # fmt: skip
 
 
-def _moment(at: Ints, died: NDArray[np.bool_]) -> Ints:
-    """2j + 1 for an event at the j-th time, 2j + 2 for a censoring there: events come first.
+def _moments(at: Ints, died: NDArray[np.bool_]) -> tuple[Ints, Ints]:
+    """Each row's moment, and the events at each time (T,); at (n,): the row's time.
 
-    at (n,): each row's j, which becomes its moment in place.
+    The moment of an event at the k-th time with events, counted from 1, is k; of a censoring
+    after k of them k + 1. A row is a partner of the events at moments below its own that come
+    after it has entered, k of them before.
     """
-    at += at
-    at += 2
-    at -= died
-    return at
+    events = np.bincount(at[died], minlength=int(at.max()) + 1)
+    moment = np.add.accumulate(events > 0, dtype=np.int64)[at]
+    moment += ~died
+    return moment, events
 
 
 def _weigh(
@@ -336,15 +337,20 @@ class _Pairs:
         rank: Ints,
         weight: Array,
     ) -> _Pairs:
-        """Number the moments: at one time, events come before censorings."""
+        """Order the rows, and the events, by their moments in their stratum."""
         times, at = number_times(stop)
-        moment, width = _moment(at, died), 2 * len(times) + 3
+        moment, events = _moments(at, died)
+        width = int(moment.max()) + 1
         base = stratum * width
-        moment = base + moment
+        moment += base
         order = np.argsort(moment, kind="stable")
         low = np.searchsorted(moment[order], moment, side="right")
         high = np.searchsorted(moment[order], base + width, side="left")
-        entry = base if start is None else base + 2 * np.searchsorted(times, start, side="right")
+        entry = (
+            base
+            if start is None
+            else base + np.searchsorted(times[events > 0], start, side="right")
+        )
         come = None
         if start is not None:
             by_entry = np.argsort(entry, kind="stable")
@@ -353,10 +359,10 @@ class _Pairs:
                 np.searchsorted(entry[by_entry], moment, side="left"),
                 np.searchsorted(entry[by_entry], base + width, side="left"),
             )
-        events = order[died[order]]
-        first = np.searchsorted(moment[events], entry, side="right")
-        last = np.searchsorted(moment[events], moment, side="left")
-        return cls(rank, weight, None, died, (order, low, high), come, (events, first, last))
+        ended = order[died[order]]
+        first = np.searchsorted(moment[ended], entry, side="right")
+        last = np.searchsorted(moment[ended], moment, side="left")
+        return cls(rank, weight, None, died, (order, low, high), come, (ended, first, last))
 
     def as_event(self) -> tuple[Array, Array, Array]:
         """Weight of partners with lower, equal, higher predictor, of each row with the event."""

@@ -120,13 +120,15 @@ def prepare(
     )
     event_weight = sorted_weight[risk.died]
     sorted_offset = np.zeros(len(risk.order)) if offset is None else np.asarray(offset)[risk.order]
-    centre, scale, Xs = _standardise(X, risk.order)
+    ended = np.zeros(len(risk.order))
+    ended[risk.died] = event_weight
+    centre, scale, Xs, observed = _standardise(X, risk.order, ended)
     share, share_at = _tied_elements(risk.n_events, ties)
     return Problem(
         risk=risk,
         ties=ties,
         X=Xs,
-        observed=_sum_of_events(Xs, risk, sorted_weight),
+        observed=observed,
         weight=sorted_weight,
         offset=sorted_offset,
         observed_offset=float(event_weight @ sorted_offset[risk.died]),
@@ -145,17 +147,13 @@ def with_offset(problem: Problem, offset: Array) -> Problem:
     return replace(problem, offset=offset, observed_offset=observed)
 
 
-def _sum_of_events(X: Array, risk: RiskSets, weight: Array) -> Array:
-    """Weighted sum of X (p, m) over the rows that end with the event: (p,)."""
-    own = np.zeros(len(weight))
-    own[risk.died] = weight[risk.died]
-    return np.asarray(X @ own)
+def _standardise(X: Array, order: Ints, weight: Array) -> tuple[Array, Array, Array, Array]:
+    """Centre, scale, the sorted (p, m) copy and its sums by weight (m,), for each column.
 
-
-def _standardise(X: Array, order: Ints) -> tuple[Array, Array, Array]:
-    """Centre, scale and the sorted (p, m) copy; a constant column keeps scale 1 and becomes 0."""
+    A constant column keeps scale 1 and becomes 0.
+    """
     Xs = np.empty((X.shape[1], len(order)))
-    centre, scale = np.zeros(X.shape[1]), np.ones(X.shape[1])
+    centre, scale, total = np.zeros(X.shape[1]), np.ones(X.shape[1]), np.zeros(X.shape[1])
     pieces = [slice(b, b + risk_set.PIECE) for b in range(0, len(order), risk_set.PIECE)]
     for j, column in enumerate(Xs):
         given = np.ascontiguousarray(X[:, j], dtype=float)
@@ -167,13 +165,15 @@ def _standardise(X: Array, order: Ints) -> tuple[Array, Array, Array]:
             piece = column[here]
             piece -= centre[j]
             squares += float(piece @ piece)
+            total[j] += piece @ weight[here]
         spread = float(np.sqrt(squares / len(column)))
         if spread > 1e-13 * abs(centre[j]):
             scale[j] = spread
             column *= 1 / spread
+            total[j] /= spread
         else:
-            column[:] = 0.0
-    return centre, scale, Xs
+            column[:], total[j] = 0.0, 0.0
+    return centre, scale, Xs, total
 
 
 def _tied_elements(n_events: Ints, ties: Ties) -> tuple[Array, Ints]:
@@ -248,11 +248,11 @@ def evaluate_moments(problem: Problem, beta: Array) -> Moments | None:
         return None
     risk = problem.risk
     v = expected_events(problem, hazard, hazard.h, hazard.g)
-    sums, quadratic = _sweep(problem, hazard.r, v)
+    sums, quadratic, expected = _sweep(problem, hazard.r, v)
     S1 = risk.at_risk_by_tree(sums) if hazard.by_tree else risk.at_risk(sums)
     S1D = risk.with_event(sums)
     information = quadratic - between(S1, S1D, hazard.A, hazard.B, hazard.C)
-    return Moments(hazard, problem.observed - problem.X @ v, information, S1, S1D, v)
+    return Moments(hazard, problem.observed - expected, information, S1, S1D, v)
 
 
 def expected_events(problem: Problem, hazard: Hazard, h: Array, g: Array) -> Array:
@@ -263,17 +263,20 @@ def expected_events(problem: Problem, hazard: Hazard, h: Array, g: Array) -> Arr
     return v
 
 
-def _sweep(problem: Problem, r: Array, v: Array) -> tuple[Array, Array]:
-    """One pass over the covariates: sums of r*x by cell, and Xᵀ diag(v) X."""
+def _sweep(problem: Problem, r: Array, v: Array) -> tuple[Array, Array, Array]:
+    """One pass over the covariates: sums of r*x by cell, Xᵀ diag(v) X, and Xᵀ v."""
     p = len(problem.X)
+    expected = np.zeros(p)
     sums = np.zeros((p, len(problem.risk.cells.value)))
     quadratic = np.zeros((p, p))
     for b in problem.risk.cells.blocks:
         x = problem.X[:, b.begin : b.end]
-        quadratic += (x * v[b.begin : b.end]) @ x.T
+        here = v[b.begin : b.end]
+        expected += x @ here
+        quadratic += (x * here) @ x.T
         part = np.add.reduceat(x * r[b.begin : b.end], b.starts, axis=1)
         sums[:, b.group : b.group + len(b.starts)] += part
-    return sums, quadratic
+    return sums, quadratic, expected
 
 
 def between(S1: Array, S1D: Array, A: Array, B: Array, C: Array) -> Array:
@@ -289,6 +292,6 @@ def information_at(problem: Problem, moments: Moments, weight: Array) -> Array:
     """Information with each event time's share multiplied by `weight` (K,)."""
     z = moments.hazard
     v = expected_events(problem, z, z.h * weight, z.g * weight)
-    _, quadratic = _sweep(problem, z.r, v)
+    _, quadratic, _ = _sweep(problem, z.r, v)
     lost = between(moments.S1, moments.S1D, z.A * weight, z.B * weight, z.C * weight)
     return np.asarray(quadratic - lost)

@@ -81,11 +81,12 @@ def count_sorted(
     order, changes = _sort(x, narrow, stratum)
     sorted_value, is_event = narrow[order], event[order]
     is_partner = None if partner is None else partner[order]
-    later, earlier = _of_value(value, stratum, event, partner)
+    wide = _counting(len(x))
+    later, earlier = (c.astype(wide) for c in _of_value(value, stratum, event, partner))
     before, after = inversions(sorted_value, is_event, is_partner)
     met, meets = _where(is_event, later[sorted_value]), _where(is_partner, earlier[sorted_value])
     if changes.all():
-        none = np.zeros(len(x), np.int64)
+        none = np.zeros(len(x), wide)
         return order, PairCounts(before, none, met - before, after, none, meets - after, 0)
     run = _ends(changes)
     part = _ends(changes | (sorted_value[1:] != sorted_value[:-1]))
@@ -94,7 +95,12 @@ def count_sorted(
     return order, PairCounts(before, equal, higher, after, same, under, tied)
 
 
-def _where(mask: Mask | None, counts: Ints) -> Ints:
+def _counting(n: int) -> np.dtype[Any]:
+    """Whole numbers that hold twice as many pairs as one of n rows can have."""
+    return np.dtype(np.int32 if n < 1 << 30 else np.int64)
+
+
+def _where(mask: Mask | None, counts: NDArray[Any]) -> NDArray[Any]:
     return counts if mask is None else np.where(mask, counts, 0)
 
 
@@ -159,17 +165,20 @@ def _ties(run: Ints, part: Ints, event: Mask, partner: Mask | None) -> tuple[Int
 # --- inversions ---------------------------------------------------------------------------------
 
 
-def inversions(value: NDArray[Any], event: Mask, partner: Mask | None) -> tuple[Ints, Ints]:
+def inversions(
+    value: NDArray[Any], event: Mask, partner: Mask | None
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """For each event the partners before it with a higher value; for each partner the events
     after it with a lower one. value (n,) from 0; partner None: everyone."""
     n, size = len(value), int(value.max(initial=0)) + 1
-    block = np.arange(n) // BLOCK
     kind = np.min_scalar_type(size + 1)
     first = value if partner is None else np.where(partner, value, 0)
     near = _compare(first.astype(kind, copy=False), np.where(event, value, size).astype(kind))
-    after, before = near[0].astype(np.int64), near[1].astype(np.int64)
+    wide = _counting(n)
+    after, before = near[0].astype(wide), near[1].astype(wide)
     column = value
     if size > FEW and n > BLOCK:
+        block = np.repeat(np.arange(-(-n // BLOCK)), BLOCK)[:n]
         by_value = np.argsort(value, kind="stable")
         column = np.empty(n, np.int64)
         column[by_value] = block
@@ -220,15 +229,20 @@ def _compare_lanes(u: NDArray[Any], v: NDArray[Any]) -> tuple[NDArray[Any], NDAr
 
 
 def _count_far(
-    column: NDArray[Any], event: Mask, partner: Mask | None, before: Ints, after: Ints
+    column: NDArray[Any],
+    event: Mask,
+    partner: Mask | None,
+    before: NDArray[Any],
+    after: NDArray[Any],
 ) -> None:
     """Add the pairs of different blocks and columns, a slab of blocks at a time."""
     width, blocks = int(column.max()) + 2, -(-len(column) // BLOCK)
     height = max(SLAB // width, 1)
     events = np.bincount(column[event], minlength=width - 1)
     # running counts by column with a 0 before the first: those of earlier blocks, of all events
-    earlier, all_events = np.zeros(width, np.int64), np.concatenate(([0], np.cumsum(events)))
-    gone = np.zeros(width, np.int64)
+    wide = before.dtype
+    earlier, gone = np.zeros(width, wide), np.zeros(width, wide)
+    all_events = np.concatenate(([0], np.cumsum(events))).astype(wide)
     block_of = np.repeat(np.arange(height), BLOCK)
     for begin in range(0, blocks, height):
         rows = slice(begin * BLOCK, (begin + height) * BLOCK)
@@ -238,8 +252,9 @@ def _count_far(
         cell = row * width
         cell += at
         is_event = event[rows]
-        come = _running_table(cell if partner is None else cell[partner[rows]], here, width)
-        left = _running_table(cell[is_event], here, width)
+        of_partners = cell if partner is None else cell[partner[rows]]
+        come = _running_table(of_partners, here, width, wide)
+        left = _running_table(cell[is_event], here, width, wide)
         # partners of earlier blocks in higher columns; `come` holds each block and those before
         come = np.concatenate((earlier[None], come + earlier))
         found = come[:, -1].take(row)
@@ -256,8 +271,8 @@ def _count_far(
         after[rows] += passed
 
 
-def _running_table(cell: Ints, height: int, width: int) -> Ints:
+def _running_table(cell: Ints, height: int, width: int, wide: np.dtype[Any]) -> NDArray[Any]:
     """Rows in cells of the blocks up to each (height,) and columns below each (width,)."""
-    counts = np.bincount(cell + 1, minlength=height * width).reshape(height, width)
+    counts = np.bincount(cell + 1, minlength=height * width).reshape(height, width).astype(wide)
     np.cumsum(counts, axis=1, out=counts)
     return np.cumsum(counts, axis=0, out=counts)

@@ -173,7 +173,7 @@ def _less_those_to_come(
     n, events = len(x), np.flatnonzero(event)
     rows = np.append(np.arange(n), events)
     is_event = np.arange(len(rows)) >= n
-    value = np.append(entry, moment[events])
+    value = np.append(entry + 1, moment[events])  # who enters at an event's time comes after it
     to_come = count_pairs(
         x[rows], value, None if stratum is None else stratum[rows], is_event, ~is_event
     )
