@@ -22,7 +22,7 @@ FORMULAS = {
     "aft": f"Surv(time, event) ~ {TEN}",
 }
 REPEATS = {
-    "lung": 400,
+    "lung": 1000,
     "stops": 9,
     "recurrent": 5,
     "million": 4,
