@@ -64,6 +64,7 @@ class Asked:
     cause: str | None = None
     lost_cause: str = ""
     earlier: tuple[str, ...] = ()
+    described: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, q: Question, study: Study) -> Asked:
@@ -96,6 +97,7 @@ class Asked:
             q.weighting, q.balance_stop, q.seed, _moves(q, study),
             q.treatment, q.outcome_kind or "auto", q.trials or q.out_of,
             q.cause if timed else None, q.lost_cause, q.earlier,
+            q.described,
         )  # fmt: skip
 
     @property
@@ -109,7 +111,7 @@ class Asked:
         single = (self.person, self.arm, self.outcome, self.time, self.event, self.entry,
                   self.cluster, self.weights, self.treatment, self.cause,
                   self.out_of if isinstance(self.out_of, str) else None)  # fmt: skip
-        return (*(c for c in single if c), *self.adjust, *self.earlier)
+        return (*(c for c in single if c), *self.adjust, *self.described, *self.earlier)
 
     @property
     def tables(self) -> tuple[str, ...]:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from recovery_stats.analyses._housing_question import Question
 
 OUTCOME, FIRST, PLACE = "outcome|", "first|", "place|"
+PLACES = ("No house opened", "A house opened")  # where people live, in the study
 MULTIPLES = (0.0, 0.5, 1.0, 1.5, 2.0)
 FRAGILE = 1.0  # multiple of the largest deviation before, below which trends explain the effect
 PARTS = (("interval", "Estimate [CI]"), ("df", "df"), ("p", "p"))
@@ -121,7 +122,7 @@ def _join(question: Question, study: Study) -> tuple[Dataset, Dataset, str | Non
     persons, waves = study["persons"], study["waves"]
     cluster = question.cluster or study.role("persons", "site") or study.role("persons", "house")
     wanted = [c for c in (question.opened, cluster, question.weights, *question.adjust) if c]
-    persons.require(question.person, *wanted, table="persons")
+    persons.require(question.person, *wanted, *question.describe, table="persons")
     person = study.role("waves", "person") or question.person
     waves.require(person, question.repeated, question.wave, table="waves")
     if persons.frame[question.person].duplicated().any():
@@ -230,9 +231,10 @@ def _key(time: float) -> str:
 def _tables(found: _Openings) -> Iterator[Table]:
     persons = found.persons
     place = persons.frame[str(found.question.opened)].notna().astype(float)
-    variable = Variable(PLACE, "House opened", {0.0: "Never in the study", 1.0: "At some time"},
-                        measure="nominal")  # fmt: skip
-    yield table_one(persons.with_column(variable, place), found.question.adjust, PLACE)
+    levels: dict[float | str, str] = {0.0: PLACES[0], 1.0: PLACES[1]}
+    variable = Variable(PLACE, "House opened", levels, measure="nominal")
+    if found.question.described:
+        yield table_one(persons.with_column(variable, place), found.question.described, PLACE)
     yield _table(found, "openings", "Effect where a house opened", ("opening_effect",), "opened_")
     yield _table(found, "event_times", "Effect by time since the opening", (), "since_")
     if found.question.sensitivity:
@@ -328,6 +330,7 @@ def _said(found: _Openings) -> Iterator[str]:
         "fragile_trends": 0 < found.breakdown < FRAGILE,
         "trend_limit": 0 < found.breakdown < np.inf,
         "notes": bool(found.question.notes),
+        "undescribed": not found.question.described,
         "left_out": fit.jackknifed,
     }
     yield from (name for name, holds in present.items() if holds)
@@ -364,11 +367,14 @@ def _checks(found: _Openings) -> Iterator[Check]:
 
 
 def _flow(found: _Openings, people: int) -> tuple[Step, ...]:
-    lost = found.fit.lost
+    """The people, at last by whether a house opened where they live."""
+    lost, opened = found.fit.lost, np.isfinite(found.fit.panel.start)
     steps = [
         Step("People in the file", people, "people"),
         Step("People with a wave", lost.units, "people"),
         Step("No house open from the first wave on", lost.units - lost.treated_always, "people"),
         Step("Outcome known at some wave", len(found.fit.panel.w), "people"),
     ]
-    return tuple(s for k, s in enumerate(steps) if k == 0 or s.kept != steps[k - 1].kept)
+    *before, last = (s for k, s in enumerate(steps) if k == 0 or s.kept != steps[k - 1].kept)
+    groups = zip(PLACES, (int((~opened).sum()), int(opened.sum())), strict=True)
+    return (*before, replace(last, arms=tuple(groups)))

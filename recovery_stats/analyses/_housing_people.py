@@ -37,8 +37,7 @@ def read_people(asked: Asked, study: Study) -> tuple[Dataset, Reading]:
     )
     if asked.design in DRAWN:
         return _received(asked, data.allocated(ARM, DRAWN[asked.design])), arms
-    known = data.frame[ARM].notna()
-    return (data if known.all() else keep(data, known, f"{data.label(asked.arm)} known")), arms
+    return data.allocated(ARM, f"{data.label(asked.arm)} known"), arms
 
 
 def _received(asked: Asked, data: Dataset) -> Dataset:

@@ -15,6 +15,7 @@ import numpy as np
 from recovery_stats.analyses import _housing_tables as pages
 from recovery_stats.analyses import _housing_words as words
 from recovery_stats.analyses._housing_case import ARM, Analysed, Asked, Case
+from recovery_stats.analyses._housing_checks import checks
 from recovery_stats.analyses._housing_chosen import TARGETS, balance_part, no_overlap, weigh
 from recovery_stats.analyses._part import Part
 from recovery_stats.core.cell import Cell, Quantity
@@ -91,7 +92,7 @@ def _described(
         analysis="collaborative_housing",
         estimand=words.estimand(case, study.protocol.population),
         estimates=(),
-        checks=(_check(asked, look), *words.checks(case), *look.part.checks),
+        checks=(_check(asked, look), *checks(case), *look.part.checks),
         flow=case.flow,
         facts=words.facts(case) | words.asked_of(case) | _facts(asked, look),
         said=frozenset((*words.said_before(case), *_said(look))),

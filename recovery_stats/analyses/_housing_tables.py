@@ -54,7 +54,8 @@ HAZARDS = ("hazard_ratio", "hazard_ratio_crude", "hazard_ratio_naive", "in_house
 def tables(case: Case) -> Iterator[Table]:
     """Every table, in the order of the report."""
     asked = case.asked
-    yield _headed(case, table_one(case.described, asked.adjust, ARM))
+    if asked.described:
+        yield _headed(case, table_one(case.described, asked.described, ARM))
     if case.balance:
         yield balance_table(case.balance)
     if case.outcome:
@@ -208,7 +209,7 @@ def _missingness(case: Case, tables: Mapping[str, Table]) -> BarFigure | None:
         for row in arms.rows:
             missing, people = (CellOf("arms", row.key, key) for key in ("missing", "people"))
             first.append(Bar(row.label, (missing,), people))
-    return missing_by_group(tables["table_one"], first, caption="Share missing, by arm")
+    return missing_by_group(tables.get("table_one"), first, caption="Share missing, by arm")
 
 
 def _diagnostics(case: Case, outcome: OutcomeAnswer) -> Iterator[Figure]:

@@ -11,8 +11,8 @@ from recovery_stats.analyses import _meeting_tables as pages
 from recovery_stats.analyses._follow_up import follow_up_table
 from recovery_stats.analyses._meeting_curves import Groups, curve_estimates, curve_figure
 from recovery_stats.analyses._meeting_custody import custody_checks, custody_said
+from recovery_stats.analyses._meeting_groups import GROUP, grouped
 from recovery_stats.analyses._meeting_people import EVENT, TIME, Asked, terms
-from recovery_stats.analyses._meeting_rows import GROUP, grouped
 from recovery_stats.analyses._meeting_schoenfeld import schoenfeld_figure, shown
 from recovery_stats.analyses._wording import holding, phrase
 from recovery_stats.core.cell import Cell, Count, Quantity, Ref
@@ -226,6 +226,7 @@ def _said(case: _Case, primary: Estimate, named: Mapping[str, Estimate]) -> froz
         "number": case.exposure != GROUP,
         "several": case.exposure == GROUP and len(case.labels) > 2,
         "adjusted": bool(q.adjust),
+        "undescribed": not q.described,
         "stratified": q.site is not None,
         "weighted": q.weights is not None,
         "late_entry": pages.late_entry(case.asked, case.people) > 0,
@@ -254,8 +255,8 @@ def _checks(case: _Case) -> Iterator[Check]:
 
 
 def _tables(case: _Case, named: Mapping[str, Estimate]) -> Iterator[Table]:
-    yield pages.people_table(case.asked, case.people)
-    yield pages.people_table(case.asked, case.groups.data, by_group=True)
+    yield from pages.people_table(case.asked, case.people)
+    yield from pages.groups_table(case.asked, case.groups.data)
     sizes = [len(case.groups.of_group(label)) for label in case.labels]
     yield follow_up_table(
         case.people, TIME, EVENT, case.asked.q.entry, sizes=sizes,

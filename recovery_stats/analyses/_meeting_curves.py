@@ -9,8 +9,8 @@ from statistics import NormalDist
 
 import numpy as np
 
+from recovery_stats.analyses._meeting_groups import GROUP
 from recovery_stats.analyses._meeting_people import EVENT, TIME, Asked
-from recovery_stats.analyses._meeting_rows import GROUP
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.document import CurveFigure, Series
 from recovery_stats.core.estimate import Estimate, Scale

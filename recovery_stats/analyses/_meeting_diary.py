@@ -19,6 +19,7 @@ from recovery_stats.analyses._meeting_diary_words import (
     strategy_said,
 )
 from recovery_stats.analyses._meeting_family import family_table
+from recovery_stats.analyses._meeting_groups import REFERENCE_GROUP
 from recovery_stats.analyses._meeting_kernel import (
     Kernels,
     kernel_checks,
@@ -28,11 +29,16 @@ from recovery_stats.analyses._meeting_kernel import (
     window_estimates,
 )
 from recovery_stats.analyses._meeting_kernel_tables import kernel_figures, kernel_tables
-from recovery_stats.analyses._meeting_landmark import LEAST, MOST, landmark_groups
+from recovery_stats.analyses._meeting_landmark import (
+    LEAST,
+    MOST,
+    landmark_flow,
+    landmark_groups,
+)
 from recovery_stats.analyses._meeting_models import LAGS, MAIN, Models
 from recovery_stats.analyses._meeting_people import EVENT, TIME, Asked
 from recovery_stats.analyses._meeting_rivals import CONTROLS, DATES, FUTURE, LOSS, SITES
-from recovery_stats.analyses._meeting_rows import REFERENCE_GROUP, WEEKDAY, diary_rows, known_rows
+from recovery_stats.analyses._meeting_rows import WEEKDAY, diary_rows, known_rows
 from recovery_stats.analyses._meeting_schoenfeld import schoenfeld_figure, shown
 from recovery_stats.analyses._meeting_strategy import (
     Strategies,
@@ -217,6 +223,7 @@ def _refused(case: Case) -> Result:
                 "refused": True,
                 "diary": True,
                 "notes": bool(q.notes),
+                "undescribed": not q.described,
                 "strategy_asked": case.asked.by_strategy,
                 "weekly_asked": not case.asked.by_strategy,
             }
@@ -248,8 +255,7 @@ def _checks(case: Case, models: Models, named: Mapping[str, Estimate]) -> Iterat
 
 def _descriptions(case: Case) -> Iterator[Table]:
     q = case.asked.q
-    if q.adjust or q.site:
-        yield pages.people_table(case.asked, case.people)
+    yield from pages.people_table(case.asked, case.people)
     yield pages.attendance_table(
         case.rows, case.known, q.meeting_name, relapses=not case.asked.shared_source
     )
@@ -288,9 +294,10 @@ def _tables(
             failed=failed,
         )
     if groups is not None:
+        yield landmark_flow(case.people, groups)
         yield pages.curve_table(groups)
         yield pages.share_table(groups, named)
-        yield pages.people_table(case.asked, groups.data, by_group=True)
+        yield from pages.groups_table(case.asked, groups.data)
     if causes is not None:
         yield cause_table(causes, named)
     labels = {t: case.known.label(t) for t in models.main.terms} | {WEEKDAY: "Weekday"}

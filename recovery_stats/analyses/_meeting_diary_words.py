@@ -97,6 +97,7 @@ def said(case: Case, groups: Groups | None, named: Mapping[str, Estimate]) -> fr
         "weekday": case.asked.weekday,
         "known": q.known is not None,
         "adjusted": bool(q.adjust),
+        "undescribed": not q.described,
         "stratified": q.site is not None,
         "weighted": q.weights is not None,
         "late_entry": pages.late_entry(case.asked, case.people) > 0,

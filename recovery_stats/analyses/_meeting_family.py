@@ -7,7 +7,7 @@ from math import isfinite
 
 import numpy as np
 
-from recovery_stats.analyses._meeting_rows import REFERENCE_GROUP
+from recovery_stats.analyses._meeting_groups import REFERENCE_GROUP
 from recovery_stats.core.cell import Cell, Quantity, Ref
 from recovery_stats.core.document import Column, Row, Table
 from recovery_stats.core.estimate import Estimate

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from recovery_stats.analyses._meeting_curves import Groups, curve_estimates
-from recovery_stats.analyses._meeting_people import Asked
-from recovery_stats.analyses._meeting_rows import LANDMARK_GROUPS, landmark_data
-from recovery_stats.core.cell import Cell, Ref
+from recovery_stats.analyses._meeting_groups import LANDMARK_GROUPS
+from recovery_stats.analyses._meeting_people import EVENT, TIME, Asked
+from recovery_stats.analyses._meeting_rows import landmark_data
+from recovery_stats.core.cell import Cell, Count, Ref
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Column, Row, Table
+from recovery_stats.core.document import Column, Row, Table, Total
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.core.study import Study
 from recovery_stats.errors import NotEstimable
@@ -27,6 +28,41 @@ def landmark_groups(asked: Asked, study: Study, people: Dataset) -> Groups | Non
         return None
     groups = Groups.of(asked, data, MOST, LEAST, "landmark")
     return groups if groups.horizon > groups.begin else None
+
+
+def landmark_flow(people: Dataset, groups: Groups) -> Table:
+    """From the people of the report to the groups at the landmark: who went, and why."""
+    q, frame = groups.asked.q, people.frame
+    day = q.landmark
+    over, relapsed = frame[TIME] <= day, frame[EVENT] == 1
+    late = ~over & (frame[q.entry] >= day if q.entry else False)
+    left = {
+        "relapsed": (f"Relapsed by day {day}", int((over & relapsed).sum())),
+        "ended": (f"Observation ended otherwise by day {day}", int((over & ~relapsed).sum())),
+        "late": (f"Came under observation on day {day} or later", int(late.sum())),
+        "unknown": (
+            "Attendance until then not known",
+            int((~over & ~late).sum()) - len(groups.data),
+        ),
+    }
+    sizes = {label: len(groups.of_group(label)) for label in groups.labels}
+    rows = (
+        Row("people", "People analysed", (Count(len(people)),)),
+        *(Row(key, label, (Count(n),), 1) for key, (label, n) in left.items()),
+        Row("in_groups", f"In a group at day {day}", (Count(len(groups.data)),), 1),
+        *(Row(f"in[{label}]", label, (Count(n),), 2) for label, n in sizes.items()),
+    )
+    return Table(
+        "group_flow",
+        "From the people analysed to the groups of the curves",
+        (Column("n", "People"),),
+        rows,
+        ("Attendance until the landmark makes the groups, so that nobody is in one before it.",),
+        (
+            Total("people", (*left, "in_groups")),
+            Total("in_groups", tuple(f"in[{label}]" for label in sizes)),
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from recovery_stats.analyses._meeting_groups import COUNTS, GROUP, REFERENCE_GROUP, grouped
 from recovery_stats.analyses._meeting_people import EVENT, TIME, Asked, terms
 from recovery_stats.analyses._meeting_rows import (
-    COUNTS,
-    GROUP,
-    REFERENCE_GROUP,
     WINDOWS,
     diary_rows,
-    grouped,
     known_rows,
     model_formula,
     naive_data,

@@ -10,6 +10,7 @@ import pandas as pd
 from recovery_stats.analyses import _meeting_custody as custody_rule
 from recovery_stats.analyses._meeting_custody import Custody
 from recovery_stats.analyses._meeting_custody_follow_up import held_by
+from recovery_stats.analyses._meeting_groups import GROUP, with_groups
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.study import Study
@@ -20,6 +21,7 @@ from recovery_stats.models.summary import is_factor
 TIME, EVENT = "days to relapse", "relapse"
 SECONDS_IN_A_DAY = 86_400
 SHOWN_LEVELS = 8
+MOST_ARMS = 5  # groups that a flow can stand beside each other
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +128,8 @@ def read_people(asked: Asked, study: Study) -> Dataset:
     data.require(asked.event, table="persons")
     data = custody_rule.with_columns(q, asked.custody, data)
     optional = (q.time, q.entry, q.entry_date, q.exit_date, q.frequency, q.site, q.cause)
-    named = (asked.person, asked.event, *optional, q.diary_from, q.diary_to, q.weights, *q.adjust)
-    data.require(*(c for c in named if c), table="persons")
+    named = (asked.person, asked.event, *optional, q.diary_from, q.diary_to, q.weights)
+    data.require(*(c for c in named if c), *q.described, table="persons")
     data = _allocated(asked, data.in_people())
     _check_keys(asked, data)
     data = _with_time(asked, data)
@@ -149,13 +151,20 @@ def read_people(asked: Asked, study: Study) -> Dataset:
 
 
 def _allocated(asked: Asked, data: Dataset) -> Dataset:
-    """The flow of a trial is counted by group from the draw on; a drawn number has no groups."""
-    if not asked.drawn:
+    """The flow is counted by group from the draw on, or where attendance is known at entry.
+
+    A drawn number has no groups; a diary makes them at the landmark, where they have a table.
+    """
+    if asked.diary:
         return data
     name = str(asked.q.frequency)
+    reason = "Randomised" if asked.drawn else f"{data.label(name)} known"
     if is_factor(data, name):
-        return data.allocated(name, "Randomised")
-    return data.keep(data.frame[name].notna(), "Randomised", unit="people")
+        if data.frame[name].nunique() <= MOST_ARMS:
+            return data.allocated(name, reason)
+    elif not asked.drawn and (by_attendance := with_groups(data, name)):
+        return by_attendance.allocated(GROUP, reason)
+    return data.keep(data.frame[name].notna(), reason, unit="people")
 
 
 def _complete(data: Dataset, columns: list[str]) -> Dataset:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from recovery_stats.analyses._meeting_groups import LANDMARK_GROUPS, grouped
 from recovery_stats.analyses._meeting_people import EVENT, TIME, Asked, terms
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset
@@ -17,18 +17,8 @@ from recovery_stats.errors import DataError
 from recovery_stats.models import reshape
 from recovery_stats.models.formula import quote
 
-GROUP = "meeting group"
 WEEKDAY = "weekday"
 WINDOWS = (7, 14, 28)
-
-# Bounds of meetings a week that make the groups the literature speaks of.
-Bounds = tuple[tuple[float, str], ...]
-GROUPS: Bounds = ((0.0, "Less than 1"), (1.0, "1 or 2"), (3.0, "3 or 4"), (5.0, "5 or more"))
-LANDMARK_GROUPS: Bounds = (*GROUPS[:2], (3.0, "3 or more"))
-COUNTS: Bounds = (
-    (0.0, "None"), (1.0, "1"), (2.0, "2"), (3.0, "3 or 4"), (5.0, "5 or more"),
-)  # fmt: skip
-REFERENCE_GROUP = "1"
 
 
 def diary_rows(asked: Asked, study: Study, people: Dataset, lag: int = 0) -> Dataset:
@@ -153,18 +143,3 @@ def naive_data(asked: Asked, study: Study, people: Dataset) -> Dataset:
         start=asked.q.entry,
         **diary_columns(asked, study),
     )
-
-
-def grouped(
-    data: Dataset, column: str, groups: Bounds = GROUPS, first: str | None = None
-) -> Dataset | None:
-    """Add the attendance group, in order of attendance but `first` first; None with one group."""
-    data = data.with_frame(data.frame[data.frame[column].notna()])
-    bounds, labels = [low for low, _ in groups[1:]], [label for _, label in groups]
-    codes = np.digitize(data.frame[column], bounds)
-    seen: Sequence[str] = [labels[i] for i in np.unique(codes)]
-    if len(seen) < 2:
-        return None
-    order = sorted(seen, key=lambda label: (label != first, labels.index(label)))
-    values = pd.Categorical([labels[c] for c in codes], categories=order)
-    return data.with_column(Variable(GROUP, "Attended a week"), values)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Mapping, Sequence
 
 from recovery_stats.analyses._meeting_curves import Groups
+from recovery_stats.analyses._meeting_groups import COUNTS, GROUP
 from recovery_stats.analyses._meeting_people import EVENT, TIME, Asked
-from recovery_stats.analyses._meeting_rows import COUNTS, GROUP
 from recovery_stats.analyses._missing_rows import NOT_ESTIMABLE, Attempt, why_not
 from recovery_stats.analyses._wording import opening, plural
 from recovery_stats.core.cell import Cell, Count, Quantity, Ref
@@ -163,13 +163,18 @@ def proportionality_table(fit: CoxFit, labels: Mapping[str, str]) -> Table:
     )
 
 
-def people_table(asked: Asked, data: Dataset, by_group: bool = False) -> Table:
-    """Who was analysed, at entry; by group where that makes sense."""
-    if by_group:
+def people_table(asked: Asked, data: Dataset) -> Iterator[Table]:
+    """Who was analysed, at entry; nothing where nothing is declared of them."""
+    described = dict.fromkeys([*asked.q.described, *((asked.q.site,) if asked.q.site else ())])
+    if described:
+        yield table_one(data, list(described), caption="The people analysed, at entry")
+
+
+def groups_table(asked: Asked, data: Dataset) -> Iterator[Table]:
+    """Who is behind the curves, by group; nothing where nothing is declared of them."""
+    if asked.q.described:
         caption = "The people behind the curves, at entry"
-        return table_one(data, asked.q.adjust, GROUP, name="table_groups", caption=caption)
-    described = dict.fromkeys([*asked.q.adjust, *((asked.q.site,) if asked.q.site else ())])
-    return table_one(data, list(described), caption="The people analysed, at entry")
+        yield table_one(data, asked.q.described, GROUP, name="table_groups", caption=caption)
 
 
 def lost_table(asked: Asked, study: Study) -> Table:

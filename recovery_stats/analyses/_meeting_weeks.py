@@ -9,8 +9,9 @@ from statistics import NormalDist
 import numpy as np
 import pandas as pd
 
+from recovery_stats.analyses._meeting_groups import COUNTS
 from recovery_stats.analyses._meeting_people import EVENT, TIME, Asked
-from recovery_stats.analyses._meeting_rows import COUNTS, diary_columns
+from recovery_stats.analyses._meeting_rows import diary_columns
 from recovery_stats.analyses._wording import opening, plural
 from recovery_stats.core.cell import Cell, Count, Quantity, Ref
 from recovery_stats.core.check import Check

@@ -62,6 +62,10 @@ class Common:
     adjust: tuple[str, ...] = columns(
         "Baseline covariate to adjust for (repeatable).", table="persons", role="adjust"
     )
+    describe: tuple[str, ...] = columns(
+        "Characteristic of people, described and not adjusted for (repeatable).",
+        table="persons", role="characteristic",
+    )  # fmt: skip
     weights: str | None = column("Sampling or analysis weight.", table="persons", role="weights")
     reference: str | None = option("Reference level of the group compared.", default=None)
     level: float = option("Confidence level.", default=0.95)
@@ -71,3 +75,8 @@ class Common:
         "A limitation to print, known before the run (repeatable).", default=(), many=True
     )
     sensitivity: bool = option("Ask the same question in other ways too.", default=True)
+
+    @property
+    def described(self) -> tuple[str, ...]:
+        """What the table of the participants describes: covariates, then other characteristics."""
+        return tuple(dict.fromkeys((*self.adjust, *self.describe)))

@@ -32,6 +32,7 @@ class Asked:
     partnered: str | None
     cluster: str | None
     adjust: tuple[str, ...]
+    described: tuple[str, ...]
     random_slope: tuple[str, ...]
     weights: str | None
     level: float
@@ -61,6 +62,7 @@ class Asked:
             partnered=q.partnered,
             cluster=q.cluster,
             adjust=tuple(c for c in q.adjust if c != q.satisfaction and c not in clock),
+            described=tuple(c for c in q.described if c not in (*clock, q.satisfaction, q.outcome)),
             random_slope=tuple(dict.fromkeys(TIME if c in clock else c for c in q.random_slope)),
             weights=q.weights,
             level=q.level,
@@ -174,7 +176,7 @@ def _people_at_the_ends(flow: tuple[Step, ...]) -> tuple[Step, ...]:
 def _read(asked: Asked, study: Study) -> tuple[Asked, Dataset]:
     data = study.joined("waves", key=asked.person)
     optional = (asked.partnered, asked.cluster)
-    wanted = (asked.person, asked.outcome, asked.satisfaction, *asked.needed)
+    wanted = (asked.person, asked.outcome, asked.satisfaction, *asked.needed, *asked.described)
     data.require(*wanted, *(c for c in optional if c), table="waves")
     _check_numbers(asked, data)
     law = asked.law.read_from(data)

@@ -89,7 +89,7 @@ def rivals_told(named: Mapping[str, Estimate]) -> list[str]:
 def _people(model: Model) -> Table:
     asked = model.asked
     first = model.data.frame.sort_values([asked.person, asked.wave]).drop_duplicates(asked.person)
-    described = dict.fromkeys([*asked.adjust, asked.satisfaction, asked.outcome])
+    described = dict.fromkeys([*asked.described, asked.satisfaction, asked.outcome])
     return table_one(
         model.data.with_frame(first),
         list(described),

@@ -23,6 +23,7 @@ from recovery_stats.analyses._housing_case import (
     OutcomeAnswer,
     missing_contrast,
 )
+from recovery_stats.analyses._housing_checks import checks
 from recovery_stats.analyses._housing_chosen import compare_chosen
 from recovery_stats.analyses._housing_houses import kinds_of_houses
 from recovery_stats.analyses._housing_incidence import incidence_by_arm
@@ -112,7 +113,7 @@ def answer(question: Question, study: Study) -> Result:
         analysis="collaborative_housing",
         estimand=words.estimand(case, study.protocol.population),
         estimates=(*case.estimates, *more.estimates, *stay.estimates),
-        checks=(*words.checks(case), *told, *more.checks, *stay.checks),
+        checks=(*checks(case), *told, *more.checks, *stay.checks),
         flow=case.flow,
         facts=words.facts(case) | dict(more.facts) | dict(stay.facts),
         said=frozenset(words.said(case)) | more.said | stay.said,

@@ -42,9 +42,9 @@ class Detail:
 class Step:
     """One line of the participant flow: who remained after it, in which unit, and why.
 
-    `kept` people or rows remained; `people` counts the persons among them where known. arms: of a
-    randomised study from allocation on, each arm by name with how many of it remained. details:
-    at allocation of those who remained, at later steps of those who left.
+    `kept` people or rows remained; `people` counts the persons among them where known. arms: from
+    allocation on (or from where the exposure is known), each arm by name with how many of it
+    remained. details: at allocation of those who remained, at later steps of those who left.
     """
 
     reason: str
@@ -63,7 +63,7 @@ class Dataset:
     its index is the row number of the file, counted from 1, and survives every subset.
     missing: for each column with user-missing cells, a Series of the codes, indexed by row
     number (rows no longer in `frame` may remain in it). arm: the column by which the steps of the
-    flow are counted too, once people were drawn into it.
+    flow are counted too, once people are in it, drawn or not.
     """
 
     frame: pd.DataFrame
@@ -202,9 +202,13 @@ class Dataset:
     def _arms(self) -> list[str]:
         """The names of the arms there were at allocation, in the order of their codes."""
         assert self.arm is not None
-        told = next((step.arms for step in self.flow if step.arms), ())
-        levels = sorted(self.frame[self.arm].dropna().unique()) if not told else ()
-        return [name for name, _ in told] or list(map(self.variable(self.arm).level, levels))
+        if told := next((step.arms for step in self.flow if step.arms), ()):
+            return [name for name, _ in told]
+        column = self.frame[self.arm]
+        seen = column.dropna().unique()
+        known = getattr(column.dtype, "categories", None)  # of a categorical: in its own order
+        levels = sorted(seen) if known is None else [c for c in known if c in seen]
+        return list(map(self.variable(self.arm).level, levels))
 
     def _arm_of(self, frame: pd.DataFrame) -> pd.Series[Any]:
         assert self.arm is not None

@@ -250,8 +250,9 @@ class Flow:
     """The participant flow, drawn by a renderer: (what happened, how many remained).
 
     people: the persons among what remained, where the steps count rows; else empty. arms: the
-    names of the arms of a randomised study. by_arm: for each step, (remaining, lost) of each arm;
-    empty before allocation. within: for each step who received what, or why people left.
+    names of the arms of a trial, or of the groups of exposure. by_arm: for each step, (remaining,
+    lost) of each arm; empty before allocation. within: for each step who received what, or why
+    people left. drawn: whether chance decided the arms.
     """
 
     steps: tuple[tuple[str, Cell, Cell], ...]  # label, remaining, lost at this step
@@ -259,6 +260,7 @@ class Flow:
     arms: tuple[str, ...] = ()
     by_arm: tuple[tuple[tuple[Cell, Cell], ...], ...] = ()
     within: tuple[tuple[FlowLine, ...], ...] = ()
+    drawn: bool = False
 
     @property
     def allocation(self) -> int:

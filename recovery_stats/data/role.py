@@ -174,9 +174,9 @@ ROLES: tuple[Role, ...] = (
     Role("reason", ("stays",), "group", "why the stay ended"),
     Role(
         "characteristic",
-        ("houses",),
+        ("persons", "houses"),
         "any",
-        "characteristics of houses by which an effect may differ: size, type, rules, density",
+        "characteristics: of people, to describe them; of houses, by which an effect may differ",
         many=True,
         varies=True,
     ),

@@ -69,13 +69,15 @@ def _bar(
 
 
 def missing_by_group(
-    table: Table, first: Sequence[Bar] = (), *, caption: str, axis: str = "Share of people"
+    table: Table | None, first: Sequence[Bar] = (), *, caption: str, axis: str = "Share of people"
 ) -> BarFigure | None:
-    """Bars of the rows "missing" of a Table 1, by its groups; None where nothing is missing.
+    """Bars of the rows "missing" of a Table 1 (if any), by its groups; None of nothing missing.
 
     first: bars that come before, of another table.
     """
-    drawn = [*first, *(bar for row in table.rows for bar in _of_characteristic(table, row))]
+    drawn = list(first)
+    if table is not None:
+        drawn += [bar for row in table.rows for bar in _of_characteristic(table, row)]
     return BarFigure(NAME, caption, axis, tuple(drawn), ("Missing",), (NOTE,)) if drawn else None
 
 

@@ -8,11 +8,12 @@ analysis takes part by the names it gives its tables and headings.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any, TypeGuard
 
 from recovery_stats.core.cell import Cell, Sections
 from recovery_stats.core.document import (
@@ -35,20 +36,25 @@ NAME = "checklist"
 DRAWN, CLUSTERS_DRAWN = "randomised", "houses_randomised"
 COLUMNS = (Column("where", "Where in this report"), Column("author", "Left to the author"))
 ALL = "all of it"
-_BUILT_IN = {EstimandBox: "estimand", Flow: "flow", Checks: "checks", Provenance: "provenance"}
+BY_GROUP, RECEIVED = "flow_by_group", "received"  # of a flow: arms stand in it; who took theirs
+_BUILT_IN = {EstimandBox: "estimand", Checks: "checks", Provenance: "provenance"}
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
     """One item: number and what it asks for; `where` it may be met; what the author must add.
 
-    section: the heading of the guideline that begins with it.
+    beside: what belongs to it once something of `where` stands, and meets nothing alone. settles:
+    what leaves nothing to the author where it stands. section: the heading of the guideline that
+    begins with it.
     """
 
     number: str
     label: str
     where: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
     author: str = ""
+    settles: str = ""
     section: str = ""
 
 
@@ -76,9 +82,19 @@ def library() -> Mapping[str, Guideline]:
 def _guideline(key: str, entry: dict[str, object]) -> Guideline:
     given = entry.pop("items")
     assert isinstance(given, list)
-    items = tuple(Item(**{**item, "where": tuple(item.get("where", ()))}) for item in given)
+    items = tuple(map(_item, given))
     cites = tuple(map(str, entry.pop("cites")))  # type: ignore[call-overload]
     return Guideline(key=key, items=items, cites=cites, **entry)  # type: ignore[arg-type]
+
+
+def _item(given: Mapping[str, Any]) -> Item:
+    lists = {name: tuple(given.get(name, ())) for name in ("where", "beside")}
+    return Item(**{**given, **lists})
+
+
+def drawn(said: frozenset[str]) -> bool:
+    """Whether chance decided the groups, of people or of houses."""
+    return bool({DRAWN, CLUSTERS_DRAWN} & said)
 
 
 def guidelines(said: frozenset[str]) -> tuple[Guideline, ...]:
@@ -114,31 +130,35 @@ def _rows(guideline: Guideline) -> Iterable[Row]:
         key = f"{guideline.key} {item.number}"
         if item.section:
             yield Row(f"{key} section", item.section)
-        yield Row(key, f"{item.number}. {item.label}", (Sections(item.where), item.author), depth=1)
+        yield Row(key, f"{item.number}. {item.label}", (Sections(()), ALL), depth=1)
 
 
 def resolved(document: Sequence[Block]) -> tuple[Block, ...]:
-    """The blocks with what a checklist names turned into the sections in which it stands."""
+    """The blocks with what items name turned into the sections in which it stands."""
     places = _places(document)
-    return tuple(_resolve(block, places) if _is_open(block) else block for block in document)
+    return tuple(
+        replace(block, rows=tuple(_met(row, places) for row in block.rows))
+        if _is_checklist(block)
+        else block
+        for block in document
+    )
 
 
-def _is_open(block: Block) -> bool:
+def _is_checklist(block: Block) -> TypeGuard[Table]:
     return isinstance(block, Table) and block.name == NAME
 
 
-def _resolve(block: Block, places: Mapping[str, str]) -> Table:
-    assert isinstance(block, Table)
-    return replace(block, rows=tuple(_met(row, places) for row in block.rows))
-
-
 def _met(row: Row, places: Mapping[str, str]) -> Row:
-    match row.cells:
-        case (Sections(names), str(author)):
-            found = tuple(dict.fromkeys(places[name] for name in names if name in places))
-            return replace(row, cells=(Sections(found), author if found else ALL))
-        case _:
-            return row
+    guideline, _, number = row.key.partition(" ")
+    known = {item.number: item for item in library()[guideline].items}
+    if number not in known:
+        return row
+    item = known[number]
+    met = [name for name in item.where if name in places]
+    named = [*met, *(name for name in item.beside if met and name in places)]
+    found = tuple(dict.fromkeys(places[name] for name in named))
+    left = "" if item.settles in places else item.author
+    return replace(row, cells=(Sections(found), left if found else ALL))
 
 
 def _places(document: Sequence[Block]) -> dict[str, str]:
@@ -149,12 +169,22 @@ def _places(document: Sequence[Block]) -> dict[str, str]:
         if isinstance(block, Heading):
             heading = block.text
             found.setdefault(heading, heading)
-        elif not _is_open(block):
-            found.setdefault(_name(block), heading)
+        elif not _is_checklist(block):
+            for name in _names(block):
+                found.setdefault(name, heading)
     return found
 
 
-def _name(block: Block) -> str:
+def _names(block: Block) -> tuple[str, ...]:
+    """What items may call a block by."""
     if isinstance(block, Paragraph | Bullets):
-        return block.role
-    return _BUILT_IN.get(type(block)) or str(getattr(block, "name", ""))
+        return (block.role,)
+    if isinstance(block, Flow):
+        return tuple(name for name, there in _of_flow(block) if there)
+    return (_BUILT_IN.get(type(block)) or str(getattr(block, "name", "")),)
+
+
+def _of_flow(flow: Flow) -> Iterator[tuple[str, bool]]:
+    yield "flow", True
+    yield BY_GROUP, bool(flow.arms)
+    yield RECEIVED, any(flow.within[flow.allocation : flow.allocation + 1])

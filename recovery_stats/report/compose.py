@@ -195,7 +195,7 @@ def _built_in(
         case "estimand":
             return [EstimandBox(result.estimand)]
         case "flow":
-            return [_flow(result.flow)] if result.flow else []
+            return [_flow(result.flow, checklist.drawn(result.said))] if result.flow else []
         case "references":
             found = tuple((reference.apa(r),) for r in reference.listed(names.references))
             return [Bullets(found, "references")] if found else []
@@ -247,7 +247,7 @@ def at_risk(series: Series, time: float) -> int:
     return later[0] if later else 0
 
 
-def _flow(steps: tuple[Step, ...]) -> Flow:
+def _flow(steps: tuple[Step, ...], drawn: bool) -> Flow:
     lines: list[tuple[str, Cell, Cell]] = []
     by_arm: list[tuple[tuple[Cell, Cell], ...]] = []
     before: Step | None = None
@@ -260,7 +260,8 @@ def _flow(steps: tuple[Step, ...]) -> Flow:
     names = tuple(name for name, _ in steps[-1].arms)
     if not names:
         return Flow(tuple(lines), _people(steps))
-    return Flow(tuple(lines), _people(steps), names, tuple(by_arm), tuple(map(_within, steps)))
+    within = tuple(map(_within, steps))
+    return Flow(tuple(lines), _people(steps), names, tuple(by_arm), within, drawn)
 
 
 def _by_arm(step: Step, before: Step | None) -> tuple[tuple[Cell, Cell], ...]:

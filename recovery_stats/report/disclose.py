@@ -31,6 +31,7 @@ from recovery_stats.core.document import (
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.core.panel import PanelFigure
 from recovery_stats.core.study import Privacy
+from recovery_stats.report import checklist
 from recovery_stats.report.bar import filled
 from recovery_stats.report.privacy.coarse import coarse_groups, coarse_line, coarsened
 from recovery_stats.report.privacy.coarse import notes as coarse_notes
@@ -64,8 +65,9 @@ def disclose(document: Document, privacy: Privacy) -> Document:
     if privacy.rounds:
         counted = coarsened(counted, draft, privacy)
     rounded = _with_safe_sizes(_round(counted, privacy), privacy)
-    done = replace(rounded, blocks=tuple(_finish(block, privacy) for block in rounded.blocks))
-    return filled(done)
+    finished = [_finish(block, privacy) for block in rounded.blocks]
+    # What was withheld no longer meets an item.
+    return filled(replace(rounded, blocks=checklist.resolved(finished)))
 
 
 def _in_tables(document: Document) -> Counter[int]:

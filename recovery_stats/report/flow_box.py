@@ -22,7 +22,7 @@ class FlowBox:
 
 
 def trunk(flow: Flow) -> list[FlowBox]:
-    """The boxes of everybody: all of them, or of a trial those down to allocation."""
+    """The boxes of everybody: all of them, or down to allocation where people are in arms."""
     return [_box(flow, i) for i in range(min(flow.allocation + 1, len(flow.steps)))]
 
 
@@ -61,7 +61,8 @@ def _arm_box(flow: Flow, i: int, a: int) -> FlowBox:
     told = _told(lines(flow, i), a)
     last = ("Analysed",) if i == len(flow.steps) - 1 else ()
     if i == flow.allocation:
-        said = (f"Allocated to “{flow.arms[a]}”", *told, *last)
+        into = "Allocated to" if flow.drawn else "In"
+        said = (f"{into} “{flow.arms[a]}”", *told, *last)
         return FlowBox(words.with_unit(kept), said)
     return FlowBox(words.with_unit(kept), (flow.steps[i][0], *last), _lost(lost, told))
 

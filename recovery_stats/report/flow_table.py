@@ -1,4 +1,4 @@
-"""The participant flow as a table: a row a step, the arms of a trial beside each other."""
+"""The participant flow as a table: a row a step, arms or groups of exposure beside each other."""
 
 from __future__ import annotations
 

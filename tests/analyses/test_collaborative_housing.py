@@ -12,7 +12,7 @@ from recovery_stats.analyses.collaborative_housing import Question, answer
 from recovery_stats.core.cell import Count
 from recovery_stats.core.codebook import Codebook, MissingRule, Variable
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.core.document import Paragraph
+from recovery_stats.core.document import Flow, Paragraph
 from recovery_stats.core.study import Protocol, Study, TableSpec
 from recovery_stats.errors import DataError, NotEstimable, UsageError
 from recovery_stats.models.mixed import lmm
@@ -25,7 +25,9 @@ from recovery_stats.models.residence import (
     days_resident,
     residence_rows,
 )
+from recovery_stats.report import markdown
 from recovery_stats.report.compose import compose
+from recovery_stats.report.flow_box import alt_text
 from tests.tolerance import CLOSED_FORM, CONVERGED
 
 ARMS = {0.0: "Usual care", 1.0: "House"}
@@ -139,7 +141,7 @@ def test_people_without_a_house_are_clusters_of_one():
     )
     result = ask(replace(data, tables={"persons": partial}), outcome="used")
     assert {"partial", "nested"} <= result.said
-    assert len(result.flow) == 1  # nobody is lost for having no house
+    assert {step.kept for step in result.flow} == {240}  # nobody is lost for having no house
     words(result)
 
 
@@ -199,11 +201,55 @@ def test_missing_outcomes_become_rows_and_not_zeros():
         data["persons"].with_frame(data["persons"].frame.assign(used=used)), missing={"used": dead}
     )
     result = ask(replace(data, tables={"persons": persons}), outcome="used")
-    assert [s.kept for s in result.flow] == [240, 235, 210]
+    assert [s.kept for s in result.flow] == [240, 240, 235, 210]
     assert result.facts["lost"].n == 25
     low, high = sorted(e.value for e in result.estimates if e.name.startswith("missing_"))
     assert low < high
     words(result)
+
+
+def test_the_flow_is_counted_by_arm_though_nobody_was_drawn():
+    data = study()
+    frame = data["persons"].frame
+    used = frame["used"].mask(frame.index <= 40)
+    coded = pd.Series([-99.0] * 40, index=range(1, 41))
+    told = replace(data["persons"].variable("used"), missing=MissingRule((-97.0, -99.0)))
+    told = replace(told, values={**told.values, -99.0: "Refused"})
+    persons = data["persons"].with_frame(frame.assign(used=used))
+    persons = replace(persons.with_column(told, used), missing={"used": coded})
+    result = ask(replace(data, tables={"persons": persons}), outcome="used")
+    known, analysed = result.flow[1:]
+    sizes, left = frame["arm"].map(ARMS), frame["arm"][used.notna()].map(ARMS)
+    assert known.reason == "Housing known"
+    assert dict(known.arms) == sizes.value_counts().to_dict()
+    assert dict(analysed.arms) == left.value_counts().to_dict()
+    (why,) = analysed.details
+    assert (why.label, why.n) == ("Refused", 40)
+    drawn = ask(replace(data, tables={"persons": persons}), outcome="used", design="randomised")
+    for found, into in ((result, "In “House”"), (drawn, "Allocated to “House”")):
+        (flow,) = (b for b in words(found).blocks if isinstance(b, Flow))
+        assert into in alt_text(flow)
+
+
+def test_characteristics_are_described_and_not_adjusted_for():
+    data = study(age=np.arange(240.0), town=np.nan)
+    plain = ask(data, outcome="used")
+    told = ask(data, outcome="used", describe=("age", "sev", "town"))
+    rows = [row.label for row in told.tables["table_one"].rows if not row.depth]
+    assert rows == ["People", "sev", "age", "town"]
+    assert [e.value for e in told.estimates] == [e.value for e in plain.estimates]
+    assert told.flow == plain.flow
+    with pytest.raises(DataError, match="'agee'"):
+        ask(data, outcome="used", describe=("agee",))
+
+
+def test_without_characteristics_no_table_of_people_stands_and_the_cure_does():
+    result = ask(study(), outcome="used", adjust=())
+    assert "table_one" not in result.tables
+    page = markdown.render(words(result)).decode()
+    assert "--describe COLUMN" in page
+    assert "14a. Characteristics of the people, exposures and confounders |  | all of it" in page
+    assert "--describe COLUMN" not in markdown.render(words(ask(study(), outcome="used"))).decode()
 
 
 # --- residence -----------------------------------------------------------------------------

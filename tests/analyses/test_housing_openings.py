@@ -146,6 +146,10 @@ def test_open_from_the_first_wave_on_is_told() -> None:
     result = ask(data)
     assert "open_always" in result.said
     assert result.flow[-1].kept == 570
+    persons = data["persons"].frame
+    opened = int((persons["opened"] > 0).sum())
+    assert result.flow[-1].arms == (("No house opened", 570 - opened), ("A house opened", opened))
+    assert f"| {570 - opened} |" in text(result)
 
 
 def test_refusals() -> None:

@@ -123,9 +123,11 @@ def test_the_flow_of_a_trial_splits_at_allocation():
     assert "Allocated to “House”" in render(words(found), "html").decode()
 
 
-def test_the_flow_stays_whole_where_people_chose():
+def test_the_flow_is_called_no_allocation_where_people_chose():
     found = ask(incomplete(), outcome="used", sensitivity=False)
-    assert not any(step.arms for step in found.flow)
+    page = render(words(found), "html").decode()
+    assert "In “House”" in page
+    assert "Allocated to" not in page
     assert [s.reason for s in found.flow[:3]] == [
         "People in the file",
         "site == 1",

@@ -606,11 +606,78 @@ def test_a_trial_has_its_flow_by_arm_and_the_checklist_of_trials() -> None:
 
 
 def test_without_a_design_nothing_is_taken_as_drawn() -> None:
-    found = ask(study_of(in_arms()), frequency="arm")
-    assert not any(step.arms for step in found.flow)
+    persons = in_arms()
+    found = ask(study_of(persons), frequency="arm")
+    assert dict(found.flow[-1].arms) == persons["arm"].value_counts().to_dict()
+    assert found.flow[-1].reason == "arm known"
     page = words(found)
+    assert "House: Remaining" in page
     assert "STROBE checklist" in page
     assert "14c. Follow-up time, average and total | [Participants](#participants) |" in page
+
+
+def test_characteristics_make_the_tables_of_people_without_adjusting_for_them() -> None:
+    persons = in_arms()
+    plain, told = (ask(study_of(persons), frequency="arm", describe=d) for d in ((), ("age",)))
+    assert not {"table_one", "table_groups"} & plain.tables.keys()
+    for name in ("table_one", "table_groups"):
+        assert [row.label for row in told.tables[name].rows] == ["People", "age"]
+    assert [e.value for e in told.estimates] == [e.value for e in plain.estimates]
+    cure, left = "--describe COLUMN", "25. Baseline table by group |  | all of it"
+    assert cure in words(plain)
+    assert cure not in words(told)
+    trials = (ask(study_of(persons), frequency="arm", describe=d, design="randomised")
+              for d in ((), ("age",)))  # fmt: skip
+    assert [left in words(found) for found in trials] == [True, False]
+
+
+def test_characteristics_stand_beside_a_diary_too() -> None:
+    persons, meetings = cohort()
+    result = ask(study_of(persons, meetings), describe=("age",), primary="weekly")
+    assert [row.label for row in result.tables["table_groups"].rows] == ["People", "age"]
+    assert "unadjusted" not in result.tables["rivals"].rows
+    with pytest.raises(DataError, match="'agee'"):
+        ask(study_of(persons, meetings), describe=("agee",))
+
+
+def test_a_number_known_at_entry_has_its_flow_by_the_groups_of_the_curves() -> None:
+    persons = cohort()[0].assign(weekly=np.arange(120) % 6 * 1.0)
+    persons.loc[:19, "weekly"] = np.nan
+    persons.loc[20:39, "age"] = np.nan
+    step, last = ask(study_of(persons), frequency="weekly", adjust=("age",)).flow[1:]
+    groups = ("Less than 1", "1 or 2", "3 or 4", "5 or more")
+    assert step.reason == "weekly known"
+    assert tuple(name for name, _ in step.arms) == groups
+    for told, rows in ((step, persons.loc[20:]), (last, persons.loc[40:])):
+        counts = [int(rows["weekly"].isin(v).sum()) for v in ((0,), (1, 2), (3, 4), (5,))]
+        assert [n for _, n in told.arms] == counts
+
+
+def test_many_levels_have_no_flow_of_their_own() -> None:
+    persons = cohort()[0].assign(town=[f"t{i % 6}" for i in range(120)])
+    assert not any(step.arms for step in ask(study_of(persons), frequency="town").flow)
+
+
+def test_who_is_in_a_group_of_the_curves_and_who_went_before() -> None:
+    persons, meetings = cohort()
+    persons["entry"] = np.where(np.arange(120) % 10, 0, 30)
+    persons["days"] = persons["days"].clip(lower=persons["entry"] + 1)
+    persons["to"] = np.where(np.arange(120) % 7, 200, 20)
+    result = ask(
+        study_of(persons, meetings), entry="entry", diary_to="to", landmark=28, primary="weekly"
+    )
+    cells = {row.key: row.cells[0].n for row in result.tables["group_flow"].rows}
+    over, late = persons["days"] <= 28, persons["entry"] >= 28
+    known = ~over & ~late & (persons["to"] >= 27)
+    assert cells["people"] == 120
+    assert cells["relapsed"] == int((over & (persons["relapse"] == 1)).sum()) > 0
+    assert cells["ended"] == int((over & (persons["relapse"] == 0)).sum())
+    assert cells["late"] == int(late.sum()) > 0
+    assert cells["unknown"] == int((~over & ~late & ~known).sum()) > 0
+    assert cells["in_groups"] == int(known.sum())
+    assert sum(n for key, n in cells.items() if key.startswith("in[")) == cells["in_groups"]
+    page = words(result)
+    assert "13a. Numbers of people at each stage | [Participants](#participants) |" in page
 
 
 def test_attendance_in_a_diary_was_not_drawn() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from zipfile import ZipFile
@@ -10,10 +11,13 @@ from zipfile import ZipFile
 import pytest
 
 from recovery_stats import analyses
-from recovery_stats.core.cell import Sections
+from recovery_stats.core.cell import Cell, Sections
+from recovery_stats.core.dataset import Detail, Step
 from recovery_stats.core.document import Document, Paragraph, Table
+from recovery_stats.core.study import PROFILES
 from recovery_stats.report import checklist, render
 from recovery_stats.report.compose import BUILT_IN, compose
+from recovery_stats.report.disclose import disclose
 from recovery_stats.report.numbers import sentence
 from recovery_stats.report.template import (
     ROLES,
@@ -56,8 +60,9 @@ def test_what_items_name_exists_in_a_template() -> None:
     pieces = [piece for text in TEMPLATES.values() for piece in parse(text)]
     places = {piece.name for piece in pieces if isinstance(piece, Place)}
     headings = {piece.text for piece in pieces if isinstance(piece, TemplateHeading)}
-    known = {*places, *headings, *BUILT_IN, *ROLES}
-    named = {n for g in checklist.library().values() for i in g.items for n in i.where}
+    known = {*places, *headings, *BUILT_IN, *ROLES, checklist.BY_GROUP, checklist.RECEIVED}
+    items = [i for g in checklist.library().values() for i in g.items]
+    named = {n for i in items for n in (*i.where, *i.beside, i.settles) if n}
     assert named <= known
 
 
@@ -114,3 +119,66 @@ def test_links_within_a_report_lead_somewhere(path: Path) -> None:
     ids = re.findall(r'\sid="([^"]+)"', page)
     assert len(ids) == len(set(ids))
     assert set(re.findall(r'href="#([^"]+)"', page)) <= set(ids)
+
+
+# --- what is met where -------------------------------------------------------------------------
+
+
+def trial_steps(*details: Detail) -> tuple[Step, ...]:
+    arms = (("House", 150), ("Usual", 150))
+    return (
+        Step("In the file", 320, "people"),
+        Step("Randomised", 300, "people", None, arms, details),
+    )
+
+
+def flow_items(
+    steps: tuple[Step, ...], *said: str, minimum: int = 11
+) -> dict[str, tuple[Cell, ...]]:
+    result = example.result(
+        said=frozenset(said), flow=steps, facts={}, tables={}, figures={}, checks=()
+    )
+    document = compose(result, "T", "# T\n\n## Participants\n\n[[flow]]\n\n## L\n\n[[checklist]]")
+    safe = disclose(document, replace(PROFILES["cms"], minimum=minimum))
+    return {row.key: row.cells for row in table_of(safe).rows}
+
+
+def test_who_was_treated_as_intended_is_left_to_the_author_unless_the_flow_tells_it() -> None:
+    here = Sections(("Participants",))
+    without = flow_items(trial_steps(), "randomised")
+    assert without["consort 22a"] == (here, "numbers treated as intended")
+    assert without["consort 24a"] == (Sections(()), checklist.ALL)
+    details = (Detail("Moved in: yes", 240, (140, 100)), Detail("Moved in: no", 60, (10, 50)))
+    many = (Detail("Moved in: yes", 200, (100, 100)), Detail("Moved in: no", 100, (50, 50)))
+    told = flow_items(trial_steps(*many), "randomised")
+    assert told["consort 22a"] == (here, "")
+    assert told["consort 24a"] == (here, "who delivered them, and how truly")
+    shown = flow_items(trial_steps(*details), "randomised", minimum=2)
+    assert shown["consort 22a"] == (here, "")
+
+
+def test_what_was_withheld_meets_nothing() -> None:
+    arms = (("House", 150), ("Usual", 5))
+    lines = (Detail("Moved in: yes", 110, (108, 2)), Detail("Moved in: no", 45, (42, 3)))
+    steps = (
+        Step("In the file", 155, "people"),
+        Step("Randomised", 155, "people", None, arms, lines),
+    )
+    assert flow_items(steps, "randomised")["consort 22a"][1] == "numbers treated as intended"
+    assert flow_items(steps, "randomised", minimum=1)["consort 22a"][1] == ""
+
+
+def test_provenance_alone_is_no_other_analysis() -> None:
+    words = "# T\n\n{}## Provenance\n\n[[provenance]]\n\n## L\n\n[[checklist]]"
+    result = example.result(said=frozenset({"randomised"}))
+    pairs = (("Seed", "1"),)
+    for text, found in (
+        ("", ()),
+        ("## Sensitivity\n\n[[sensitivity]]\n\n", ("Sensitivity", "Provenance")),
+    ):
+        tables = {"sensitivity": replace(example.table_one(), name="sensitivity")}
+        more = replace(result, tables=dict(result.tables) | tables)
+        document = compose(more, "T", words.format(text), provenance=pairs)
+        cells = {row.key: row.cells for row in table_of(document).rows}
+        assert cells["consort 28"][0] == Sections(found)
+        assert cells["consort 21d"][0] == Sections(found)

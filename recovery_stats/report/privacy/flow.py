@@ -49,7 +49,7 @@ def safe_flow(flow: Flow, minimum: int, tables: Mapping[int, int] = NOTHING) -> 
     values += [_value(cell) for cell in _gone_by_arm(flow, split)]
     telling = (v for v in (*values, *who) if v and v[0] >= minimum and v not in printed)
     within = tuple(_within(flow, i, boxes, split) for i in boxes) if flow.arms else ()
-    safe = Flow(steps, people, flow.arms, by_arm, within)
+    safe = Flow(steps, people, flow.arms, by_arm, within, flow.drawn)
     return SafeFlow(safe, frozenset(telling))
 
 
