@@ -148,7 +148,8 @@ def test_a_study_file_scores_a_scale_and_uses_it(folder):
     expected = rs.score(waves(), "RAS").frame["ras_mean"]
     assert np.allclose(read["waves"].frame["sat"], expected)
     result = rs.answer("relationship_satisfaction", read)
-    told = {c.name: c for c in result.checks if c.about == "waves.sat"}
+    label = read["waves"].label("sat")
+    told = {c.name: c for c in result.checks if c.about == label}
     assert {"scoring key", "item range", "missing items", "reliability"} <= set(told)
     assert result.estimates[0].value < 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 import recovery_stats as rs
 from recovery_stats.analyses import names
 from recovery_stats.cli.explain import find, words
+from recovery_stats.core.study import Study
 
 ROOT = Path(__file__).parent.parent
 STUDY = ROOT / "synthetic_data" / "study.toml"
@@ -20,10 +22,25 @@ LAYERS = ("analyses", "models")
 @pytest.mark.skipif(not STUDY.exists(), reason="the committed study is not here")
 @pytest.mark.parametrize("analysis", names())
 def test_the_checks_of_the_demo_are_explained(analysis: str) -> None:
-    result = rs.answer(analysis, rs.read_study(STUDY))
+    study = rs.read_study(STUDY)
+    result = rs.answer(analysis, study)
     assert result.checks
     for check in result.checks:
         assert find(check.name).means
+    # Items of a questionnaire are told by the names they have in the file.
+    told = [c for c in result.checks if c.name != "item range"]
+    text = " ".join(map(str, (p for c in told for p in (*c.parts, c.about))))
+    assert not [name for name in _odd(study) if re.search(rf"\b{name}\b", text)]
+
+
+def _odd(study: Study) -> set[str]:
+    """Columns with a label and a name that no sentence would hold as a word."""
+    return {"pid", "mday"} | {
+        name
+        for data in study.tables.values()
+        for name in data.frame.columns
+        if re.search(r"[_\d]", name) and data.label(name) != name
+    }
 
 
 def _names() -> Iterator[str]:

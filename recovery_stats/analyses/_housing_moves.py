@@ -13,6 +13,7 @@ import pandas as pd
 
 from recovery_stats.analyses._housing_case import ARM, OUTCOME, Asked
 from recovery_stats.analyses._part import Part
+from recovery_stats.analyses._wording import reworded
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.estimate import Estimate
@@ -80,7 +81,8 @@ def moved_houses(asked: Asked, data: Dataset, study: Study) -> Part:
         first = first_house(known, person=key, house=house, start=start)
         beside = _by_first_house(asked, data, data.frame[asked.person].map(first))
     rows = (row,) if beside is None else (beside, row)
-    return Part(rows, fit.checks()[:1], said=frozenset({"membership"}))
+    moves = reworded(fit.checks()[0], {house: "house"})
+    return Part(rows, (moves,), said=frozenset({"membership"}))
 
 
 def _by_first_house(asked: Asked, data: Dataset, first: pd.Series[Any]) -> Estimate | None:

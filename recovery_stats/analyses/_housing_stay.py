@@ -18,6 +18,7 @@ from recovery_stats.analyses._housing_case import STRATUM, Asked
 from recovery_stats.analyses._housing_incidence import ends_of
 from recovery_stats.analyses._housing_stay_tables import leaving_figure, stay_figures, stay_tables
 from recovery_stats.analyses._part import Part
+from recovery_stats.analyses._refusal import safely
 from recovery_stats.core.cell import Cell, Count, Quantity, Share
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset
@@ -103,7 +104,7 @@ def _leave(asked: Asked, people: Dataset, stays: Dataset, horizon: int, seed: in
     except TooFewFollow as error:
         return replace(found, reason=_too_few(error))
     except (NotEstimable, DataError) as error:
-        return replace(found, reason=str(error))
+        return replace(found, reason=safely(error))
     return replace(found, fit=fit, never=lived.never)
 
 

@@ -18,6 +18,7 @@ from recovery_stats.analyses._housing_case import ARM, Analysed, Asked, Case
 from recovery_stats.analyses._housing_checks import checks
 from recovery_stats.analyses._housing_chosen import TARGETS, balance_part, no_overlap, weigh
 from recovery_stats.analyses._part import Part
+from recovery_stats.analyses._refusal import safely
 from recovery_stats.core.cell import Cell, Quantity
 from recovery_stats.core.check import Check
 from recovery_stats.core.result import Result
@@ -76,7 +77,7 @@ def _look(asked: Asked, people: Analysed, clusters: Clusters) -> Look:
     except NoOverlap as none:
         return Look((), (), Part(checks=(no_overlap(none),)))
     except NotEstimable as error:
-        return Look((), (), Part(checks=(Check("positivity", "caution", (str(error),)),)))
+        return Look((), (), Part(checks=(Check("positivity", "caution", (safely(error),)),)))
     found = main.balance()
     after = tuple(found["smd_after"].astype(float))
     return Look(tuple(found["label"].astype(str)), after, balance_part(asked, people.data, main))

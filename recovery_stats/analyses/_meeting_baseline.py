@@ -251,7 +251,8 @@ def _checks(case: _Case) -> Iterator[Check]:
     yield from custody_checks(
         case.asked.custody, case.people, case.asked.person, case.asked.q.entry, TIME
     )
-    yield from shown(case.fit.checks())
+    labels = {t: phrase(case.groups.data.label(t)) for t in case.fit.terms}
+    yield from shown(case.fit.checks(), labels | {GROUP: phrase(case.frequency)})
 
 
 def _tables(case: _Case, named: Mapping[str, Estimate]) -> Iterator[Table]:

@@ -35,7 +35,7 @@ from recovery_stats.analyses._meeting_landmark import (
     landmark_flow,
     landmark_groups,
 )
-from recovery_stats.analyses._meeting_models import LAGS, MAIN, Models
+from recovery_stats.analyses._meeting_models import GROUPED, LAGS, MAIN, Models
 from recovery_stats.analyses._meeting_people import EVENT, TIME, Asked
 from recovery_stats.analyses._meeting_rivals import CONTROLS, DATES, FUTURE, LOSS, SITES
 from recovery_stats.analyses._meeting_rows import WEEKDAY, diary_rows, known_rows
@@ -50,7 +50,7 @@ from recovery_stats.analyses._meeting_strategy import (
 from recovery_stats.analyses._meeting_strategy_tables import strategy_figure, strategy_tables
 from recovery_stats.analyses._missing_rows import Attempt
 from recovery_stats.analyses._part import Part, joined
-from recovery_stats.analyses._wording import holding
+from recovery_stats.analyses._wording import holding, phrase
 from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset, Source
 from recovery_stats.core.document import Figure, Table
@@ -59,7 +59,7 @@ from recovery_stats.core.result import Result
 from recovery_stats.core.study import Study
 
 WINDOWS = (MAIN, "weekly_14", "weekly_28")
-ATTENDED = tuple(f"group[{g}]" for g in ("None", "2", "3 or 4", "5 or more"))
+ATTENDED = (*(f"group[{g}]" for g in ("None", "2", "3 or 4", "5 or more")), GROUPED)
 LAGGED = tuple(f"lag_{lag}" for lag in LAGS)
 OTHERS = ("unadjusted", "no_house", "from_day_7")
 NAIVE = ("naive_weekly", "naive_total")
@@ -98,6 +98,7 @@ def answer(asked: Asked, study: Study, people: Dataset) -> Result:
 def _answered(case: Case) -> Result:
     asked = case.asked
     models = Models.of(asked, case.study, case.people, case.known)
+    tried = tuple(models.attempts())
     groups = _groups(case)
     causes = Causes.of(asked, case.people)
     incidences = Incidences.of(causes, asked) if causes else None
@@ -107,7 +108,7 @@ def _answered(case: Case) -> Result:
     more = _parts(models, emulated, groups)
     estimates = (
         *(strategy_estimates(emulated) if emulated else ()),
-        *models.estimates(),
+        *(a.estimate for a in tried if a.estimate),
         *kernel_estimates(kernels),
         *window_estimates(kernels),
         *(curve_estimates(groups) if groups else ()),
@@ -115,7 +116,7 @@ def _answered(case: Case) -> Result:
         *more.estimates,
     )
     named = {e.name: e for e in estimates}
-    failed = {a.name: a for a in more.refused}
+    failed = {a.name: a for a in (*tried, *more.refused) if a.reason}
     return Result(
         analysis="meeting_frequency",
         estimand=estimand(case),
@@ -250,7 +251,8 @@ def _checks(case: Case, models: Models, named: Mapping[str, Estimate]) -> Iterat
     if not any(name in named for name in ATTENDED):
         words = "Groups of attendance have no comparable relapses; the slope stands."
         yield Check("attendance groups", "caution", (words,))
-    yield from shown(models.main.checks())
+    labels = {t: phrase(case.known.label(t)) for t in models.main.terms}
+    yield from shown(models.main.checks(), labels)
 
 
 def _descriptions(case: Case) -> Iterator[Table]:
@@ -279,6 +281,7 @@ def _tables(
         named,
         ("Just after one: against long after the last, protection halving as the methods say.",),
         tested=False,
+        failed=failed,
     )
     if case.asked.q.sensitivity:
         yield pages.ratio_table(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from recovery_stats.analyses._meeting_groups import COUNTS, GROUP, REFERENCE_GROUP, grouped
 from recovery_stats.analyses._meeting_people import EVENT, TIME, Asked, terms
@@ -14,16 +15,20 @@ from recovery_stats.analyses._meeting_rows import (
     model_formula,
     naive_data,
 )
+from recovery_stats.analyses._missing_rows import Attempt, attempted
+from recovery_stats.analyses._refusal import safely
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.estimate import Estimate, Level
 from recovery_stats.core.study import Study
-from recovery_stats.errors import DataError, NotEstimable
+from recovery_stats.errors import NotEstimable
 from recovery_stats.models.formula import quote
 from recovery_stats.models.reshape import PERSON
 from recovery_stats.models.survival import CoxFit, cox
 
 MAIN = f"weekly_{WINDOWS[0]}"
 LAGS = (7, 14, 30)
+GROUPED, GROUPED_LABEL = "groups", "Groups of attendance"
+Made = Callable[[], CoxFit]
 WHOLE_WEEK = 7  # the first day at risk whose seven days before, 0 to 6, all follow entry
 
 
@@ -49,69 +54,78 @@ class Models:
             ) from None
         return cls(asked, study, people, rows, main)
 
-    def estimates(self) -> tuple[Estimate, ...]:
+    def attempts(self) -> Iterator[Attempt]:
         """Main answer, other windows, groups and recency; with sensitivity the rivals too."""
-        found = (*self._windows(), *self._groups(), *self._recency())
-        return (*found, *self._others(), *self._naive()) if self.asked.q.sensitivity else found
+        yield from self._windows()
+        yield from self._groups()
+        if self.asked.daily_diary:
+            yield self._tried("recency", "Just after one", "recency", rank="secondary")
+        if self.asked.q.sensitivity:
+            yield from self._others()
+            yield from self._naive()
 
-    def _windows(self) -> Iterator[Estimate]:
+    def _tried(
+        self, name: str, label: str, term: str, *, made: Made | None = None,
+        rank: Level = "sensitivity", step: float = 1.0,
+    ) -> Attempt:  # fmt: skip
+        """A hazard ratio of `term`, from `made` or the model of it alone, or why there is none."""
+
+        def fitted() -> Estimate:
+            fit = made() if made else fit_hazard(self.asked, self.rows, (term,))
+            return self.row(fit, term, name, label, rank, step)
+
+        return attempted(name, label, fitted)
+
+    def _windows(self) -> Iterator[Attempt]:
         rank: Level = "secondary" if self.asked.by_strategy else "primary"
-        yield self.row(self.main, MAIN, MAIN, "In the last 7 days", rank)
+        yield self._tried(MAIN, "In the last 7 days", MAIN, made=lambda: self.main, rank=rank)
         for window in WINDOWS[1:]:
             name = f"weekly_{window}"
-            fit = fit_hazard(self.asked, self.rows, (name,))
-            yield self.row(fit, name, name, f"Weekly, last {window} days", "secondary")
+            yield self._tried(name, f"Weekly, last {window} days", name, rank="secondary")
 
-    def _groups(self) -> Iterator[Estimate]:
+    def _groups(self) -> Iterator[Attempt]:
         """Groups of attendance in the last seven days against one meeting."""
         data = grouped(self.rows, f"meetings_last{WINDOWS[0]}", COUNTS, first=REFERENCE_GROUP)
         if data is None:
+            yield Attempt(GROUPED, GROUPED_LABEL, reason="Attendance differs too little.")
             return
         try:
             fit = fit_hazard(self.asked, data, (GROUP,))
-        except NotEstimable:
+        except NotEstimable as error:
+            yield Attempt(GROUPED, GROUPED_LABEL, reason=safely(error))
             return
         for _, label in COUNTS:
-            term = f"{GROUP}[T.{label}]"
+            term, name = f"{GROUP}[T.{label}]", f"group[{label}]"
             if term in fit.terms:
-                yield self.row(fit, term, f"group[{label}]", label, "secondary")
+                yield self._tried(name, label, term, made=lambda: fit, rank="secondary")
 
-    def _recency(self) -> Iterator[Estimate]:
-        if not self.asked.daily_diary:
-            return
-        try:
-            fit = fit_hazard(self.asked, self.rows, ("recency",))
-        except NotEstimable:
-            return
-        yield self.row(fit, "recency", "recency", "Just after one", "secondary")
-
-    def _others(self) -> Iterator[Estimate]:
+    def _others(self) -> Iterator[Attempt]:
         """The main model with less beside it, and with attendance counted earlier."""
         if self.asked.q.adjust:
-            fit = fit_hazard(self.asked, self.rows, (MAIN,), adjust=False)
-            yield self.row(fit, MAIN, "unadjusted", "Without covariates")
+            yield self._tried(
+                "unadjusted", "Without covariates", MAIN,
+                made=lambda: fit_hazard(self.asked, self.rows, (MAIN,), adjust=False),
+            )  # fmt: skip
         if self.asked.stays:
-            fit = fit_hazard(self.asked, self.rows, (MAIN,), house=False)
-            yield self.row(fit, MAIN, "no_house", "Without house residence")
-        yield from self._later()
-        for lag in LAGS:
-            try:
-                rows = known_rows(self.asked, diary_rows(self.asked, self.study, self.people, lag))
-                fit = fit_hazard(self.asked, rows, (MAIN,))
-            except (NotEstimable, DataError):
-                continue
-            yield self.row(fit, MAIN, f"lag_{lag}", f"Counted {lag} days earlier")
-
-    def _later(self) -> Iterator[Estimate]:
-        """The main model without the first days, whose window begins before the diary."""
+            yield self._tried(
+                "no_house", "Without house residence", MAIN,
+                made=lambda: fit_hazard(self.asked, self.rows, (MAIN,), house=False),
+            )  # fmt: skip
+        # Without the first days, whose window begins before the diary.
         late = self.rows.with_frame(self.rows.frame[self.rows.frame["start"] >= WHOLE_WEEK - 1])
-        try:
-            fit = fit_hazard(self.asked, late, (MAIN,))
-        except (NotEstimable, DataError):
-            return
-        yield self.row(fit, MAIN, "from_day_7", "From day 7 on (whole week)")
+        yield self._tried(
+            "from_day_7", "From day 7 on (whole week)", MAIN,
+            made=lambda: fit_hazard(self.asked, late, (MAIN,)),
+        )  # fmt: skip
+        for lag in LAGS:
+            name, label = f"lag_{lag}", f"Counted {lag} days earlier"
+            yield self._tried(name, label, MAIN, made=partial(self._lagged, lag))
 
-    def _naive(self) -> Iterator[Estimate]:
+    def _lagged(self, lag: int) -> CoxFit:
+        rows = known_rows(self.asked, diary_rows(self.asked, self.study, self.people, lag))
+        return fit_hazard(self.asked, rows, (MAIN,))
+
+    def _naive(self) -> Iterator[Attempt]:
         """What is usually run: mean attendance over the whole follow-up, as if known at entry."""
         data = naive_data(self.asked, self.study, self.people)
         for name, column, step, label in (
@@ -119,11 +133,8 @@ class Models:
             ("naive_total", "meetings_total", 10.0, "Naive: total, per 10"),
         ):
             formula = f"Surv({quote(TIME)}, {quote(EVENT)}) ~ {terms(column, *self.asked.q.adjust)}"
-            try:
-                fit = cox(formula + self.asked.strata, data)
-            except NotEstimable:
-                continue
-            yield self.row(fit, column, name, label, "naive", step)
+            made = partial(cox, formula + self.asked.strata, data)
+            yield self._tried(name, label, column, made=made, rank="naive", step=step)
 
     def row(
         self,

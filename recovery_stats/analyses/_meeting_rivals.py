@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from math import inf
@@ -15,7 +15,7 @@ from recovery_stats.analyses._ending import lost_codes
 from recovery_stats.analyses._meeting_causes import FEWEST_EVENTS
 from recovery_stats.analyses._meeting_definition import definitions, redefined
 from recovery_stats.analyses._meeting_loss import label_of
-from recovery_stats.analyses._meeting_models import MAIN, Models, fit_hazard
+from recovery_stats.analyses._meeting_models import MAIN, Made, Models, fit_hazard
 from recovery_stats.analyses._meeting_people import EVENT, TIME, Asked, read_people, terms
 from recovery_stats.analyses._meeting_rows import (
     diary_columns,
@@ -44,8 +44,6 @@ LOSS = ("loss_weighted", "lost_relapse")
 CONTROLS = ("control_event",)
 FUTURE = ("future",)
 CUT = (0.01, 0.99)  # percentiles to which weights for loss are cut
-
-Made = Callable[[], CoxFit]
 
 
 def rival_attempts(models: Models) -> Iterator[Attempt]:

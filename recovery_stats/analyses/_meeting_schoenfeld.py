@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
+from recovery_stats.analyses._wording import reworded
 from recovery_stats.core.check import Check
 from recovery_stats.core.document import Figure, LineFigure, Series
 from recovery_stats.errors import NotEstimable
@@ -16,9 +17,9 @@ from recovery_stats.models.survival import CoxFit
 MOST_LINES = 3  # more bands would cover each other
 
 
-def shown(checks: Iterable[Check]) -> Iterator[Check]:
-    """The checks, with the figure at the one that it shows."""
-    for check in checks:
+def shown(checks: Iterable[Check], words: Mapping[str, str]) -> Iterator[Check]:
+    """The checks in the report's words, with the figure at the one that it shows."""
+    for check in (reworded(c, words) for c in checks):
         named = check.name == "proportional hazards"
         yield replace(check, figures=("schoenfeld",)) if named else check
 

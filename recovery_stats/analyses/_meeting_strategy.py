@@ -11,6 +11,7 @@ from recovery_stats.analyses._ending import read_ends
 from recovery_stats.analyses._meeting_custody import custody_codes
 from recovery_stats.analyses._meeting_people import EVENT, TIME, Asked
 from recovery_stats.analyses._meeting_rows import diary_columns, stay_columns
+from recovery_stats.analyses._refusal import safely
 from recovery_stats.analyses._wording import plural
 from recovery_stats.core import progress
 from recovery_stats.core.cell import Cell, Count, Quantity
@@ -61,7 +62,7 @@ class Strategies:
         except TooFewFollow as error:
             return cls(asked, course, None, _too_few(asked, error))
         except (NotEstimable, DataError) as error:
-            return cls(asked, course, None, (str(error),))
+            return cls(asked, course, None, (safely(error),))
         return cls(asked, course, fit)
 
 
@@ -229,7 +230,7 @@ def strategy_checks(found: Strategies) -> Iterator[Check]:
 def _followed(people: Courses | None) -> Check:
     """Who entered the emulated trial, and whose follow-up the diary ends."""
     if people is None:
-        return Check("strategy follow-up", "caution", ("Nobody could be followed.",))
+        return Check("strategy follow-up", "caution", ("Too few could be followed.",))
     n = len(people)
     return Check(
         "strategy follow-up",

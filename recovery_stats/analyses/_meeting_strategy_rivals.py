@@ -140,7 +140,7 @@ def rival_table(named: Mapping[str, Estimate], failed: Mapping[str, Attempt]) ->
         if told:
             rows.append(Row(f"head[{head}]", head))
         rows += [_rival_row(n, named, failed) for n in told]
-        notes += [why_not(failed[n]) for n in told if n in failed]
+        notes += why_not([failed[n] for n in told if n in failed])
     declared = Row(PRIMARY, "As declared", (Ref(PRIMARY, "interval"),))
     return Table(
         "strategy_rivals",

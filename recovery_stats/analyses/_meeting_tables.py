@@ -53,7 +53,7 @@ def ratio_table(
             for n in names
         ]
     columns = (Column("value", "HR"), Column("range", "CI"), Column("p", "p"))[: len(shown)]
-    reasons = (why_not(wanting[r.key]) for r in rows if r.key in wanting)
+    reasons = why_not([wanting[r.key] for r in rows if r.key in wanting])
     notes = ("HR: hazard ratio of relapse.", *notes, *reasons)
     return Table(name, caption, columns, tuple(rows), notes)
 

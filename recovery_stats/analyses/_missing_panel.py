@@ -14,6 +14,7 @@ from recovery_stats.analyses._missing_rows import (
     assumed_table,
     refused,
 )
+from recovery_stats.analyses._refusal import safe_words
 from recovery_stats.core import progress
 from recovery_stats.core.cell import Quantity
 from recovery_stats.core.check import Check
@@ -121,7 +122,7 @@ def _given(found: MissingPanel) -> list[Assumed]:
 
 def _told(row: Assumed) -> Told:
     if row.reason:
-        return refused(row.estimate.label, row.group, row.reason)
+        return refused(row.estimate.label, row.group, safe_words(row.reason))
     return Told(_key(row.name), row.group, row.assumption)
 
 

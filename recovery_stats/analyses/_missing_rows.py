@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from recovery_stats.analyses._refusal import NO_ANSWER, without_numbers
+from recovery_stats.analyses._refusal import safely
 from recovery_stats.core.cell import Ref
 from recovery_stats.core.document import Column, ForestFigure, Row, Table
 from recovery_stats.core.estimate import Estimate
@@ -13,7 +13,6 @@ from recovery_stats.errors import DataError, NotEstimable
 
 NOT_TOLD = "does not apply"
 NOT_ESTIMABLE = "not estimable"
-NOTHING_LEFT = f"{NO_ANSWER.capitalize()}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +28,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A row asked for beside the declared one: its estimate, or why there is none."""
+    """A row asked for beside the declared one: its estimate, or why there is none, safely told."""
 
     name: str
     label: str
@@ -42,21 +41,23 @@ def attempted(name: str, label: str, fitted: Callable[[], Estimate]) -> Attempt:
     try:
         return Attempt(name, label, replace(fitted(), name=name, label=label))
     except (NotEstimable, DataError) as reason:
-        return Attempt(name, label, reason=str(reason))
+        return Attempt(name, label, reason=safely(reason))
 
 
-def why_not(attempt: Attempt) -> str:
-    """The reason of a row without a number, as a note below a table."""
-    return f"{attempt.label} is not estimable: {_told(attempt.reason)}"
-
-
-def _told(reason: str) -> str:
-    return without_numbers(reason) or NOTHING_LEFT
+def why_not(attempts: Sequence[Attempt]) -> tuple[str, ...]:
+    """The reasons of rows without a number, as notes below a table: one for each reason."""
+    by_reason: dict[str, list[str]] = {}
+    for attempt in attempts:
+        by_reason.setdefault(attempt.reason, []).append(attempt.label)
+    return tuple(
+        f"{'; '.join(labels)} {'are' if len(labels) > 1 else 'is'} not estimable. {reason}"
+        for reason, labels in by_reason.items()
+    )
 
 
 def refused(label: str, group: str, reason: str) -> Told:
-    """A row that was asked for and cannot be given, with the reason."""
-    return Told("", group, _told(reason), label, NOT_ESTIMABLE)
+    """A row that was asked for and cannot be given, with the reason (a sentence that is safe)."""
+    return Told("", group, reason, label, NOT_ESTIMABLE)
 
 
 def assumed_table(

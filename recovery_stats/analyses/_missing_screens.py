@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from recovery_stats.analyses._missing_rows import Told, assumed_forest, assumed_table, refused
+from recovery_stats.analyses._refusal import safe_words
 from recovery_stats.core.result import Result
 from recovery_stats.errors import UsageError
 from recovery_stats.models.missing_contrast import Assumed, Contrast
@@ -54,7 +55,7 @@ def read_screens(contrast: Contrast, counts: Sequence[str]) -> Screens:
 
 def _told(row: Assumed) -> Told:
     if row.reason:
-        return refused(row.estimate.label, row.group, row.reason)
+        return refused(row.estimate.label, row.group, safe_words(row.reason))
     return Told(_key(row), row.group, row.assumption)
 
 

@@ -8,7 +8,7 @@ from recovery_stats.analyses._satisfaction_family import suggestion
 from recovery_stats.analyses._satisfaction_level import MeanLevel
 from recovery_stats.analyses._satisfaction_model import WAVES_FOR_WITHIN_SLOPE, Fit, Model
 from recovery_stats.analyses._satisfaction_rows import TIME, Waves
-from recovery_stats.analyses._wording import opening, phrase
+from recovery_stats.analyses._wording import opening, phrase, reworded
 from recovery_stats.core.cell import Cell, Count, Quantity, Ref, Share
 from recovery_stats.core.check import Check, Verdict
 from recovery_stats.core.estimate import Estimate
@@ -34,7 +34,10 @@ def checks(model: Model, fit: Fit, waves: Waves, named: Mapping[str, Estimate]) 
     yield from _few_people(model)
     yield from _weighted(model)
     # Sizes of the groups are told above, as counts that disclosure control sees.
-    yield from (c for c in fit.checks() if c.name != "groups")
+    asked, data = model.asked, model.data
+    columns = [c for c in (model.cluster, *asked.adjust) if c]
+    words = {asked.person: "person", **{c: phrase(data.label(c)) for c in columns}}
+    yield from (reworded(c, words) for c in fit.checks() if c.name != "groups")
 
 
 def _weighted(model: Model) -> Iterator[Check]:

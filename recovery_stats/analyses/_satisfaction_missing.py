@@ -164,7 +164,7 @@ def _complete_people(gaps: Gaps) -> Estimate:
     data, person = gaps.waves.applies, gaps.model.asked.person
     whole = ~data.frame[person].isin(_lacking(gaps))
     if not whole.any():
-        raise NotEstimable(f"Nobody has every {gaps.occasion} complete.")
+        raise NotEstimable(f"Too few people have every {gaps.occasion} complete.")
     return gaps.told(data.with_frame(data.frame[whole]))
 
 
@@ -201,8 +201,8 @@ def _mixture(gaps: Gaps) -> Estimate:
     lacking = model.data.frame[asked.person].isin(_lacking(gaps))
     share = float(lacking.groupby(model.data.frame[asked.person]).first().mean())
     if not 0 < share < 1:
-        who = "Everybody" if share else "Nobody"
-        raise NotEstimable(f"{who} in the model lacks a value: there are no two groups to weigh.")
+        who = "lack a value" if not share else "have every value"
+        raise NotEstimable(f"Too few people in the model {who} to make a group of their own.")
     data = model.data.with_column(Variable(LACKING, measure="scale"), lacking.astype(float))
     own = quote(LACKING)
     extra = f" + {own} + {own}:{quote(asked.within)} + {own}:{quote(TIME)}"

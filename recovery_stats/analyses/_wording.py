@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
+
+from recovery_stats.core.check import Check
 
 _REMARK = re.compile(r"\s*\((?:[^()]|\([^()]*\))*\)\s*$")
 
@@ -29,6 +32,25 @@ def opening(label: str) -> str:
     """The short label at the start of a sentence or a caption."""
     words = short(label)
     return words[:1].upper() + words[1:]
+
+
+def reworded(check: Check, words: Mapping[str, str]) -> Check:
+    """The check of a model with words for the columns it names: in its sentences and its place.
+
+    A name is one where it follows "for", "of" or a bracket, or begins a text: a column may be
+    called as something that sentences say.
+    """
+
+    def told(text: str) -> str:
+        for name, word in words.items():
+            own = re.escape(name)
+            text = re.sub(rf"\bone level of {own}\b", f"one {word}", text)
+            text = re.sub(rf"\blevels of {own}\b", plural(word), text)
+            text = re.sub(rf"(?:(?<=\bfor )|(?<=\bof )|(?<=\()|^){own}(?!\w)", word, text)
+        return text
+
+    parts = tuple(told(p) if isinstance(p, str) else p for p in check.parts)
+    return replace(check, parts=parts, about=told(check.about))
 
 
 def plural(unit: str) -> str:

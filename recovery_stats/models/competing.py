@@ -24,7 +24,12 @@ from recovery_stats.models.coefficient import (
 )
 from recovery_stats.models.columns import Array, IntArray
 from recovery_stats.models.formula import Formula
-from recovery_stats.models.hazard_check import FEW_CLUSTERS, FEW_EVENTS, word_clusters
+from recovery_stats.models.hazard_check import (
+    FEW_CLUSTERS,
+    FEW_EVENTS,
+    told_events,
+    word_clusters,
+)
 from recovery_stats.models.observation import (
     Observation,
     naming_columns,
@@ -314,7 +319,7 @@ class FineGrayFit:
         yield Check(
             "events per coefficient",
             "caution" if events < FEW_EVENTS * p else "ok",
-            (Count(events, "events"), " events for ", Quantity(p, "whole"), " coefficients."),
+            told_events(events, p),
         )
         if self.n_clusters is not None:
             few = self.n_clusters < FEW_CLUSTERS

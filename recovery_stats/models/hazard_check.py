@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recovery_stats.core.cell import Count, Quantity
+from recovery_stats.core.cell import Cell, Count, Quantity
 from recovery_stats.core.check import Check
 from recovery_stats.models.columns import Array
 from recovery_stats.models.spell_check import check_spells
@@ -21,6 +21,11 @@ FEW_EVENTS = 10  # events per coefficient below which Wald intervals are too sho
 HEAVY_TIES = 0.1  # share of events at times with several, from which Breslow shrinks effects
 
 
+def told_events(events: int, p: int) -> tuple[Cell, ...]:
+    """How many events stand behind how many coefficients."""
+    return "Events: ", Count(events, "events"), "; coefficients: ", Quantity(p, "whole"), "."
+
+
 def check_hazards(fit: CoxFit) -> Iterator[Check]:
     """Events, clusters, proportional hazards, ties, rows lost, strata without events."""
     events, p = fit.engine.n_events, len(fit.terms)
@@ -28,7 +33,7 @@ def check_hazards(fit: CoxFit) -> Iterator[Check]:
         yield Check(
             "events per coefficient",
             "caution" if events < FEW_EVENTS * p else "ok",
-            (Count(events, "events"), " events for ", Quantity(p, "whole"), " coefficients."),
+            told_events(events, p),
         )
     if fit.robust is not None:
         name, n = fit.observation.cluster_name or "rows", fit.n_clusters or 0

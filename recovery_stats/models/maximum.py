@@ -20,7 +20,11 @@ from recovery_stats.errors import UsageError
 from recovery_stats.models.coefficient import set_beside, tabulate_coefficients
 from recovery_stats.models.columns import Array, IntArray
 from recovery_stats.models.design import Design
-from recovery_stats.models.hazard_check import FEW_EVENTS, check_clusters, word_clusters
+from recovery_stats.models.hazard_check import (
+    FEW_EVENTS,
+    check_clusters,
+    word_clusters,
+)
 
 
 class Analysed(Protocol):
@@ -207,7 +211,13 @@ class MaximumFit(ABC):
             yield Check(
                 "events per coefficient",
                 "caution" if events < FEW_EVENTS * p else "ok",
-                (Count(events, "events"), " events for ", Quantity(p, "whole"), " coefficients."),
+                (
+                    "Events: ",
+                    Count(events, "events"),
+                    "; coefficients: ",
+                    Quantity(p, "whole"),
+                    ".",
+                ),
             )
         if self.robust is not None:
             name, n = self.observation.cluster_name or "rows", self.n_clusters or 0

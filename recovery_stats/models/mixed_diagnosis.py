@@ -153,7 +153,8 @@ def effects_shape(fit: MixedFit) -> Iterator[Check]:
             seen = own > 1e-8 * psi[j, j]
             if psi[j, j] > 0 and int(seen.sum()) >= ENOUGH_FOR_SHAPE:
                 z = effects[seen, j] / np.sqrt(own[seen])
-                yield shape("normal random effects", z, f"{name} effects of {factor.name}")
+                effect = "intercept" if name == "Intercept" else name
+                yield shape("normal random effects", z, f"{effect} effects of {factor.name}")
 
 
 def spread(residuals: Array, fitted: Array) -> Check:

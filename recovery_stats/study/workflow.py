@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from recovery_stats import analyses
+from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset, Source
 from recovery_stats.core.document import Document, Figure, Table
 from recovery_stats.core.result import Result
@@ -42,12 +44,30 @@ def answer_question(analysis: analyses.Analysis, question: Any, study: Study) ->
     noticed = tuple(c for c in study.checks if c.about.partition(".")[0] in tables)
     found = replace(
         result,
-        checks=(*result.checks, *noticed),
+        checks=tuple(labelled(c, study, analysis.tables) for c in (*result.checks, *noticed)),
         synthetic=result.synthetic or study.protocol.synthetic,
         sources=result.sources or tuple(study[t].source for t in analysis.tables if t in study),
         facts={**result.facts, "title": question.title} if question.title else result.facts,
     )
     return completed(found, study, question.level, question.seed, described(question))
+
+
+def labelled(check: Check, study: Study, tables: Iterable[str]) -> Check:
+    """The check with labels for columns: for the one it is about, and for those it quotes."""
+    known = [study[t] for t in tables if t in study]
+
+    def label(column: str) -> str | None:
+        table, _, own = column.partition(".")
+        if own and table in study:
+            return study[table].label(own) if own in study[table].frame.columns else None
+        return next((d.label(column) for d in known if column in d.frame.columns), None)
+
+    def quoted(found: re.Match[str]) -> str:
+        told = label(found[1])
+        return found[0] if told is None or told == found[1] else f"“{told}”"
+
+    parts = tuple(re.sub(r"'([^']+)'", quoted, p) if isinstance(p, str) else p for p in check.parts)
+    return replace(check, parts=parts, about=label(check.about) or check.about)
 
 
 def _read(table: Dataset, result: Result) -> bool:

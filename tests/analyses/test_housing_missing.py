@@ -98,7 +98,7 @@ def test_a_screens_row_that_is_not_estimable_stands_in_the_report():
     asked = study(**counts, share=counts["good"] / 8)
     result = ask(asked, outcome="share", screens=("good", "sent", "due"))
     told = {r.label: r.cells for r in result.tables["screens_panel"].rows}
-    why = "One of the two arms has nobody with outcome and covariates."
+    why = "The model has no answer on these data."
     assert told["Attended screens only"] == ("not estimable", None, why)
     assert "screens[positive]" in names(result)
     assert "screens[observed]" not in [r.name for r in result.figures["screens_forest"].rows]

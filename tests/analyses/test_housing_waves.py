@@ -97,7 +97,7 @@ def test_a_constant_outcome_at_every_wave_keeps_its_place_and_its_reason():
     result = answer(Question(**ASKED), replace(one, tables={**one.tables, "waves": waves}))
     analysis = analyses.get("collaborative_housing")
     page = compose(result, analysis.title, analysis.template)
-    told_with_reason(result, page, "everybody who has a value has the same one")
+    told_with_reason(result, page, "it varies too little among the people analysed")
     assert [e.name for e in result.estimates if e.level == "primary"] == ["mean_difference"]
 
 

@@ -12,6 +12,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 import recovery_stats as rs
+from recovery_stats.analyses import _meeting_models, _meeting_strategy
 from recovery_stats.core.codebook import Codebook, Variable
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.result import Result
@@ -587,6 +588,60 @@ def test_any_name_of_a_column_works(name):
     words(result)
 
 
+# --- rows without a number ----------------------------------------------------------------------
+
+
+def short_follow_up() -> Study:
+    """Six days at most: no window of days before reaches back beyond entry."""
+    persons, meetings = cohort()
+    relapsed = (persons["pid"] % 3 > 0).astype(float)
+    return study_of(persons.assign(days=persons["days"].clip(upper=6), relapse=relapsed), meetings)
+
+
+def test_rivals_that_cannot_be_fitted_keep_their_rows_and_say_why() -> None:
+    result = ask(short_follow_up(), primary="weekly", landmark=2, horizon=6)
+    table = result.tables["rivals"]
+    cells = {row.key: row.cells for row in table.rows}
+    for name in ("lag_7", "lag_14", "lag_30", "from_day_7"):
+        assert cells[name] == ("not estimable", None, None)
+    lags = "Counted 7 days earlier; Counted 14 days earlier; Counted 30 days earlier are not "
+    assert f"{lags}estimable. It varies too little among those at risk together." in table.notes
+    assert any(n.startswith("From day 7 on (whole week) is not estimable. ") for n in table.notes)
+    assert "Counted 14 days earlier" in words(result)
+
+
+@pytest.mark.parametrize("term", ["weekly_28", "meeting group", "recency", "meetings_per_week"])
+def test_every_row_that_fails_stands_with_its_reason(
+    term: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = _meeting_models.cox
+
+    def fails(formula: str, *given: Any, **asked: Any) -> Any:
+        if f"~ {term}" in formula or f"~ `{term}`" in formula:
+            raise NotEstimable(f"Nobody of 12 people has {term!r}. It did not settle.")
+        return real(formula, *given, **asked)
+
+    monkeypatch.setattr(_meeting_models, "cox", fails)
+    result = ask(study_of(*cohort()), primary="weekly")
+    key = {"meeting group": "groups", "meetings_per_week": "naive_weekly"}.get(term, term)
+    tables = [result.tables[name] for name in ("ratios", "rivals")]
+    (row,) = (row for table in tables for row in table.rows if row.key == key)
+    assert row.cells[0] == "not estimable"
+    (note,) = (n for table in tables for n in table.notes if "not estimable" in n)
+    assert note == f"{row.label} is not estimable. It did not settle."
+    assert note in words(result)
+
+
+def test_a_primary_that_fails_says_why_without_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any, **__: Any) -> Any:
+        raise NotEstimable("Column 'age' of 3 people. Nobody is left. Leave it out.")
+
+    monkeypatch.setattr(_meeting_strategy, "sustained", fails)
+    result = ask(study_of(*cohort()), replicates=20)
+    failed = check(result, "primary estimand")
+    assert failed.parts == ("Leave it out.",)
+
+
 # --- a trial -----------------------------------------------------------------------------------
 
 
@@ -677,7 +732,8 @@ def test_who_is_in_a_group_of_the_curves_and_who_went_before() -> None:
     assert cells["in_groups"] == int(known.sum())
     assert sum(n for key, n in cells.items() if key.startswith("in[")) == cells["in_groups"]
     page = words(result)
-    assert "13a. Numbers of people at each stage | [Participants](#participants) |" in page
+    item = "13a. Numbers of people at each stage, by group of exposure where there are groups"
+    assert f"{item} | [Participants](#participants) |" in page
 
 
 def test_attendance_in_a_diary_was_not_drawn() -> None:
