@@ -41,7 +41,7 @@ def checks(case: Case) -> Iterator[Check]:
             "proportional hazards", "caution" if p < 0.05 else "ok",
             ("Score test of Grambsch and Therneau for the arm: ", Quantity(p, "p"),
              ". Where hazards are not proportional the hazard ratio is an average over the "
-             "follow-up; the difference in relapse-free days does not need it."),
+             "follow-up; the difference in days does not need it."),
             case.asked.arm,
         )  # fmt: skip
 

@@ -6,6 +6,8 @@ gap between the two curves would tell how few deaths there were.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from recovery_stats.analyses._ending import Ends, read_ends, refuse_disagreement
@@ -15,7 +17,10 @@ from recovery_stats.analyses._wording import phrase
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.document import CurveFigure, Series
+from recovery_stats.errors import NotEstimable
 from recovery_stats.models.formula import quote
+from recovery_stats.models.incidence import IncidenceCurves
+from recovery_stats.models.residence import Times, mean_estimates
 from recovery_stats.models.survival import cumulative_incidence
 
 FIRST = "first event|"
@@ -54,8 +59,33 @@ def incidence_by_arm(asked: Asked, people: Dataset, drawn: CurveFigure) -> Part:
     )  # fmt: skip
 
 
+def with_days_lost(asked: Asked, times: Times) -> Times:
+    """Days lost to relapse for the restricted means of Kaplan–Meier, where other events compete.
+
+    Beside an incidence a mean time free of relapse, death taken for a loss, would be of another
+    quantity; and the gap between the two would tell how few the other events were.
+    """
+    ends = ends_of(asked, times.data)
+    if ends is None or not ends.competing:
+        return times
+    kept = tuple(e for e in times.estimates if not e.name.startswith("rmst_"))
+    try:
+        frame = _incidence(asked, times.data, ends).time_lost(f"{RELAPSE:g}", times.horizon)
+    except NotEstimable:
+        return replace(times, estimates=kept)
+    lost = mean_estimates(
+        frame, "lost", ("Days lost to relapse", "Difference in days lost"), level=asked.level,
+        method="area under the Aalen–Johansen curve",
+    )  # fmt: skip
+    return replace(times, estimates=(*kept, *lost))
+
+
 def _curves(asked: Asked, people: Dataset, ends: Ends) -> tuple[Series, ...]:
     """One a group; whose end is not known, or is a loss, is followed until then."""
+    return _incidence(asked, people, ends).series(f"{RELAPSE:g}")
+
+
+def _incidence(asked: Asked, people: Dataset, ends: Ends) -> IncidenceCurves:
     frame = people.frame
     other = frame[str(asked.cause)].isin(ends.competing).to_numpy()
     relapsed = frame[str(asked.event)].to_numpy(float) == 1
@@ -63,4 +93,4 @@ def _curves(asked: Asked, people: Dataset, ends: Ends) -> tuple[Series, ...]:
     data = people.with_column(Variable(FIRST, "first event"), first)
     times = ", ".join(quote(str(c)) for c in (asked.entry, asked.time) if c)
     formula = f"Surv({times}, {quote(FIRST)}) ~ {quote(ARM)}"
-    return cumulative_incidence(formula, data, level=asked.level).series(f"{RELAPSE:g}")
+    return cumulative_incidence(formula, data, level=asked.level)

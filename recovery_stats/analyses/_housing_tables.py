@@ -51,6 +51,10 @@ HAZARDS = ("hazard_ratio", "hazard_ratio_crude", "hazard_ratio_naive", "in_house
            "stayed_six_months")  # fmt: skip
 
 
+MEAN_DAYS = tuple(f"{kind}_{end}" for kind in ("rmst", "lost")
+                  for end in ("compared", "usual", "difference"))  # fmt: skip
+
+
 def tables(case: Case) -> Iterator[Table]:
     """Every table, in the order of the report."""
     asked = case.asked
@@ -69,7 +73,7 @@ def tables(case: Case) -> Iterator[Table]:
     if case.times:
         yield follow_up_table(case.times.data, str(asked.time), str(asked.event), asked.entry)
         yield _estimates(case, "hazards", "Time to relapse", case.times.estimates, (
-            *HAZARDS, "rmst_compared", "rmst_usual", "rmst_difference"))  # fmt: skip
+            *HAZARDS, *MEAN_DAYS))  # fmt: skip
     wanted = (asked.outcome, asked.time, *asked.adjust)
     yield missing_table(case.described, [c for c in wanted if c])
 

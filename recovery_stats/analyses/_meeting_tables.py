@@ -134,7 +134,10 @@ def share_table(groups: Groups, named: Mapping[str, Estimate]) -> Table:
         "Free of relapse at the horizon",
         (Column("free", "Share"), Column("rmst", "Mean days until then")),
         tuple(rows),
-        ("Kaplan–Meier with confidence intervals; the means are restricted to the horizon.",),
+        (
+            "Kaplan–Meier with confidence intervals; the means are restricted to the horizon. "
+            "Other events end observation: shares and means are those without them.",
+        ),
         (),
         groups.data.label(GROUP),
     )

@@ -26,7 +26,7 @@ from recovery_stats.analyses._housing_case import (
 from recovery_stats.analyses._housing_checks import checks
 from recovery_stats.analyses._housing_chosen import compare_chosen
 from recovery_stats.analyses._housing_houses import kinds_of_houses
-from recovery_stats.analyses._housing_incidence import incidence_by_arm
+from recovery_stats.analyses._housing_incidence import incidence_by_arm, with_days_lost
 from recovery_stats.analyses._housing_mixed import fit_mixed, mixed_estimate
 from recovery_stats.analyses._housing_moves import moved_houses, with_first_house
 from recovery_stats.analyses._housing_openings import answer_openings, is_about_openings
@@ -136,6 +136,7 @@ def _answer_times(
         return None, None, ()
     try:
         times, clusters = answer_times(asked, everyone, arms)
+        times = with_days_lost(asked, times)
         if asked.stays:
             times = answer_residence(asked, times, clusters, study["stays"])
     except NotEstimable:

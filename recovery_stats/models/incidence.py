@@ -16,6 +16,7 @@ from recovery_stats.core.document import Series
 from recovery_stats.engines import curves, gray
 from recovery_stats.engines.curves import Incidence, Interval, LifeTable
 from recovery_stats.engines.incidence_error import martingale_variance
+from recovery_stats.engines.time_lost import time_lost
 from recovery_stats.errors import NotEstimable, UsageError, unknown
 from recovery_stats.models.cause import check_censored, code_causes, name_causes
 from recovery_stats.models.columns import Array
@@ -189,6 +190,28 @@ class IncidenceCurves:
             )
             for name, c in zip(self.levels, self.fitted, strict=True)
         )
+
+    def time_lost(self, cause: str, tau: float) -> pd.DataFrame:
+        """Mean time lost to `cause` by tau, the other causes possible; without weights.
+
+        group, estimate, std_error and limits; with two groups a row `difference`, second minus
+        first. Raises NotEstimable naming the group whose curve is unknown before tau.
+        """
+        if cause not in self.causes:
+            raise UsageError(unknown("cause", cause, self.causes))
+        j = self.causes.index(cause)
+        rows: list[tuple[str, float, float]] = []
+        for name, curve in zip(self.levels, self.fitted, strict=True):
+            try:
+                rows.append((name, *time_lost(curve.table, j, tau)))
+            except NotEstimable as error:
+                raise NotEstimable(f"Group {name!r}: {error}") from None
+        if len(rows) == 2:
+            (_, first, one), (_, second, other) = rows
+            rows.append(("difference", second - first, float(np.hypot(one, other))))
+        frame = pd.DataFrame(rows, columns=["group", "estimate", "std_error"])
+        half = norm.isf((1 - self.level) / 2) * frame["std_error"]
+        return frame.assign(conf_low=frame["estimate"] - half, conf_high=frame["estimate"] + half)
 
     def gray_test(self, rho: float = 0) -> GrayTest:
         """Test for each cause that the groups share its incidence.

@@ -233,15 +233,26 @@ def _restricted_means(curves: Any, horizon: float, level: float) -> Iterator[Est
         frame = curves.rmst(horizon)
     except NotEstimable:
         return
-    names = ("rmst_usual", "rmst_compared", "rmst_difference")
-    labels = (*(f"Days free of relapse in “{g}”" for g in frame["group"][:2]), "Difference in days")
-    for name, label, row in zip(names, labels, frame.itertuples(), strict=True):
+    yield from mean_estimates(
+        frame, "rmst", ("Days free of relapse", "Difference in days"), level=level,
+        method="restricted mean of the Kaplan–Meier curve",
+    )  # fmt: skip
+
+
+def mean_estimates(
+    frame: pd.DataFrame, prefix: str, labels: tuple[str, str], *, level: float, method: str
+) -> Iterator[Estimate]:
+    """Mean days of both arms and their difference. labels: what they are, and the difference."""
+    ends = ("usual", "compared", "difference")
+    for end, row in zip(ends, frame.itertuples(), strict=True):
+        apart = end == "difference"
+        label = labels[1] if apart else f"{labels[0]} in “{row.group}”"
         made = estimate(
-            name, label, float(row.estimate), float(row.std_error), np.inf, scale="time",
-            level=level, method="restricted mean of the Kaplan–Meier curve",
-            rank="secondary" if name == "rmst_difference" else "descriptive",
+            f"{prefix}_{end}", label, float(row.estimate), float(row.std_error), np.inf,
+            scale="time", level=level, method=method,
+            rank="secondary" if apart else "descriptive",
         )  # fmt: skip
-        yield made if name == "rmst_difference" else replace(made, p=float("nan"))
+        yield made if apart else replace(made, p=float("nan"))
 
 
 # --- stays -----------------------------------------------------------------------------------

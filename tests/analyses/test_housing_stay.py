@@ -113,7 +113,23 @@ def test_death_competes_with_relapse_under_every_time_of_leaving():
         assert abs(told - expected) < MONTE_CARLO_SES * (series.high[200] - series.low[200]) / 4
     assert result.figures["curves"].rounded
     assert "incidence" in result.said
+    _days_lost_are_the_area_under_the_incidence(result, relapse, death)
+    assert "rmst_difference" in {e.name for e in without.estimates}
     assert without.figures["curves"].series[0].y[0] == 1.0  # survival
+
+
+def _days_lost_are_the_area_under_the_incidence(result, relapse, death):
+    """Beside them no mean of a Kaplan–Meier curve: the gap would tell how few the deaths were."""
+    assert not [e.name for e in result.estimates if "Kaplan" in e.method]
+    rate, horizon = relapse + death, result.facts["horizon"].value
+    truth = relapse / rate * (horizon + np.expm1(-rate * horizon) / rate)
+    for end in ("usual", "compared"):
+        lost = result[f"lost_{end}"]
+        assert abs(lost.value - truth) < MONTE_CARLO_SES * lost.se
+    gap = result["lost_compared"].value - result["lost_usual"].value
+    assert abs(result["lost_difference"].value - gap) < 1e-9
+    rows = [row.key for row in result.tables["hazards"].rows]
+    assert rows[-3:] == ["lost_compared", "lost_usual", "lost_difference"]
 
 
 def test_a_cause_that_contradicts_the_event_is_refused():
