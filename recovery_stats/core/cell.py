@@ -11,6 +11,11 @@ from typing import Literal
 
 from recovery_stats.core.estimate import Estimate
 
+# whole_percent: known to the percent only, as a share whose base is withheld.
+Style = Literal[
+    "plain", "percent", "whole_percent", "days", "money", "df", "p", "ratio", "whole"
+]  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Count:
@@ -47,7 +52,7 @@ class Quantity:
     """
 
     value: float
-    style: Literal["plain", "percent", "days", "money", "df", "p", "ratio", "whole"] = "plain"
+    style: Style = "plain"
     n: int | None = None
 
 

@@ -59,7 +59,7 @@ def spread_decimals(mean: float, sd: float) -> int:
 def decimals_for(value: float, style: str = "plain") -> int:
     """How many decimals a number of this kind and size is printed with."""
     size = abs(value)
-    if not math.isfinite(value) or style == "whole":
+    if not math.isfinite(value) or style in ("whole", "whole_percent"):
         return 0
     if style in ("df", "days"):
         whole = snap(value) == snap(value).to_integral_value()
@@ -83,6 +83,8 @@ def plain(value: float, decimals: int | None = None, style: str = "plain") -> st
     if math.isinf(value) and style != "df":
         return NO_LIMIT
     places = decimals_for(value, style) if decimals is None else decimals
+    if style == "whole_percent":
+        style, places = "percent", 0
     if style == "percent":
         return f"{fixed(100 * value, places)}%" if math.isfinite(value) else NO_NUMBER
     if style == "plain" and 0 < abs(value) < 1e-6:

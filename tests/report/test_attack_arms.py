@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import random
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -17,13 +19,16 @@ from zipfile import ZipFile
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure as Canvas
+from matplotlib.text import Text
+from PIL import Image
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 from recovery_stats.core.cell import Cell, Count, Hidden, Share
 from recovery_stats.core.dataset import Detail, Step
 from recovery_stats.core.document import Column, Document, Flow, Paragraph, Row, Table
 from recovery_stats.core.study import PROFILES
-from recovery_stats.report import render
+from recovery_stats.report import figures, render
 from recovery_stats.report.compose import compose
 from recovery_stats.report.disclose import disclose
 from recovery_stats.report.privacy.flow import safe_flow
@@ -274,6 +279,51 @@ def test_a_small_loss_of_one_arm_is_in_no_file(form: str) -> None:
     assert not {"9", "138"} & numbers
     assert not {"2007", "1998"} <= numbers
     assert not {"2011", "1873"} <= numbers
+
+
+def numbers_in(text: str) -> set[str]:
+    return {n.replace(",", "") for n in re.findall(r"\d[\d,]*", text)}
+
+
+def test_the_flow_is_one_drawing_in_every_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the attack finds in the .svg is all that a .png or a .pdf could tell."""
+    drawn: list[Canvas] = []
+    draw = figures.draw
+
+    def seen(figure: Flow, *given: float) -> Canvas:
+        drawn.append(draw(figure, *given))
+        return drawn[-1]
+
+    monkeypatch.setattr(figures, "draw", seen)
+    safe = disclose(Document("a", "T", "REAL", (flow_of(STEPS),)), CMS)
+    with ZipFile(BytesIO(render(safe, "figures"))) as file:
+        files = {n.rpartition(".")[2]: file.read(n) for n in file.namelist()}
+    assert set(files) == {"svg", "png", "pdf"}
+    told = [[t.get_text() for t in canvas.findobj(Text) if t.get_text()] for canvas in drawn]
+    assert len(told) == len(files)
+    assert told[0]
+    assert told.count(told[0]) == len(told)
+    numbers = numbers_in(" ".join(told[0]))
+    assert "4018" in numbers
+    assert not {"9", "138", "147"} & numbers
+    words = re.sub(r"<style>.*?</style>|<[^>]*>", " ", files["svg"].decode(), flags=re.DOTALL)
+    assert numbers_in(words) == numbers
+    with Image.open(BytesIO(files["png"])) as picture:
+        assert set(picture.info) <= {"dpi"}
+    assert not re.findall(rb"/(Title|Subject|Keywords|Author|CreationDate)", files["pdf"])
+
+
+@pytest.mark.skipif(shutil.which("pdftotext") is None, reason="pdftotext is not here")
+def test_a_small_loss_of_one_arm_is_not_in_the_pdf_of_the_drawing() -> None:
+    (safe,) = disclose(Document("a", "T", "REAL", (flow_of(STEPS),)), CMS).blocks
+    assert isinstance(safe, Flow)
+    command = ["pdftotext", "-", "-"]
+    done = subprocess.run(
+        command, input=figures.encoded(safe, ".pdf"), capture_output=True, check=True
+    )
+    numbers = numbers_in(done.stdout.decode())
+    assert "4018" in numbers
+    assert not {"9", "138", "147"} & numbers
 
 
 def test_all_of_it_is_told_where_nothing_is_withheld() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 from recovery_stats.core.cell import Cell, Count, Hidden, Quantity, Share
 from recovery_stats.core.document import (
@@ -18,6 +19,7 @@ from recovery_stats.core.document import (
 )
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.core.study import Privacy
+from recovery_stats.report import render
 from recovery_stats.report.disclose import disclose
 from recovery_stats.report.privacy.sums import runs
 
@@ -104,5 +106,7 @@ def test_a_raw_estimate_is_no_fraction_of_a_withheld_base() -> None:
     assert safe["c"] == other
     rows = disclosed(outcome_of_two_arms())[0].rows  # type: ignore[union-attr]
     assert [row.cells[1] for row in rows] == [
-        Quantity(0.49, "percent"), Quantity(0.28, "percent"), Share(133, 355),
+        Quantity(0.49, "whole_percent"), Quantity(0.28, "whole_percent"), Share(133, 355),
     ]  # fmt: skip
+    page = render(Document("a", "T", "REAL", disclosed(outcome_of_two_arms())), "md").decode()
+    assert re.findall(r"[\d.]+%", page) == ["49%", "28%", "37.5%"]

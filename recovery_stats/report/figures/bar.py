@@ -83,7 +83,7 @@ def _size(value: Cell) -> float | None:
     match value:
         case Share(n, of) if of:
             return n / of
-        case Quantity(share, "percent"):
+        case Quantity(share, "percent" | "whole_percent"):
             return share
         case _:
             return None

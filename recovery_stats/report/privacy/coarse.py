@@ -169,11 +169,12 @@ def _df(df: float, privacy: Privacy) -> float:
 
 def _quantity(cell: Quantity, privacy: Privacy) -> Quantity:
     value, style = cell.value, cell.style
-    if not math.isfinite(value) or style == "whole":
+    if not math.isfinite(value) or style in ("whole", "whole_percent"):
         return cell
     if style == "percent":
         step = nice(privacy.round_to / cell.n) if cell.n else 0.01
-        return replace(cell, value=_to_step(value, step))
+        told = _to_step(value, step)
+        return Quantity(told, "whole_percent" if step >= 0.01 else "percent", cell.n)
     if style == "df":
         return replace(cell, value=_df(value, privacy))
     told = _p(value) if style == "p" else rounded(value, decimals_for(value, style))

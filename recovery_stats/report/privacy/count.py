@@ -203,7 +203,7 @@ def _apply(document: Document, counts: _Counts, problem: Problem, telling: _Tell
             or place in short
             or _base_hidden(document, place, problem.hidden)
         ):
-            return Quantity(round(cell.n / cell.of, 2), "percent")
+            return Quantity(round(cell.n / cell.of, 2), "whole_percent")
         return cell
 
     safe = map_cells(document, change)
