@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 
 from recovery_stats.core.bar import BarFigure
@@ -129,11 +129,20 @@ def _lines(figure: CurveFigure | LineFigure) -> _Contents:
         rows.append(Row(f"series {s}", series.name))
         rows += [
             Row(f"series {s} point {i + 1}", "", _point(series, i, banded, names), depth=1)
-            for i in range(len(series.x))
+            for i in _told(series, names)
         ]
     if isinstance(figure, CurveFigure):
         rows += _risk(figure, 4 if banded else 2)
     return (columns + LIMITS if banded else columns), tuple(rows)
+
+
+def _told(series: Series, names: Mapping[float, str]) -> list[int]:
+    """The places of the points to tell: those that the axis names, where it names any of them.
+
+    Between them x may be on another scale than the names, as a logarithm.
+    """
+    at = [i for i, x in enumerate(series.x) if x in names]
+    return at or list(range(len(series.x)))
 
 
 def _panels(figure: PanelFigure) -> _Contents:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from io import BytesIO
 from itertools import combinations
 
@@ -229,3 +230,14 @@ def test_names_of_waves_tilt_where_they_would_run_into_each_other(width: float, 
     lowest = min(t.get_window_extent(canvas.get_renderer()).y0 for t in labels)
     below = drawn.axes[0].xaxis.label.get_window_extent(canvas.get_renderer())
     assert 0 <= below.y0 < below.y1 <= lowest
+
+
+def test_where_an_axis_has_names_its_table_has_no_other_points() -> None:
+    """A logarithm between two names would be read as the quantity that they are names of."""
+    ticks = ((-1.0, "1/2"), (0.0, "1"), (1.0, "2"))
+    x = (-1.0, -0.5, 0.0, 0.5, 1.0)
+    line = LineFigure("l", "L", "Odds", "y", (Series("Both", x, x),), x_ticks=ticks)
+    points = [row.cells for row in figure_data.table(line).rows if row.depth]
+    assert [cells[0] for cells in points] == ["1/2", "1", "2"]
+    bare = replace(line, x_ticks=((9.0, "far"),))
+    assert len([row for row in figure_data.table(bare).rows if row.depth]) == len(x)

@@ -78,7 +78,7 @@ ROLES: dict[str, Roles] = {
         "site": "site_id",
         "house": "house_id",
         "cluster": "site_id",
-        "characteristic": ("age", "sex", "employ0"),
+        "characteristic": ("age", "educ", "employ0"),
         "adjust": ("sev_z", "motiv"),
         "cross_level": ("sev_z",),
         "diary_from": "diary_from",
