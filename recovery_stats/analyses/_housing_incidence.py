@@ -20,7 +20,7 @@ from recovery_stats.core.document import CurveFigure, Series
 from recovery_stats.errors import NotEstimable
 from recovery_stats.models.formula import quote
 from recovery_stats.models.incidence import IncidenceCurves
-from recovery_stats.models.residence import Times, mean_estimates
+from recovery_stats.models.residence import Times, behind, mean_estimates
 from recovery_stats.models.survival import cumulative_incidence
 
 FIRST = "first event|"
@@ -76,6 +76,7 @@ def with_days_lost(asked: Asked, times: Times) -> Times:
     lost = mean_estimates(
         frame, "lost", ("Days lost to relapse", "Difference in days lost"), level=asked.level,
         method="area under the Aalen–Johansen curve",
+        sizes=behind(times.data, ARM, str(asked.event)),
     )  # fmt: skip
     return replace(times, estimates=(*kept, *lost))
 

@@ -164,9 +164,6 @@ def _clusters_table(case: Case) -> Table:
         Row("alone", f"People without a {word} (each a cluster of one)",
             (Count(sum(clusters.alone)),)),
     ]  # fmt: skip
-    if clusters.named:
-        size = Quantity(float(clusters.real.sum()) / clusters.named)
-        rows.append(Row("size", f"Mean people a {word}", (size,)))
     if case.outcome and case.outcome.alike:
         alike = case.outcome.alike
         rows += [

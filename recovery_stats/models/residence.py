@@ -96,7 +96,7 @@ def compare_times(
             label="Hazard ratio without covariates", level=level, rank="sensitivity",
         ),
         *_model_based(fit, columns.arm, main),
-        *_restricted_means(curves, horizon, level),
+        *_restricted_means(curves, horizon, level, behind(data, columns.arm, columns.event)),
     ]  # fmt: skip
     tests = fit.proportionality().set_index("term")["p_value"]
     return Times(
@@ -227,7 +227,16 @@ def _error_ratio(fit: CoxFit, term: str) -> float:
     return float(row["std_error"] / row["std_error_model"])
 
 
-def _restricted_means(curves: Any, horizon: float, level: float) -> Iterator[Estimate]:
+def behind(data: Dataset, arm: str, event: str) -> tuple[tuple[int, int], ...]:
+    """People and events of both arms, and of the smaller for what compares them."""
+    own = data.frame.groupby(arm)[event]
+    pairs = [(int(n), int(events)) for n, events in zip(own.size(), own.sum(), strict=True)]
+    return (*pairs, (min(n for n, _ in pairs), min(e for _, e in pairs)))
+
+
+def _restricted_means(
+    curves: Any, horizon: float, level: float, sizes: tuple[tuple[int, int], ...]
+) -> Iterator[Estimate]:
     """Mean days free of relapse up to the horizon, by arm and their difference."""
     try:
         frame = curves.rmst(horizon)
@@ -235,22 +244,26 @@ def _restricted_means(curves: Any, horizon: float, level: float) -> Iterator[Est
         return
     yield from mean_estimates(
         frame, "rmst", ("Days free of relapse", "Difference in days"), level=level,
-        method="restricted mean of the Kaplan–Meier curve",
+        method="restricted mean of the Kaplan–Meier curve", sizes=sizes,
     )  # fmt: skip
 
 
 def mean_estimates(
-    frame: pd.DataFrame, prefix: str, labels: tuple[str, str], *, level: float, method: str
-) -> Iterator[Estimate]:
-    """Mean days of both arms and their difference. labels: what they are, and the difference."""
+    frame: pd.DataFrame, prefix: str, labels: tuple[str, str], *, level: float, method: str,
+    sizes: tuple[tuple[int, int], ...],
+) -> Iterator[Estimate]:  # fmt: skip
+    """Mean days of both arms and their difference. labels: what they are, and the difference.
+
+    sizes: people and events behind each.
+    """
     ends = ("usual", "compared", "difference")
-    for end, row in zip(ends, frame.itertuples(), strict=True):
+    for end, row, (n, events) in zip(ends, frame.itertuples(), sizes, strict=True):
         apart = end == "difference"
         label = labels[1] if apart else f"{labels[0]} in “{row.group}”"
         made = estimate(
             f"{prefix}_{end}", label, float(row.estimate), float(row.std_error), np.inf,
             scale="time", level=level, method=method,
-            rank="secondary" if apart else "descriptive",
+            rank="secondary" if apart else "descriptive", n=n, events=events,
         )  # fmt: skip
         yield made if apart else replace(made, p=float("nan"))
 

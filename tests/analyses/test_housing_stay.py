@@ -123,8 +123,10 @@ def _days_lost_are_the_area_under_the_incidence(result, relapse, death):
     assert not [e.name for e in result.estimates if "Kaplan" in e.method]
     rate, horizon = relapse + death, result.facts["horizon"].value
     truth = relapse / rate * (horizon + np.expm1(-rate * horizon) / rate)
+    assert [result[f"lost_{end}"].n for end in ("usual", "compared", "difference")] == [800] * 3
     for end in ("usual", "compared"):
         lost = result[f"lost_{end}"]
+        assert 0 < lost.events < 800
         assert abs(lost.value - truth) < MONTE_CARLO_SES * lost.se
     gap = result["lost_compared"].value - result["lost_usual"].value
     assert abs(result["lost_difference"].value - gap) < 1e-9

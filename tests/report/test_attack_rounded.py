@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 import recovery_stats as rs
-from recovery_stats.core.cell import Count, Quantity, Share, Shown
+from recovery_stats.core.cell import Count, Hidden, Quantity, Share, Shown
 from recovery_stats.core.document import (
     CaterpillarFigure,
     Column,
@@ -202,6 +202,28 @@ def test_other_numbers_of_a_table_keep_the_digits_of_the_page():
     assert told_ == pytest.approx(
         [0.123, 0.0001, 0.1, 0.12, 14.0, 395.0, 1234.5678, 0.235], rel=CLOSED_FORM
     )
+
+
+def test_a_share_of_some_is_never_told_as_none_or_as_all():
+    few, none = (0.072, 0.95, 0.5, 1.0), Quantity(0.0, "percent")
+    cells = (*(Quantity(share, "percent", 30) for share in few), none)
+    columns = tuple(Column(str(i), str(i)) for i in range(len(cells)))
+    (safe,) = disclose(document(Table("t", "c", columns, (Row("r", "R", cells),))), SAFELY).blocks
+    low, high, half, whole, none = safe.rows[0].cells
+    assert (low, high) == (Hidden(0), Hidden(0))
+    assert (none.value, half.value, whole.value) == (0.0, 0.4, 1.0)  # steps of 0.2
+    assert {c.style for c in (none, half, whole)} == {"whole_percent"}
+
+
+@pytest.mark.parametrize("rank", ["descriptive", "secondary"])
+def test_mean_days_are_told_in_steps_and_of_few_events_not_at_all(rank):
+    """Of 171 people five move a mean of 400 days by 12: a step of 20."""
+    days = Estimate("lost", "", 400.2, 358.5, 441.8, 21.0, 0.007, scale="time", level=rank, n=171,
+                    events=120)  # fmt: skip
+    few = replace(days, name="few", level="descriptive", events=5)
+    found = disclose(document(estimates=(days, few)), SAFELY).estimates
+    (e,) = found
+    assert (e.value, e.low, e.high) == (400.0, 340.0, 460.0)
 
 
 def test_a_rate_times_its_base_does_not_give_the_events_back():

@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from recovery_stats.core.cell import Cell, Count, Quantity, Share, Shown
+from recovery_stats.core.cell import Cell, Count, Hidden, Quantity, Share, Shown
 from recovery_stats.core.document import (
     Block,
     CaterpillarFigure,
@@ -118,8 +118,8 @@ def _teller(document: Document, privacy: Privacy) -> Callable[[Estimate], Estima
 
 
 def _step(e: Estimate, people: int) -> float:
-    """By how much `people` move a description; 0 where a model stands behind it."""
-    if e.level != "descriptive" or not e.n:
+    """By how much `people` move a description or a mean time; 0 where a model stands behind it."""
+    if (e.level != "descriptive" and e.scale != "time") or not e.n:
         return 0.0
     size = max((abs(x) for x in (e.value, e.low, e.high) if math.isfinite(x)), default=0.0)
     share = e.scale == "probability" or (e.scale == "difference" and size <= 1)
@@ -167,13 +167,16 @@ def _df(df: float, privacy: Privacy) -> float:
 # --- cells and figures -------------------------------------------------------------------
 
 
-def _quantity(cell: Quantity, privacy: Privacy) -> Quantity:
+def _quantity(cell: Quantity, privacy: Privacy) -> Quantity | Hidden:
+    """A share of some that a step would make none, or all, is withheld."""
     value, style = cell.value, cell.style
     if not math.isfinite(value) or style in ("whole", "whole_percent"):
         return cell
     if style == "percent":
         step = nice(privacy.round_to / cell.n) if cell.n else 0.01
         told = _to_step(value, step)
+        if told != value and told in (0.0, 1.0):
+            return Hidden(0)
         return Quantity(told, "whole_percent" if step >= 0.01 else "percent", cell.n)
     if style == "df":
         return replace(cell, value=_df(value, privacy))
