@@ -14,7 +14,7 @@ from recovery_stats.analyses import Analysis
 from recovery_stats.core.study import Study
 from recovery_stats.errors import DataError, UsageError, nearest, unknown
 
-WEIGHTS = "weights"
+WEIGHTS, CHARACTERISTIC = "weights", "characteristic"
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,10 +178,7 @@ def _named(option: Option, holders: tuple[str, ...], study: Study, given: Any) -
 
 
 def _by_role(option: Option, analysis: Analysis, study: Study) -> Any:
-    table = option.table if option.table in study else ""
-    tables = (table,) if table else _holders(option, analysis, study)
-    if option.role == WEIGHTS:  # it stands with the rows it weights: of people or of waves
-        tables = _holders(option, analysis, study)
+    tables = _lenders(option, analysis, study)
     for name in tables:
         if found := study.roles(name, option.role):
             role = found if option.many else study.role(name, option.role)
@@ -194,6 +191,17 @@ def _by_role(option: Option, analysis: Analysis, study: Study) -> Any:
     if option.required:
         raise _nothing_named(option, analysis, study, tables)
     return None
+
+
+def _lenders(option: Option, analysis: Analysis, study: Study) -> tuple[str, ...]:
+    """The tables whose role fills the option: its own, where the study has that."""
+    if option.role == WEIGHTS:  # it stands with the rows it weights: of people or of waves
+        return _holders(option, analysis, study)
+    if option.table in study:
+        return (option.table,)
+    if option.role == CHARACTERISTIC:  # one of people is none of houses
+        return ()
+    return _holders(option, analysis, study)
 
 
 def _columns(study: Study, tables: Iterable[str]) -> list[str]:

@@ -28,6 +28,7 @@ from recovery_stats.models.residence import (
 from recovery_stats.report import markdown
 from recovery_stats.report.compose import compose
 from recovery_stats.report.flow_box import alt_text
+from recovery_stats.study.binding import bind
 from tests.tolerance import CLOSED_FORM, CONVERGED
 
 ARMS = {0.0: "Usual care", 1.0: "House"}
@@ -246,6 +247,12 @@ def test_characteristics_are_described_and_not_adjusted_for():
     assert told.flow == plain.flow
     with pytest.raises(DataError, match="'agee'"):
         ask(data, outcome="used", describe=("agee",))
+
+
+def test_characteristics_of_people_are_none_of_houses():
+    data = study(roles={"characteristic": "sev"}, n=60)
+    asked = bind(analyses.get("collaborative_housing"), data, {"arm": "arm", "outcome": "used"})
+    assert (asked.describe, asked.house_by) == (("sev",), ())
 
 
 def test_without_characteristics_no_table_of_people_stands_and_the_cure_does():

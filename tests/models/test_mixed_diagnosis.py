@@ -64,7 +64,7 @@ def test_skewed_residuals_and_effects() -> None:
     rng = np.random.default_rng(2)
     tail = rng.lognormal(sigma=1.2, size=200)
     heavy = data.assign(y=data.t + 3 * tail[data.person] + rng.normal(size=1000))
-    assert ("normal random effects", "Intercept effects of person") in cautions(
+    assert ("normal random effects", "intercept effects of person") in cautions(
         lmm("y ~ t + (1 | person)", heavy)
     )
     skewed = data.assign(y=data.y + rng.lognormal(sigma=1.5, size=1000))
@@ -81,7 +81,7 @@ def test_effects_of_very_unequal_groups_are_judged_in_their_own_units() -> None:
     raw = fit.engine.effects[0][:, 0]
     z = (raw - raw.mean()) / raw.std()
     assert (z**4).mean() - 3 > 3
-    assert ("normal random effects", "Intercept effects of g") not in cautions(fit)
+    assert ("normal random effects", "intercept effects of g") not in cautions(fit)
 
 
 def test_spread_that_grows_or_differs_between_arms() -> None:
