@@ -48,12 +48,16 @@ class Penalised:
 
 
 def evaluate_penalised(problem: Problem, ties: Ties, beta: Array) -> Penalised | None:
-    """Log-likelihood plus half the log-determinant of the information; None where not finite."""
+    """Log-likelihood plus half the log-determinant of the information; None where not finite.
+
+    The information is that of the covariates in the caller's units, in which it is told.
+    """
     plain = evaluate(problem, ties, beta)
     if plain is None:
         return None
     sign, logdet = np.linalg.slogdet(plain.information)
-    return Penalised(plain.loglik + logdet / 2, plain) if sign > 0 else None
+    in_units = float(np.log(problem.scale).sum())
+    return Penalised(plain.loglik + logdet / 2 + in_units, plain) if sign > 0 else None
 
 
 def slope(problem: Problem, ties: Ties, beta: Array, here: Penalised) -> Array:

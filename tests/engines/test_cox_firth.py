@@ -30,12 +30,13 @@ def test_two_people_on_paper() -> None:
     fit = cox_firth.fit(np.array([[1.0], [0.0]]), np.array([1.0, 2]), np.array([1, 0]))
     assert fit.beta[0] == pytest.approx(np.log(3), rel=CLOSED_FORM)
     assert fit.covariance[0, 0] == pytest.approx(16 / 3, rel=CLOSED_FORM)
-    centre = fit.loglik - (1.5 * np.log(3) - 2 * np.log(4))
+    assert fit.loglik == pytest.approx(1.5 * np.log(3) - 2 * np.log(4), rel=CLOSED_FORM)
+    assert fit.loglik_null == pytest.approx(-2 * np.log(2), rel=CLOSED_FORM)
     drop = 1.92072941034706
     low, high = cox_firth.limits(fit, 0)
 
     def profile(b: float) -> float:
-        return 1.5 * b - 2 * np.log1p(np.exp(b)) + centre - fit.loglik + drop
+        return 1.5 * b - 2 * np.log1p(np.exp(b)) - fit.loglik + drop
 
     assert low == pytest.approx(brentq(profile, -20, np.log(3)), rel=CONVERGED)
     assert high == pytest.approx(brentq(profile, np.log(3), 30), rel=CONVERGED)
@@ -51,7 +52,8 @@ def test_the_maximum_by_brute_force(ties: Any) -> None:
     def down(beta: Any) -> float:
         at = cox.evaluate(fit.problem, ties, beta * fit.problem.scale)
         assert at is not None
-        return -at.loglik - np.linalg.slogdet(at.information)[1] / 2
+        information = at.information * np.outer(fit.problem.scale, fit.problem.scale)
+        return -at.loglik - np.linalg.slogdet(information)[1] / 2
 
     found = minimize(down, np.zeros(2), method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 0})
     np.testing.assert_allclose(fit.beta, found.x, atol=1e-7)
