@@ -74,10 +74,10 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return folded[close[0]] if close else None
 
 
-def unknown(what: str, name: str, known: Iterable[str]) -> str:
+def unknown(what: str, name: object, known: Iterable[str]) -> str:
     """Say what was asked for, the nearest spelling, and what exists."""
     names = sorted(set(known))
-    close = nearest(name, names)
+    close = nearest(str(name), names)
     hint = f" Did you mean {close!r}?" if close else ""
     shown = ", ".join(names[:SHOWN_NAMES]) + (", …" if len(names) > SHOWN_NAMES else "")
     return f"No {what} named {name!r}.{hint} Known: {shown or 'none'}."

@@ -10,6 +10,7 @@ from scipy.stats import norm
 
 from recovery_stats.core.estimate import Estimate, Level
 from recovery_stats.errors import UsageError, unknown
+from recovery_stats.models.argument import read_level
 from recovery_stats.models.columns import Array
 
 
@@ -17,7 +18,7 @@ def tabulate_coefficients(
     terms: tuple[str, ...], beta: Array, se: Array, *, level: float, exponentiate: bool
 ) -> pd.DataFrame:
     """One row a term, normal reference; exponentiate turns estimate and limits into ratios."""
-    z = norm.isf((1 - level) / 2)
+    z = norm.isf((1 - read_level(level)) / 2)
     with np.errstate(divide="ignore", invalid="ignore"):
         statistic = beta / se
 
@@ -71,7 +72,7 @@ def estimate_ratio(
     events: int | None = None,
 ) -> Estimate:
     """A log ratio with its normal interval, as a ratio (or a log, on request)."""
-    half = float(norm.isf((1 - level) / 2)) * se
+    half = float(norm.isf((1 - read_level(level)) / 2)) * se
     turn = np.exp if exponentiate else float
     return Estimate(
         name,

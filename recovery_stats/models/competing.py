@@ -15,6 +15,7 @@ from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.estimate import Estimate, Level
 from recovery_stats.engines import finegray as engine
 from recovery_stats.errors import NotEstimable, UsageError, unknown
+from recovery_stats.models.argument import read_level, read_times
 from recovery_stats.models.cause import check_censored, code_causes, name_causes
 from recovery_stats.models.coefficient import (
     combine,
@@ -104,7 +105,7 @@ def _number_of(cause: int | str, names: tuple[str, ...]) -> int:
         if cause not in names:
             raise UsageError(unknown("cause", cause, names))
         return names.index(cause) + 1
-    if cause < 1:
+    if not isinstance(cause, int) or cause < 1:
         raise UsageError("cause is the code of an event, from 1; 0 is censored.")
     return cause
 
@@ -282,7 +283,8 @@ class FineGrayFit:
         the end of observation.
         """
         X, offset, index = self._new_rows(new_data)
-        at = self.engine.problem.time if times is None else np.asarray(times, float)
+        at = self.engine.problem.time if times is None else read_times(times)
+        level = read_level(level)
         H, se = self._cumulative(X, at, offset)
         z = norm.isf((1 - level) / 2)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -305,8 +307,8 @@ class FineGrayFit:
 
     def _new_rows(self, new_data: pd.DataFrame | Dataset) -> tuple[Array, Array, pd.Index[int]]:
         recipe = self.observation.design.recipe
-        index = (new_data.frame if isinstance(new_data, Dataset) else new_data).index
-        return recipe.matrix(new_data), recipe.offset(new_data), index
+        X, offset = recipe.matrix(new_data), recipe.offset(new_data)
+        return X, offset, (new_data.frame if isinstance(new_data, Dataset) else new_data).index
 
     # --- what to know before believing it
 

@@ -12,6 +12,7 @@ from scipy.stats import norm
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.engines import finegray_time as engine
 from recovery_stats.errors import UsageError, unknown
+from recovery_stats.models.argument import read_numbers
 from recovery_stats.models.columns import Array, IntArray
 from recovery_stats.models.competing import FineGrayFit
 from recovery_stats.models.observation import Observation, naming_columns
@@ -70,7 +71,7 @@ def _steps(change: Change) -> list[tuple[str, float]]:
         if change not in FUNCTIONS:
             raise UsageError(unknown("function of time", change, FUNCTIONS))
         return [(change, 0.0)]
-    days = [float(d) for d in change]
+    days = read_numbers(change, "Steps of an effect in time").tolist()
     if not days or sorted(set(days)) != days or days[0] <= 0:
         raise UsageError("Steps of an effect are days above 0 in rising order, such as (28, 84).")
     return [("step", d) for d in days]

@@ -14,6 +14,7 @@ from recovery_stats.core.dataset import Dataset
 from recovery_stats.engines import concordance as engine
 from recovery_stats.engines.concordance import Concordance, TimeWeight
 from recovery_stats.errors import UsageError, unknown
+from recovery_stats.models.argument import read_level
 from recovery_stats.models.columns import Array
 from recovery_stats.models.formula import Formula
 from recovery_stats.models.observation import Observation, naming_columns, observe
@@ -92,7 +93,7 @@ class ConcordanceTable:
             columns=["term", "estimate", "std_error", "concordant", "discordant", "tied_x",
                      "tied_y", "tied_xy"],
         )  # fmt: skip
-        half = norm.isf((1 - level) / 2) * frame["std_error"]
+        half = norm.isf((1 - read_level(level)) / 2) * frame["std_error"]
         frame.insert(3, "conf_low", np.maximum(frame["estimate"] - half, 0.0))
         frame.insert(4, "conf_high", np.minimum(frame["estimate"] + half, 1.0))
         return frame
@@ -109,7 +110,7 @@ class ConcordanceTable:
     def compare(self, level: float = 0.95) -> pd.DataFrame:
         """contrast, estimate, std_error, statistic, p_value and limits of each pair of markers."""
         V, C = self.covariance().to_numpy(), np.array([c.estimate for c in self.found])
-        z = norm.isf((1 - level) / 2)
+        z = norm.isf((1 - read_level(level)) / 2)
         rows = []
         for a, b in combinations(range(len(C)), 2):
             gap, se = C[a] - C[b], float(np.sqrt(max(V[a, a] + V[b, b] - 2 * V[a, b], 0.0)))

@@ -16,6 +16,7 @@ from recovery_stats.engines import curves
 from recovery_stats.engines.curves import Interval, Survival
 from recovery_stats.errors import UsageError
 from recovery_stats.models import mean_time
+from recovery_stats.models.argument import read_level, read_numbers, read_shares, read_times
 from recovery_stats.models.columns import Array, IntArray
 from recovery_stats.models.formula import Formula
 from recovery_stats.models.hazard_check import FEW_CLUSTERS
@@ -53,6 +54,7 @@ def kaplan_meier(
     of one person, so that only the end of the last counts as censored.
     """
     know_interval(conf_type)
+    level = read_level(level)
     seen = observe(
         only_times(formula, "kaplan_meier"),
         data,
@@ -133,7 +135,7 @@ class Curves:
 
         Beyond the last observation of a group its survival is unknown (nan) unless it is 0.
         """
-        asked = np.sort(np.atleast_1d(np.asarray(times, float)))
+        asked = np.sort(read_times(times))
         return pd.concat(
             [
                 read_frame(frame, asked, start=1.0, known_end=float(c.estimate[-1]) == 0.0)
@@ -154,7 +156,7 @@ class Curves:
         for name, curve in zip(self.levels, self.fitted, strict=True):
             low, high = (np.where(np.isnan(x), np.inf, x) for x in self.limits(curve))
             time = curve.table.time
-            for q in np.atleast_1d(p):
+            for q in read_shares(p):
                 found = (curves.quantile(time, s, float(q)) for s in (curve.estimate, low, high))
                 rows.append((name, float(q), *found))
         return pd.DataFrame(
@@ -173,7 +175,9 @@ class Curves:
         tau, contrast, scale ("difference" or "ratio"), estimate, std_error (of a ratio: of its
         logarithm), statistic, p_value, conf_low, conf_high. reference: the first group.
         """
-        return mean_time.contrast_means(self, np.atleast_1d(np.asarray(tau, float)), reference)
+        return mean_time.contrast_means(
+            self, read_numbers(tau, "Horizons of restricted means"), reference
+        )
 
     def cumulative_hazard(self) -> pd.DataFrame:
         """Nelson-Aalen: group, time, estimate, std_error, limits by its logarithm."""

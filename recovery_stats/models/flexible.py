@@ -17,6 +17,7 @@ from recovery_stats.engines.cox import ColumnsNotEstimable
 from recovery_stats.engines.royston_parmar import SCALES, Scale, Shape
 from recovery_stats.engines.score_sandwich import sandwich
 from recovery_stats.errors import NotEstimable, UsageError, unknown
+from recovery_stats.models.argument import read_level, read_times
 from recovery_stats.models.columns import Array
 from recovery_stats.models.formula import Formula
 from recovery_stats.models.parametric import ParametricFit, People, clusters_of
@@ -74,6 +75,8 @@ def _moving(seen: Spans, asked: Mapping[str, int] | Sequence[str]) -> dict[str, 
     """Degrees of freedom by data column, in the order asked for."""
     if isinstance(asked, str):
         asked = (asked,)
+    if not isinstance(asked, Mapping | Sequence):
+        raise UsageError("time_varying names columns: ['arm'], or {'arm': 2} with their df.")
     given = dict(asked) if isinstance(asked, Mapping) else dict.fromkeys(asked, 1)
     for name in given:
         if not seen.design.named(name):
@@ -218,7 +221,7 @@ class FlexibleFit(ParametricFit):
 
         row, time, estimate, std_error (of the log), conf_low, conf_high.
         """
-        at = np.atleast_1d(np.asarray(times, float))
+        at, level = read_times(times), read_level(level)
         if not (at > 0).all():
             raise UsageError("Hazards are compared at times above 0.")
         base = self._people(reference)

@@ -16,6 +16,7 @@ from recovery_stats.core.dataset import Dataset
 from recovery_stats.engines import curves
 from recovery_stats.engines.curves import LogRank, Weighing
 from recovery_stats.errors import NotEstimable, UsageError, unknown
+from recovery_stats.models.argument import read_number, read_numbers
 from recovery_stats.models.columns import IntArray
 from recovery_stats.models.formula import Formula
 from recovery_stats.models.life_table import group_columns, only_times, read_groups
@@ -38,7 +39,8 @@ def logrank(
     "tarone-ware", "peto", "modified-peto" weigh by the number at risk instead.
     Raises UsageError for unknown weights, NotEstimable with one group.
     """
-    if weigh not in get_args(Weighing):
+    rho, gamma = read_number(rho, "rho"), read_number(gamma, "gamma")
+    if not isinstance(weigh, str) or weigh not in get_args(Weighing):
         raise UsageError(unknown("weight of a log-rank test", weigh, get_args(Weighing)))
     if weigh != "logrank" and (rho or gamma):
         raise UsageError(f"weigh={weigh!r} and rho or gamma are two ways to weigh; choose one.")
@@ -119,7 +121,9 @@ class LogRankTest:
         where the groups have an order. Source: Tarone 1975.
         """
         G = len(self.levels)
-        score = np.arange(1.0, G + 1) if scores is None else np.asarray(scores, float)
+        score = (
+            np.arange(1.0, G + 1) if scores is None else read_numbers(scores, "Scores of a trend")
+        )
         if len(score) != G:
             raise UsageError(f"A trend needs a score for each of the {G} groups.")
         score = score - score.mean()

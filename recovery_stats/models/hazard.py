@@ -393,7 +393,8 @@ class CoxFit:
         """Survival curves of new rows whose covariates stay as they are, or follow a path.
 
         Returns row (label in new_data), stratum, time, estimate, std_error, conf_low, conf_high
-        at every event time, or at `times`. With strata, every row in every stratum unless
+        at every event time, or at `times`; nan beyond the last observation of the stratum. With
+        strata, every row in every stratum unless
         new_data has the strata's columns. person: the column that tells whose (start, stop] rows
         they are; each person's covariates change from row to row, and the curve is one a person.
         """

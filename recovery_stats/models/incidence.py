@@ -18,6 +18,7 @@ from recovery_stats.engines.curves import Incidence, Interval, LifeTable
 from recovery_stats.engines.incidence_error import martingale_variance
 from recovery_stats.engines.time_lost import time_lost
 from recovery_stats.errors import NotEstimable, UsageError, unknown
+from recovery_stats.models.argument import read_level, read_number, read_times
 from recovery_stats.models.cause import check_censored, code_causes, name_causes
 from recovery_stats.models.columns import Array
 from recovery_stats.models.formula import Formula
@@ -53,6 +54,7 @@ def cumulative_incidence(
     survival) or "martingale" (as cmprsk; without weights).
     """
     know_interval(conf_type)
+    level = read_level(level)
     if errors not in get_args(Errors):
         raise UsageError(unknown("kind of errors", errors, get_args(Errors)))
     if errors == "martingale" and weights is not None:
@@ -161,7 +163,7 @@ class IncidenceCurves:
 
     def at(self, times: Sequence[float] | float) -> pd.DataFrame:
         """The columns of tidy at given times; unknown (nan) beyond the end of observation."""
-        asked = np.sort(np.atleast_1d(np.asarray(times, float)))
+        asked = np.sort(read_times(times))
         parts = []
         for name, curve in zip(self.levels, self.fitted, strict=True):
             over = bool(np.isclose(curve.estimate[:, -1].sum(), 1.0))
@@ -233,6 +235,7 @@ def compare_causes(
 ) -> tuple[gray.Gray, ...]:
     """Gray's test of each cause from 1; nan for one that nobody had, where others can be tested."""
     found: list[gray.Gray] = []
+    rho = read_number(rho, "rho")
     refused: NotEstimable | None = None
     for cause in range(1, causes + 1):
         try:

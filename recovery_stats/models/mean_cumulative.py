@@ -15,6 +15,7 @@ from recovery_stats.core.document import Series
 from recovery_stats.engines import mean_cumulative as engine
 from recovery_stats.engines.curves import position
 from recovery_stats.errors import DataError, NotEstimable, UsageError, unknown
+from recovery_stats.models.argument import read_level, read_number, read_times
 from recovery_stats.models.columns import Array, IntArray
 from recovery_stats.models.formula import Formula
 from recovery_stats.models.life_table import (
@@ -50,7 +51,7 @@ def mean_cumulative(
     """
     if conf_type not in get_args(Limits):
         raise UsageError(unknown("interval", conf_type, get_args(Limits)))
-    what = "mean_cumulative"
+    what, level = "mean_cumulative", read_level(level)
     seen = observe(
         only_times(formula, what),
         data,
@@ -157,7 +158,7 @@ class MeanCurves:
 
     def at(self, times: Sequence[float] | float) -> pd.DataFrame:
         """The columns of tidy at given times; unknown (nan) beyond the last observation."""
-        asked = np.sort(np.atleast_1d(np.asarray(times, float)))
+        asked = np.sort(read_times(times))
         parts = [
             read_frame(frame, asked, start=0.0, known_end=False)
             for _, frame in self.tidy().groupby("group", sort=False)
@@ -170,6 +171,7 @@ class MeanCurves:
         contrast, estimate, std_error, conf_low, conf_high, p_value; and ratio, ratio_low,
         ratio_high with limits on the log scale.
         """
+        at = read_number(at, "The time of a difference")
         if len(self.levels) < 2:
             raise NotEstimable("A difference needs two groups; there is one.")
         means = [self._read(c, name, at) for name, c in zip(self.levels, self.fitted, strict=True)]

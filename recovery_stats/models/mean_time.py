@@ -11,6 +11,7 @@ from scipy.stats import norm
 
 from recovery_stats.engines import curves
 from recovery_stats.errors import NotEstimable, UsageError, unknown
+from recovery_stats.models.argument import read_horizon
 from recovery_stats.models.columns import Array
 
 if TYPE_CHECKING:
@@ -33,8 +34,7 @@ def mean_times(fitted: Curves, tau: float) -> tuple[Array, Array]:
 
     Raises NotEstimable naming the group whose curve is unknown before tau.
     """
-    if not tau > 0:
-        raise UsageError("The horizon of a restricted mean must be above 0.")
+    tau = read_horizon(tau)
     found = []
     for name, curve in zip(fitted.levels, fitted.fitted, strict=True):
         try:

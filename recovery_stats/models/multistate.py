@@ -19,6 +19,7 @@ from recovery_stats.engines import multistate as engine
 from recovery_stats.engines.curves import Interval
 from recovery_stats.engines.multistate import CENSORED, Occupation, Paths
 from recovery_stats.errors import NotEstimable, UsageError, unknown
+from recovery_stats.models.argument import read_horizon, read_level, read_times
 from recovery_stats.models.columns import Array
 from recovery_stats.models.formula import Formula
 from recovery_stats.models.incidence import probability_limits
@@ -65,6 +66,7 @@ def multistate(
     Raises UsageError, DataError (rows after death, overlaps), NotEstimable (nobody moves).
     """
     know_interval(conf_type)
+    level = read_level(level)
     what = "multistate"
     if errors not in get_args(Errors):
         raise UsageError(unknown("kind of errors", errors, get_args(Errors)))
@@ -164,7 +166,7 @@ class StateCurves:
 
     def occupation(self, times: Sequence[float] | float) -> pd.DataFrame:
         """The columns of tidy at given times; unknown (nan) beyond the end of observation."""
-        asked = np.sort(np.atleast_1d(np.asarray(times, float)))
+        asked = np.sort(read_times(times))
         parts = []
         for name, found in zip(self.levels, self.fitted, strict=True):
             for s in range(len(self.states)):
@@ -192,6 +194,7 @@ class StateCurves:
 
         With two groups also rows of the difference, second minus first; jackknife errors.
         """
+        tau = read_horizon(tau)
         found = [self._time_in_states(i, tau) for i in range(len(self.levels))]
         names = list(self.levels)
         if len(found) == 2:

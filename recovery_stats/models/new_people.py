@@ -12,6 +12,7 @@ from recovery_stats.core.dataset import Dataset
 from recovery_stats.engines import cox_residual, curves
 from recovery_stats.engines.curves import Interval
 from recovery_stats.errors import DataError, UsageError, unknown
+from recovery_stats.models.argument import read_level, read_times
 from recovery_stats.models.calculate import evaluate
 from recovery_stats.models.columns import Array, Columns, IntArray
 from recovery_stats.models.life_table import know_interval
@@ -30,13 +31,16 @@ def survive(
 ) -> pd.DataFrame:
     """Curves of the rows of new_data, or of the people whose paths they are."""
     know_interval(conf_type)
+    level = read_level(level)
     columns = Columns.of(new_data)
     X = fit.observation.design.recipe.matrix(columns)
     relative = np.exp(fit.observation.design.recipe.offset(columns))
     if np.isnan(X).any():
         lacking = int(np.isnan(X).any(axis=1).sum())
         raise DataError(f"{lacking} of the new rows lack a value that the model needs.")
-    asked = None if times is None else np.asarray(times, float)
+    if not len(columns):
+        raise DataError("The new data have no rows.")
+    asked = None if times is None else read_times(times)
     make = _curves if person is None else _paths
     parts = make(fit, columns, X, relative, person)
     return pd.concat([_frame(fit, p, asked, level, conf_type) for p in parts], ignore_index=True)
@@ -136,13 +140,21 @@ def strata_of(fit: CoxFit, columns: Columns, *, one: bool = False) -> list[tuple
     return [(int(s), np.flatnonzero(codes == s)) for s in np.unique(codes)]
 
 
+def _last(fit: CoxFit, stratum: int) -> float:
+    seen = fit.observation
+    stop = seen.stop if seen.strata is None else seen.stop[seen.strata == stratum]
+    return float(stop.max(initial=-np.inf))
+
+
 def _frame(
     fit: CoxFit, part: Part, asked: Array | None, level: float, conf_type: Interval
 ) -> pd.DataFrame:
     label, stratum, time, H, se = part
     if asked is not None:
         at = curves.position(time, asked) + 1
-        H, se = np.append(0.0, H)[at], np.append(0.0, se)[at]
+        # beyond the last observation of the stratum nothing is known
+        known = np.where(asked <= _last(fit, stratum), 1.0, np.nan)
+        H, se = known * np.append(0.0, H)[at], known * np.append(0.0, se)[at]
         time = asked
     S = np.exp(-H)
     low, high = curves.limits(S, se, level=level, kind=conf_type)

@@ -108,6 +108,11 @@ def observe(
     of one person, and rows after the event.
     """
     asked = read_survival(formula, what)
+    for name in (person, weights, offset, cluster):
+        if name is not None and not isinstance(name, str):
+            raise UsageError(
+                f"person, weights, offset and cluster name columns; {name!r} is no name."
+            )
     if offset:  # as in the formula, so that predictions for new rows count it too
         asked = replace(asked, offsets=(*asked.offsets, Variable(offset)))
     design = build_design(
@@ -193,6 +198,8 @@ def read_survival(
     formula: Formula | str, what: str, kinds: tuple[str, ...] = ("right", "counting")
 ) -> Formula:
     """Parse and make sure that it is about times, of the kinds that the model reads."""
+    if not isinstance(formula, str | Formula):
+        raise UsageError(f"A formula is text, as 'Surv(time, event) ~ x'; {formula!r} is none.")
     asked = parse(formula) if isinstance(formula, str) else formula
     if not isinstance(asked.response, Surv):
         raise UsageError(

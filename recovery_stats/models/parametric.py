@@ -19,7 +19,8 @@ from scipy.stats import norm
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.engines import curves
 from recovery_stats.engines.surface import Surface
-from recovery_stats.errors import UsageError, unknown
+from recovery_stats.errors import DataError, UsageError, unknown
+from recovery_stats.models.argument import read_horizon, read_level, read_shares, read_times
 from recovery_stats.models.columns import Array, Columns, IntArray
 from recovery_stats.models.formula import columns_of
 from recovery_stats.models.maximum import MaximumFit
@@ -68,8 +69,8 @@ class ParametricFit(MaximumFit):
             offset = np.zeros(len(seen)) if seen.offset is None else seen.offset
             codes = np.zeros(len(seen), np.intp) if seen.strata is None else seen.strata.codes
             return People(seen.X, offset, codes, seen.index)
-        index = (new_data.frame if isinstance(new_data, Dataset) else new_data).index.to_numpy()
         X, offset = recipe.matrix(new_data), recipe.offset(new_data)
+        index = (new_data.frame if isinstance(new_data, Dataset) else new_data).index.to_numpy()
         if seen.offset_name:
             offset = offset + Columns.of(new_data).numbers(seen.offset_name)
         return People(X, offset, self._strata_of(new_data, len(X)), index)
@@ -86,6 +87,8 @@ class ParametricFit(MaximumFit):
         return np.array([known[level] for level in found.levels], dtype=np.intp)[found.codes]
 
     def _surface(self, people: People) -> Surface:
+        if not len(people.X):
+            raise DataError("The new data have no rows.")
         return Surface(
             lambda rows, times: self._survival(people.take(rows), times),
             len(people.X),
@@ -118,8 +121,9 @@ class ParametricFit(MaximumFit):
         people, at = self._people(new_data), _times(times)
         if (at == 0).any():
             raise UsageError("The hazard is asked for at times above 0.")
+        surface = self._surface(people)
         value, J = self._log_hazard(people, at)
-        spread = self._surface(people).errors(J)
+        spread = surface.errors(J)
         return _frame(people.index, at, *_on_log_scale(value, spread, level))
 
     def quantile(
@@ -133,12 +137,13 @@ class ParametricFit(MaximumFit):
 
         row, quantile, estimate, std_error, conf_low, conf_high.
         """
-        asked = np.atleast_1d(np.asarray(p, float))
-        if not ((asked > 0) & (asked < 1)).all():
+        asked = read_shares(p)
+        if not (len(asked) and ((asked > 0) & (asked < 1)).all()):
             raise UsageError("Quantiles are shares between 0 and 1.")
         people = self._people(new_data)
+        surface = self._surface(people)
         value, J = self._log_quantile(people, asked)
-        spread = self._surface(people).errors(J)
+        spread = surface.errors(J)
         frame = _frame(people.index, asked, *_on_log_scale(value, spread, level))
         return frame.rename(columns={"time": "quantile"})
 
@@ -248,27 +253,28 @@ def _with_column(data: Frame, name: str, value: Any) -> Frame:
 
 
 def _times(times: Sequence[float] | float) -> Array:
-    at = np.atleast_1d(np.asarray(times, float))
+    at = read_times(times)
+    if not len(at):
+        raise UsageError("Say at which times: times=[30, 90].")
     if not (np.isfinite(at) & (at >= 0)).all():
         raise UsageError("Times are numbers from 0 on.")
     return at
 
 
 def _horizon(tau: float) -> float:
-    if not (np.isfinite(tau) and tau > 0):
-        raise UsageError("The horizon of a restricted mean must be above 0.")
-    return float(tau)
+    return read_horizon(tau)
 
 
 def _on_log_scale(value: Array, spread: Array, level: float) -> tuple[Array, Array, Array, Array]:
     """exp(value), its delta error, and limits; an upper one may be beyond any number."""
-    half = norm.isf((1 - level) / 2) * spread
+    half = norm.isf((1 - read_level(level)) / 2) * spread
     with np.errstate(over="ignore", under="ignore"):
         x = np.exp(value)
         return x, x * spread, np.exp(value - half), np.exp(value + half)
 
 
 def _limits(S: Array, se: Array, level: float) -> tuple[Array, Array]:
+    level = read_level(level)
     with np.errstate(divide="ignore", invalid="ignore"):
         low, high = curves.limits(S, se / S, level=level, kind="log-log")
     known = (S > 0) & (S < 1)
@@ -291,6 +297,6 @@ def _frame(
 
 
 def _symmetric(keys: dict[str, Any], value: Array, se: Array, level: float) -> pd.DataFrame:
-    half = norm.isf((1 - level) / 2) * se
+    half = norm.isf((1 - read_level(level)) / 2) * se
     limits = {"conf_low": value - half, "conf_high": value + half}
     return pd.DataFrame({**keys, "estimate": value, "std_error": se, **limits})

@@ -21,6 +21,7 @@ from recovery_stats.engines import cox_standardised as engine
 from recovery_stats.engines import curves
 from recovery_stats.engines.curves import Interval
 from recovery_stats.errors import DataError, NotEstimable, UsageError, unknown
+from recovery_stats.models.argument import read_horizon, read_level, read_times
 from recovery_stats.models.columns import Array, Columns
 from recovery_stats.models.dose_response import analysed, columns_used, like, spread
 from recovery_stats.models.hazard import CoxFit
@@ -82,6 +83,7 @@ class StandardisedCurves:
     ) -> pd.DataFrame:  # fmt: skip
         """level, time, estimate (survival), std_error, conf_low, conf_high."""
         know_interval(conf_type)
+        level = read_level(level)
         asked = self._times(times)
         S, U = self._sums(asked, np.eye(len(asked)))
         se = np.sqrt((U**2).sum(axis=1))
@@ -123,6 +125,7 @@ class StandardisedCurves:
     def rmst(self, tau: float, *, level: float = 0.95) -> pd.DataFrame:
         """level, estimate (mean time free of the event up to tau), std_error, limits."""
         mean, U = self._means(tau)
+        level = read_level(level)
         se = np.sqrt((U**2).sum(axis=1))
         half = norm.isf((1 - level) / 2) * se
         columns = {"level": list(self.levels), "tau": tau, "estimate": mean, "std_error": se}
@@ -136,15 +139,16 @@ class StandardisedCurves:
         return pd.DataFrame(self._compare(mean, U, "mean_time", tau, reference, level))
 
     def _means(self, tau: float) -> tuple[Array, Array]:
-        if not tau > 0:
-            raise UsageError("The horizon of a restricted mean must be above 0.")
+        tau = read_horizon(tau)
         self._refuse_beyond(tau)
         times, widths = engine.restriction(self.fit.engine, tau)
         value, U = self._sums(times, widths[None])
         return value[:, 0], U[:, :, 0]
 
     def _times(self, times: Sequence[float] | float | Array) -> Array:
-        asked = np.sort(np.atleast_1d(np.asarray(times, float)))
+        asked = np.sort(read_times(times))
+        if not len(asked):
+            raise UsageError("Say at which times: at([30, 90]).")
         self._refuse_beyond(float(asked[-1]))
         return asked
 
@@ -209,7 +213,7 @@ class StandardisedCurves:
         self, value: Array, U: Array, what: str, time: float, reference: Any, level: float
     ) -> Iterator[dict[str, Any]]:
         """Differences and ratios of one quantity between the levels and the reference."""
-        base = self.levels[0] if reference is None else reference
+        base, level = self.levels[0] if reference is None else reference, read_level(level)
         if base not in self.levels:
             raise UsageError(unknown("level", str(base), map(str, self.levels)))
         named = [f"{v:g}" if isinstance(v, float) else str(v) for v in self.levels]

@@ -14,7 +14,8 @@ from recovery_stats.core.dataset import Dataset
 from recovery_stats.engines import transition as engine
 from recovery_stats.engines.cox_likelihood import Ties
 from recovery_stats.engines.curves import Interval, position
-from recovery_stats.errors import UsageError, unknown
+from recovery_stats.errors import DataError, UsageError, unknown
+from recovery_stats.models.argument import read_level, read_times
 from recovery_stats.models.columns import Array, Columns, IntArray
 from recovery_stats.models.formula import Formula
 from recovery_stats.models.hazard import TIE_NAMES, CoxFit, fit_rows
@@ -156,10 +157,12 @@ class TransitionFit(CoxFit):
         at every event time, or at `times`; nan beyond the last observation. With strata(x) the
         column x must be in new_data. The Markov property is assumed.
         """
-        p0 = self._start(start_in)
+        p0, level = self._start(start_in), read_level(level)
         recipe = self.found.seen.design.recipe
         X, offset = recipe.matrix(new_data), recipe.offset(new_data)
         index = (new_data.frame if isinstance(new_data, Dataset) else new_data).index
+        if not len(X):
+            raise DataError("The new data have no rows.")
         strata = self._strata_of_new(new_data, len(X))
         parts = [
             self._person(label, x, o, list(s), p0, times, conf_type, level)
@@ -213,7 +216,7 @@ class TransitionFit(CoxFit):
         P, se = engine.occupation(self.engine, found, self.moves, p0)
         time = found.time
         if times is not None:
-            asked = np.asarray(times, float)
+            asked = read_times(times)
             at = position(time, asked) + 1
             beyond = asked > self.observation.stop.max()
             P, se = np.vstack([p0, P])[at], np.vstack([np.zeros(S), se])[at]

@@ -21,6 +21,7 @@ from recovery_stats.engines.censoring import Censored
 from recovery_stats.engines.interval_test import Scores
 from recovery_stats.engines.turnbull_bootstrap import Draws, draw
 from recovery_stats.errors import NotEstimable, UsageError, unknown
+from recovery_stats.models.argument import read_level, read_shares, read_times
 from recovery_stats.models.columns import Array, Columns, IntArray
 from recovery_stats.models.formula import Formula
 from recovery_stats.models.life_table import EVERYONE, group_columns
@@ -53,6 +54,9 @@ def turnbull(
     """
     if errors not in ERRORS:
         raise UsageError(unknown("kind of errors", errors, ERRORS))
+    level = read_level(level)
+    if not isinstance(draws, int) or draws < 2:
+        raise UsageError("draws is a whole number from 2: how often people are drawn.")
     seen, names, codes, title = _read(formula, data, "turnbull", entry, weights)
     fitted = []
     for g, name in enumerate(names):
@@ -196,7 +200,7 @@ class TurnbullCurves:
         Inside an interval with probability the curve lies anywhere from `lowest` to `estimate`.
         Beyond the last interval that ends, survival is only known to lie below the estimate.
         """
-        asked = np.sort(np.atleast_1d(np.asarray(times, float)))
+        asked = np.sort(read_times(times))
         frames = []
         for curve in self.fitted:
             lowest, highest = curve.found.at(asked)
@@ -225,7 +229,7 @@ class TurnbullCurves:
         """
         rows = []
         for curve in self.fitted:
-            for q in np.atleast_1d(np.asarray(p, float)):
+            for q in read_shares(p):
                 since, estimate = curve.found.passes(1 - float(q))
                 low = high = np.nan
                 if curve.draws is not None:
