@@ -141,7 +141,7 @@ def standardise(columns: Array, ever: NDArray[np.bool_] | None = None) -> tuple[
     inner = design[1:]
     among = columns if ever is None or ever.all() else columns[:, ever]
     m = among.shape[1]
-    centre = np.add.reduce(among, axis=1) / m
+    centre = among @ np.full(m, 1 / m)
     np.subtract(columns, centre[:, None], out=inner)
     apart = inner if among is columns else inner[:, ever]
     spread = np.sqrt(np.add.reduce(np.square(apart), axis=1) / m)

@@ -49,14 +49,14 @@ def count_few(x: Array, moment: Ints, entry: Ints | None, event: Mask) -> PairCo
     Products with ones count the pairs: as floats of 32 bits they are exact up to 2^24.
     """
     died = np.flatnonzero(event)
-    rank, moment = smallest_unsigned(place_few(x)), smallest_unsigned(moment)
+    wide = np.min_scalar_type(len(x))  # holds every rank and every count
+    rank, moment = place_few(x).astype(wide), smallest_unsigned(moment)
     at, own = moment[died], rank[died]
     when, of = at[:, None], own[:, None]
     pair = moment > when
     if entry is not None:
         pair &= entry < when
     counts = np.zeros((6, len(x)), np.int64)
-    wide = np.min_scalar_type(len(x))  # of a type that holds every count
     for kind, pairs in enumerate(((rank < of) & pair, (rank == of) & pair, pair)):
         ones = pairs.view(np.uint8)
         counts[kind, died] = np.add.reduce(ones, axis=1, dtype=wide)

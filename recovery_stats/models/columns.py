@@ -79,12 +79,6 @@ class Columns:
             self._part.frames.append(self.given[self._part.kept])
         return self._part.frames[0]
 
-    @property
-    def index(self) -> NDArray[Any]:
-        """Labels of the rows (n,)."""
-        labels: NDArray[Any] = self.given.index.to_numpy()
-        return labels if self._part is None else labels[self._part.kept]
-
     def only(self, kept: NDArray[np.bool_]) -> Columns:
         """The rows where `kept` (n,) holds; a column is cut when it is asked for."""
         part = _Part(self, kept, int(np.count_nonzero(kept)))

@@ -79,7 +79,7 @@ class Design:
     """The only object that holds names and arrays together.
 
     X (n, p), names and labels of its columns; `assign` gives each column's position in `terms`.
-    rows: index labels of the n rows kept; kept: which rows of the data they are. lost: rows
+    index: labels of all rows of the data; kept: which of them are the n rows. lost: rows
     dropped for a missing value, by the first column that lacked it. numbers and groups: the
     further columns asked for (weights, clusters).
     """
@@ -99,9 +99,14 @@ class Design:
     cluster: Grouping | None
     numbers: Mapping[str, Array]
     groups: Mapping[str, Grouping]
-    rows: NDArray[Any]
+    index: pd.Index[Any]
     kept: NDArray[np.bool_]
     lost: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> NDArray[Any]:
+        """Index labels of the n rows."""
+        return np.asarray(self.index.to_numpy()[self.kept])
 
     def columns_of(self, term: str) -> list[int]:
         """The positions of a term's columns."""
@@ -140,8 +145,7 @@ def build_design(
     _refuse_pspline(asked, known=penalised)
     source = Columns.of(data)
     kept, lost = _observed(asked, source, (*numbers, *groups))
-    whole = bool(kept.all())
-    columns = source if whole else source.only(kept)
+    columns = source.only(kept) if lost else source
     learner = Learner(columns, dict(reference or {}))
     recipe, X = learner.learn(asked.terms, asked.offsets, drop_intercept=drop_intercept)
     _refuse_huge(recipe, X, columns)
@@ -166,7 +170,7 @@ def build_design(
         columns.grouping((asked.cluster,)) if asked.cluster else None,
         {n: columns.numbers(n) for n in numbers},
         {g: columns.grouping((g,)) for g in groups},
-        columns.index,
+        source.given.index,
         kept,
         lost,
     )
@@ -207,7 +211,7 @@ def _observed(
     if not len(data):
         raise NotEstimable("The data have no rows.")
     exempt = _may_be_missing(formula.response)
-    kept = np.ones(len(data), dtype=bool)
+    kept, n = np.ones(len(data), dtype=bool), len(data)
     lost: dict[str, int] = {}
     for name in dict.fromkeys((*formula.columns(), *further)):
         if name in exempt:
@@ -215,11 +219,11 @@ def _observed(
         missing = data.lacking(name)
         if missing is None:
             continue
-        here = int((kept & missing).sum())
-        if here:
-            lost[name] = here
-            kept &= ~missing
-        if not kept.any():
+        kept &= ~missing
+        before, n = n, int(np.count_nonzero(kept))
+        if n < before:
+            lost[name] = before - n
+        if not n:
             raise NotEstimable(
                 f"No row is left: column {name!r} is missing in {int(missing.sum())} of "
                 f"{len(data)} rows" + (", the rest lack another column." if len(lost) > 1 else ".")

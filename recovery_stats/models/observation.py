@@ -30,10 +30,10 @@ class Observation:
 
     start is None where every row is observed from the beginning. cause (n,): 0 censored, 1
     event, or 1 … J for competing events. X (n, p) with `design.names`. strata, cluster, person
-    (n,): whole numbers from 0, None where not asked for. index (n,): labels of the rows.
-    weightless: rows left out because their weight is 0. frailty: groups of the formula's
-    frailty term, frailty_outer: those they lie within. surv: the formula's left side, for rows
-    not yet seen. source: all the data.
+    (n,): whole numbers from 0, None where not asked for. labels (n,): of the rows, None for those
+    of the design. weightless: rows left out because their weight is 0. frailty: groups of the
+    formula's frailty term, frailty_outer: those they lie within. surv: the formula's left side,
+    for rows not yet seen. source: all the data.
     """
 
     start: Array | None
@@ -45,7 +45,7 @@ class Observation:
     strata: IntArray | None
     cluster: IntArray | None
     person: IntArray | None
-    index: NDArray[Any]
+    labels: NDArray[Any] | None
     design: Design
     cluster_name: str = ""
     weightless: int = 0
@@ -64,6 +64,11 @@ class Observation:
         if not self.weightless:
             return places
         return places[next(iter(self.design.numbers.values())) > 0]
+
+    @property
+    def index(self) -> NDArray[Any]:
+        """Labels of the rows (n,)."""
+        return self.design.rows if self.labels is None else self.labels
 
     @property
     def people(self) -> int | None:
@@ -142,7 +147,7 @@ def observe(
         strata,
         grouping.codes if grouping else None,
         who,
-        design.rows,
+        None,
         design,
         grouping.name if grouping else "",
         frailty=design.frailty,
@@ -187,7 +192,7 @@ def _with_weight(seen: Observation, kept: Mask) -> Observation:
         strata=of(seen.strata),
         cluster=codes(seen.cluster),
         person=codes(seen.person),
-        index=of(seen.index),
+        labels=of(seen.index),
         weightless=int((~kept).sum()),
         frailty=groups(seen.frailty),
         frailty_outer=groups(seen.frailty_outer),
