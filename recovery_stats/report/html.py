@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 
 from recovery_stats.core.cell import Cell, Hidden, Sections
@@ -33,7 +34,17 @@ WIDE_COLUMNS = 6  # beyond which a table is set smaller on paper
 PROSE = ' class="prose"'
 
 Placed = tuple[int, Block, int]  # place in the document, block, number of its table or figure
-NOTHING: Mapping[str, Placed] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class _Medium:
+    """What a page is for: figures `folded` into lines of checks; paper, or screens of two widths.
+
+    Paper has one drawing of a figure, and its numbers elsewhere.
+    """
+
+    folded: Mapping[str, Placed]
+    paper: bool
 
 
 def render(document: Document) -> bytes:
@@ -41,14 +52,15 @@ def render(document: Document) -> bytes:
     return framed(document, body(document)).encode()
 
 
-def body(document: Document) -> str:
-    """All that stands below the title."""
+def body(document: Document, *, paper: bool = False) -> str:
+    """All that stands below the title; on paper without what is for screens alone."""
     numbers = words.numbering(document)
     placed = [(i, block, numbers.get(i, 0)) for i, block in enumerate(document.blocks)]
     first = next((i for i, b in enumerate(document.blocks) if isinstance(b, Heading)), len(placed))
     folded = _folded(placed[first:])
     rest = [item for item in placed[first:] if item not in folded.values()]
-    parts = [_lead(placed[:first]), _contents(document), _run(rest, folded=folded)]
+    medium = _Medium(folded, paper)
+    parts = [_lead(placed[:first], medium), _contents(document), _run(rest, medium)]
     return "\n".join(part for part in parts if part)
 
 
@@ -69,7 +81,7 @@ def _folded(placed: Sequence[Placed]) -> dict[str, Placed]:
     return {name: item for name, item in drawn if name in names}
 
 
-def _lead(placed: Sequence[Placed]) -> str:
+def _lead(placed: Sequence[Placed], medium: _Medium) -> str:
     """The first screen: question and answer across, then figure beside how sure and what not."""
     if not placed:
         return ""
@@ -77,24 +89,21 @@ def _lead(placed: Sequence[Placed]) -> str:
     others = [item for item in placed if not _boxed(item[1])]
     drawn = next((k for k, (_, b, _) in enumerate(others) if hasattr(b, "caption")), len(others))
     aside = "\n".join(
-        _run([item for item in boxes if _boxed(item[1]) == role])
+        _run([item for item in boxes if _boxed(item[1]) == role], medium)
         for role in dict.fromkeys(_boxed(block) for _, block, _ in boxes)
     )
     side = f'\n<div class="side">\n{aside}\n</div>' if aside else ""
-    figure = _run(others[drawn:])
+    figure = _run(others[drawn:], medium)
     columns = f'<div class="columns">\n<div>\n{figure}\n</div>{side}\n</div>'
-    head = _run(others[:drawn])
+    head = _run(others[:drawn], medium)
     return f'<section class="lead" aria-label="Summary">\n{head}\n{columns}\n</section>'
 
 
-def _run(placed: Sequence[Placed], *, folded: Mapping[str, Placed] = NOTHING) -> str:
-    """The blocks in order; neighbours that share a boxed role share one box.
-
-    folded: figures in lines of checks.
-    """
+def _run(placed: Sequence[Placed], medium: _Medium) -> str:
+    """The blocks in order; neighbours that share a boxed role share one box."""
     parts: list[str] = []
     for role, blocks in groupby(placed, key=lambda item: _boxed(item[1])):
-        drawn = (_block(*item[1:], folded=folded) for item in blocks)
+        drawn = (_block(*item[1:], medium) for item in blocks)
         body = "\n".join(filter(None, drawn))
         if role:
             body = f'<div class="box {role}" role="note">\n<h2>{BOXES[role]}</h2>\n{body}\n</div>'
@@ -117,7 +126,7 @@ def _contents(document: Document) -> str:
 
 
 def _block(  # noqa: C901, PLR0911 (one case a block)
-    block: Block, number: int, *, folded: Mapping[str, Placed]
+    block: Block, number: int, medium: _Medium
 ) -> str:
     match block:
         case Heading(text, depth):
@@ -132,15 +141,15 @@ def _block(  # noqa: C901, PLR0911 (one case a block)
         case Table():
             return table(block, f"Table {number}")
         case Flow():
-            return _flow(block)
+            return _flow(block, medium)
         case Checks(checks):
-            return _checks(checks, folded)
+            return _checks(checks, medium)
         case EstimandBox(estimand):
             return _pairs(words.estimand(estimand), "estimand")
         case Provenance(pairs):
             return _pairs(pairs, "provenance")
         case _:
-            return _figure(block, number)
+            return _figure(block, number, medium)
 
 
 def table(value: Table, number: str = "") -> str:
@@ -227,11 +236,17 @@ def _link(heading: str) -> str:
     return f'<a href="#{words.anchor(heading)}">{_text(heading)}</a>'
 
 
-def _figure(figure: Figure, number: int) -> str:
-    """The drawing, with a second one for telephones, and its numbers folded."""
+def _figure(figure: Figure, number: int, medium: _Medium) -> str:
+    """The drawing; on screens with a second one for telephones, and its numbers folded."""
     drawing = figures.svg(figure, f"f{number}")
-    small = figures.svg(figure, f"n{number}", style.NARROW_INCHES)
-    drawing = f'<div class="broad">\n{drawing}</div>\n<div class="narrow">\n{small}</div>'
+    numbers = ""
+    if not medium.paper:
+        small = figures.svg(figure, f"n{number}", style.NARROW_INCHES)
+        drawing = f'<div class="broad">\n{drawing}</div>\n<div class="narrow">\n{small}</div>'
+        numbers = (
+            f"<details><summary>Numbers of figure {number}</summary>\n"
+            f"{table(figure_data.table(figure))}\n</details>\n"
+        )
     drawing = (
         f'<div class="scroll" tabindex="0" role="region" aria-label="Figure {number}">\n'
         f"{drawing}\n</div>"
@@ -239,9 +254,7 @@ def _figure(figure: Figure, number: int) -> str:
     caption = f'<span class="number">Figure {number}</span> {_text(figure.caption)}'
     return (
         f'<figure id="figure-{number}">\n<figcaption>{caption}</figcaption>\n{drawing}\n'
-        f"{_notes(figure.notes)}"
-        f"<details><summary>Numbers of figure {number}</summary>\n"
-        f"{table(figure_data.table(figure))}\n</details>\n</figure>"
+        f"{_notes(figure.notes)}{numbers}</figure>"
     )
 
 
@@ -251,34 +264,34 @@ def _notes(notes: Sequence[str]) -> str:
     return f'<p class="note"><i>Note.</i> {text}</p>\n' if text else ""
 
 
-def _flow(flow: Flow) -> str:
-    """The diagram; that of a trial is followed by its numbers, those of all beside the arms'."""
+def _flow(flow: Flow, medium: _Medium) -> str:
+    """The diagram; on screens that of a trial is followed by its numbers, those of all first."""
     drawing = html_flow.drawn(flow)
-    if not flow.arms:
+    if medium.paper or not flow.arms:
         return drawing
     numbers = table(flow_table.table(flow))
     return f"{drawing}\n<details><summary>Numbers of the flow</summary>\n{numbers}\n</details>"
 
 
-def _checks(checks: Sequence[Check], folded: Mapping[str, Placed]) -> str:
+def _checks(checks: Sequence[Check], medium: _Medium) -> str:
     """One line each; a figure is in the first line that names it, and the others link to it."""
-    left = dict(folded)
+    left = dict(medium.folded)
     lines = []
     for check in checks:
         own = [left.pop(name) for name in check.figures if name in left]
-        above = [item for n in check.figures if (item := folded.get(n)) and item not in own]
-        lines.append(_check(check, own, above))
+        above = [item for n in check.figures if (item := medium.folded.get(n)) and item not in own]
+        lines.append(_check(check, own, above, medium))
     return '<ul class="checks">\n' + "\n".join(lines) + "\n</ul>"
 
 
-def _check(check: Check, shown: Sequence[Placed], above: Sequence[Placed]) -> str:
+def _check(check: Check, shown: Sequence[Placed], above: Sequence[Placed], medium: _Medium) -> str:
     about = f" ({_text(check.about)})" if check.about else ""
     verdict = f'<strong class="verdict">{words.VERDICTS[check.verdict]}</strong>'
     text = f"<b>{_text(check.name)}</b>{about}. {_prose(check.parts)}"
     text += "".join(f' <a href="#figure-{number}">Figure {number}</a>' for *_, number in above)
     evidence = "".join(
         f'\n<details class="evidence"><summary>Figure {number}</summary>\n'
-        f"{_figure(block, number)}\n</details>"
+        f"{_figure(block, number, medium)}\n</details>"
         for _, block, number in shown
         if isinstance(block, Figure)
     )

@@ -25,9 +25,6 @@ STIX_CUTS = {"": "", "Bol": "font-weight: bold;", "Italic": "font-style: italic;
 DEJAVU_CUTS = {"": "", "-Bold": "font-weight: bold;", "-Oblique": "font-style: italic;"}
 _DESCRIBED = re.compile(r'<title id="[^"]*">[^<]*</title>\n<desc id="[^"]*">([^<]*)</desc>')
 
-_SCREEN = re.compile(  # what is for screens alone
-    r'<details>.*?</details>\n|<div class="narrow">\n<svg.*?</svg></div>', re.DOTALL
-)
 _PAD = re.compile(r'<span class="pad" aria-hidden="true">([.0]+)</span>')
 _P = re.compile(r"p (?:=|&lt;|&gt;) \.\d+")
 
@@ -62,7 +59,7 @@ def render(document: Document) -> bytes:
 def _page(document: Document) -> str:
     """The page as HTML; the title of a drawing becomes what is read out instead of it."""
     sheet = (Path(__file__).parent / "paper.css").read_text(encoding="utf-8")
-    body = _SCREEN.sub("", html.body(document)) + _appendix(document)
+    body = html.body(document, paper=True) + _appendix(document)
     body = _PAD.sub(lambda pad: words.spaces(pad[1]), _DESCRIBED.sub(r"<title>\1</title>", body))
     body = _P.sub(lambda p: f'<span class="whole">{p[0]}</span>', body)
     body = body.replace(style.SVG_FONTS, "'Paper Sans'")
