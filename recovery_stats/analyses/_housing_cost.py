@@ -117,6 +117,6 @@ def _curve(found: NetBenefit) -> LineFigure:
     worth, probability = _acceptable(found)
     return LineFigure(
         "acceptability", "How probable it is that the compared arm is worth its cost",
-        "Worth of a unit of benefit", "Probability", (Series(found.arms[1], worth, probability),),
-        horizontal=0.5,
+        "Worth of a unit of benefit", "Probability of being worth its cost",
+        (Series(found.arms[1], worth, probability),), horizontal=0.5, share=True,
     )  # fmt: skip

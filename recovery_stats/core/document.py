@@ -114,7 +114,8 @@ class LineFigure:
     """Smooth lines with bands: trajectories, marginal means, dose–response, profiles.
 
     points: at their values stand markers with bars, joined unless not `joined`. expected: where
-    the points should lie, drawn behind them as a faint line with its band.
+    the points should lie, drawn behind them as a faint line with its band. share: the axis of
+    the values is that of shares, from 0 to 1.
     """
 
     name: str
@@ -130,6 +131,7 @@ class LineFigure:
     notes: tuple[str, ...] = ()
     joined: bool = True
     expected: Series | None = None
+    share: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -241,3 +241,34 @@ def test_where_an_axis_has_names_its_table_has_no_other_points() -> None:
     assert [cells[0] for cells in points] == ["1/2", "1", "2"]
     bare = replace(line, x_ticks=((9.0, "far"),))
     assert len([row for row in figure_data.table(bare).rows if row.depth]) == len(x)
+
+
+def test_bars_of_two_lines_at_one_place_do_not_hide_each_other() -> None:
+    waves = tuple((float(i), f"Wave {i}") for i in range(3))
+    arms = [
+        Series(name, (0.0, 1.0, 2.0), (0.5, 0.4, 0.3), (0.4, 0.3, 0.2), (0.6, 0.5, 0.4))
+        for name in ("House", "Usual")
+    ]
+    plain = Series("Fitted", (0.0, 2.0), (0.5, 0.3))
+    figure = LineFigure("l", "L", "Wave", "y", (plain, *arms), points=True, x_ticks=waves)
+    (axes,) = figures.canvas(figure).axes
+    places = [line.get_transform().transform(line.get_xydata())[-1, 0] for line in axes.lines]
+    bars = [
+        c.get_transform().transform(c.get_segments()[-1])[0, 0]  # type: ignore[attr-defined]
+        for c in axes.collections
+    ]
+    assert np.diff(bars) == pytest.approx([5.0])  # at 72 dots an inch
+    assert places[1:] == pytest.approx(bars)
+    assert places[0] == pytest.approx(np.mean(bars))
+    assert all(tuple(line.get_xdata())[-1] == 2.0 for line in axes.lines)
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    assert left < 0
+    assert right > 2
+    assert low < 0.2
+    assert high > 0.6
+
+
+def test_an_axis_of_shares_is_whole() -> None:
+    line = Series("House", (0.0, 9.0), (0.8, 0.4))
+    (axes,) = figures.draw(LineFigure("l", "L", "Worth", "Share", (line,), share=True)).axes
+    assert axes.get_ylim() == (0.0, 1.0)

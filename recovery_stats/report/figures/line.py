@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from matplotlib.figure import Figure as Canvas
+from matplotlib.transforms import ScaledTranslation
 
 from recovery_stats.core.cell import Cell
 from recovery_stats.core.document import CurveFigure, LineFigure, Series
@@ -42,6 +43,7 @@ TILT = 40  # degrees of names too long to stand side by side
 SINE, COSINE = math.sin(math.radians(TILT)), math.cos(math.radians(TILT))
 MOST_NARROW = 18  # letters of a word beside a narrow panel
 LINES_BESIDE, MOST_LINES = 17, 8  # of all names beside a panel, and of one of them
+DODGE = 5.0  # points between two lines with bars
 EARLY = 0.97  # share of the width before which a line has ended early
 
 
@@ -123,8 +125,17 @@ def _plot(axes: Any, figure: LineFigure) -> None:
         _expected(axes, figure.expected)
     for i, series in enumerate(figure.series):
         if series.x:
-            _band(axes, series, i, marker=figure.points, joined=figure.joined)
+            _band(axes, series, i, marker=figure.points, joined=figure.joined,
+                  beside=_beside(i, figure))  # fmt: skip
+    if figure.share:
+        axes.set_ylim(0, 1)
     _ticks(axes, figure)
+
+
+def _beside(i: int, figure: LineFigure) -> float:
+    """Points to the right of its place for a line with bars, so that no bar hides another's."""
+    barred = [k for k, s in enumerate(figure.series) if s.x and figure.points and s.low and s.high]
+    return DODGE * (barred.index(i) - (len(barred) - 1) / 2) if i in barred else 0.0
 
 
 def _ticks(axes: Any, figure: LineFigure) -> None:
@@ -158,11 +169,17 @@ def _band(
     step: str | None = None,
     marker: bool = False,
     joined: bool = True,
+    beside: float = 0.0,
 ) -> None:
     pen = style.pen(i)
+    shift = ScaledTranslation(beside / 72, 0, axes.figure.dpi_scale_trans)
+    place = axes.transData + shift if beside else axes.transData
     bars = len(s.x) == 1 or (marker and not step)
+    if beside:  # what is moved is not in the data, for the limits of its axes
+        ends = (*zip(s.x, s.low, strict=True), *zip(s.x, s.high, strict=True))
+        axes.update_datalim(ends)
     if s.low and s.high and bars:
-        axes.vlines(s.x, s.low, s.high, color=pen.colour, linewidth=1.3)
+        axes.vlines(s.x, s.low, s.high, color=pen.colour, linewidth=1.3, transform=place)
     elif s.low and s.high:
         axes.fill_between(
             s.x, s.low, s.high, step=step, color=pen.colour, alpha=style.BAND_OPACITY, linewidth=0
@@ -174,6 +191,7 @@ def _band(
         drawstyle=f"steps-{step}" if step else "default",
         linestyle="-" if joined else "",
         marker=pen.marker if marker or len(s.x) == 1 else "",
+        transform=place,
     )
     if pen.dashes and joined:
         line.set_dashes(pen.dashes)
