@@ -99,17 +99,20 @@ def cox(
         from recovery_stats.models.frailty import fit_frailty  # it extends CoxFit
 
         return fit_frailty(seen, asked.frailty, ties)
-    return fit_rows(seen, ties)
+    return fit_rows(seen, ties, firth=True)
 
 
-def fit_rows(seen: Observation, ties: Ties) -> CoxFit:
-    """Fit rows that have been read, with robust errors where they call for them."""
+def fit_rows(seen: Observation, ties: Ties, *, firth: bool = False) -> CoxFit:
+    """Fit rows that have been read, with robust errors where they call for them.
+
+    firth: whether the caller offers the penalty, for the message where a term separates.
+    """
     clusters = _clusters(seen)
     if _is_smooth(seen):
         from recovery_stats.models.smooth import fit_smooth  # it extends CoxFit
 
         return fit_smooth(seen, ties, clusters)
-    fit = _maximise(seen, ties)
+    fit = _maximise(seen, ties, firth=firth)
     robust = None if clusters is None else cox_residual.robust_covariance(fit, clusters)
     return CoxFit(seen, fit, clusters, robust)
 
@@ -119,9 +122,9 @@ def _is_smooth(seen: Observation) -> bool:
     return any(isinstance(b, PenalisedSpline) for b in bases)
 
 
-def _maximise(seen: Observation, ties: Ties) -> engine.CoxFit:
+def _maximise(seen: Observation, ties: Ties, *, firth: bool = False) -> engine.CoxFit:
     """Hand the arrays to the engine."""
-    with naming_columns(seen):
+    with naming_columns(seen, firth=firth):
         return engine.fit(
             seen.X,
             seen.stop,

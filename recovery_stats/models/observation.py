@@ -21,6 +21,7 @@ from recovery_stats.models.formula import INTERCEPT, Formula, Surv, Variable, pa
 from recovery_stats.models.time_check import FollowUp
 
 Mask = NDArray[np.bool_]
+WITHOUT_PENALTY = ("leave it out, or fit with penalty='firth'", "or leave it out")
 MOST_NAMED = 6  # terms in one message
 
 
@@ -230,8 +231,11 @@ class Designed(Protocol):
 
 
 @contextmanager
-def naming_columns(seen: Designed) -> Iterator[None]:
-    """Give the columns that an engine refuses the names of their terms."""
+def naming_columns(seen: Designed, *, firth: bool = False) -> Iterator[None]:
+    """Give the columns that an engine refuses the names of their terms.
+
+    firth: whether the caller has the penalty that the engine offers as a cure.
+    """
     try:
         yield
     except ColumnsNotEstimable as error:
@@ -240,7 +244,8 @@ def naming_columns(seen: Designed) -> Iterator[None]:
             names += f" and {len(error.columns) - MOST_NAMED} more"
         word = "Terms" if len(error.columns) > 1 else "Term"
         who = f" ({seen.counted})" if isinstance(seen, Observation) else ""
-        raise NotEstimable(f"{word} {names}{who}: {error.reason}.") from None
+        cure = error.reason if firth else error.reason.replace(*WITHOUT_PENALTY)
+        raise NotEstimable(f"{word} {names}{who}: {cure}.") from None
     except NoEvent:
         raise NotEstimable(_no_event(seen, "no hazard ratio can be estimated")) from None
 

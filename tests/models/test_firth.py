@@ -33,7 +33,7 @@ def cohort(n: int = 60) -> pd.DataFrame:
 
 def test_separation_is_refused_with_the_cure_and_then_fitted() -> None:
     data = cohort()
-    with pytest.raises(NotEstimable, match="penalty='firth'"):
+    with pytest.raises(NotEstimable, match="leave it out, or fit with penalty='firth'"):
         rs.cox(FORMULA, data)
     fit = rs.cox(FORMULA, data, penalty="firth")
     assert isinstance(fit, FirthFit)
@@ -42,6 +42,20 @@ def test_separation_is_refused_with_the_cure_and_then_fitted() -> None:
     assert row["p_value"] < 0.05
     assert "Firth" in fit.method
     assert fit.glance()["lr_p"][0] < 0.05
+
+
+def test_the_cure_is_offered_where_there_is_one() -> None:
+    """fine_gray, recurrent and frailties have no penalty to fit with."""
+    data = cohort().assign(start=0.0, pid=lambda d: d.index)
+    for refused in (
+        lambda: rs.fine_gray("Surv(days, relapse) ~ arm", data),
+        lambda: rs.recurrent("Surv(start, days, relapse) ~ arm", data, person="pid"),
+        lambda: rs.cox("Surv(days, relapse) ~ arm + frailty(site)", data),
+    ):
+        with pytest.raises(
+            NotEstimable, match=r"'arm\[T.house\]'.*merge levels, or leave it out\."
+        ):
+            refused()
 
 
 def test_tables_follow_the_penalised_likelihood() -> None:
