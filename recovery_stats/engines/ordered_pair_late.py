@@ -59,8 +59,8 @@ def count_few(x: Array, moment: Ints, entry: Ints | None, event: Mask) -> PairCo
     counts = np.zeros((6, len(x)), np.int64)
     for kind, pairs in enumerate(((rank < of) & pair, (rank == of) & pair, pair)):
         ones = pairs.view(np.uint8)
-        counts[kind, died] = np.add.reduce(ones, axis=1, dtype=wide)
-        counts[3 + kind] = np.add.reduce(ones, axis=0, dtype=wide)
+        counts[kind].put(died, np.add.reduce(ones, axis=1, dtype=wide))
+        np.add.reduce(ones, axis=0, dtype=wide, out=counts[3 + kind])
     counts[2::3] -= counts[:5:3] + counts[1::3]
     return PairCounts.of(list(counts), _pairs_alike(at * np.int64(len(x)) + own))
 

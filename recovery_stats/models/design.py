@@ -248,7 +248,8 @@ def _response(formula: Formula, data: Columns) -> Outcome | Times | Trials | Non
         case Cbind(successes, failures):
             return Trials(evaluate(successes, data), evaluate(failures, data))
         case Surv() as surv:
-            return _times(surv, data.opened(_may_be_missing(surv)))
+            open_ends = _may_be_missing(surv)
+            return _times(surv, data.opened(open_ends) if open_ends else data)
     return None
 
 

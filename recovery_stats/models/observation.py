@@ -136,7 +136,10 @@ def observe(
     people = design.groups[person] if person else None
     who = people.codes if people else None
     strata = design.strata.codes if design.strata else None
-    count = RowNames(Columns.of(data), design, people, grouping).count
+
+    def count(where: Mask) -> str:
+        return RowNames(Columns.of(data), design, people, grouping).count(where)
+
     FollowUp(times, asked.response, who, strata, count, competing, once).refuse_faults()
     whole = Observation(
         times.start,

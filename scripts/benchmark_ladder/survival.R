@@ -1,7 +1,7 @@
-# R's turn on the survival ladder: RUNG DATA FORMULA REPEATS. One line of JSON with the best CPU time.
+# R's turn on the survival ladder: RUNG DATA FORMULA TURNS CALLS. One line of JSON with the best CPU time.
 suppressMessages(library(survival))
 given <- commandArgs(TRUE)
-rung <- given[1]; formula <- as.formula(given[3]); repeats <- as.integer(given[4])
+rung <- given[1]; formula <- as.formula(given[3]); repeats <- as.integer(given[4]); inner <- as.integer(given[5])
 names <- scan(sub("bin$", "names", given[2]), "", quiet = TRUE)
 values <- readBin(given[2], "double", file.size(given[2]) / 8)
 data <- as.data.frame(matrix(values, ncol = length(names), dimnames = list(NULL, names)))
@@ -22,7 +22,6 @@ work <- switch(rung,
 taken <- sapply(seq_len(repeats), function(i) {
   gc(FALSE)
   start <- proc.time()
-  inner <- if (rung == "lung") 20 else 1
   for (j in seq_len(inner)) work()
   used <- proc.time() - start
   (used[[1]] + used[[2]]) / inner

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmark_ladder import survival_data
 from benchmark_ladder.rung import Ladder, Places, Rung, Seconds, Target, ratio
-from benchmark_ladder.survival_model import FORMULAS, REPEATS
+from benchmark_ladder.survival_model import FORMULAS, IN_A_ROW, REPEATS
 
 HERE = Path(__file__).resolve().parent
 WORDS = {
@@ -80,7 +80,7 @@ def commands(name: str, places: Places) -> dict[str, list[str]]:
     found = {"ours": [places.python, "-m", "benchmark_ladder.survival_ours", name, path]}
     if places.rscript and name in BOUND:
         found["R"] = [places.rscript, str(HERE / "survival.R"), name, path, FORMULAS[name],
-                      str(min(REPEATS.get(name, 2), 3))]  # fmt: skip
+                      str(REPEATS.get(name, 3)), str(IN_A_ROW.get(name, 1))]  # fmt: skip
     if places.peers:
         for peer in PEERS.get(name, ()):
             found[peer] = [places.peers, str(HERE / "survival_peers.py"), name, path, peer]

@@ -22,12 +22,13 @@ FORMULAS = {
     "aft": f"Surv(time, event) ~ {TEN}",
 }
 REPEATS = {
-    "lung": 1000,
+    "lung": 10,
     "stops": 9,
     "recurrent": 5,
     "million": 4,
     "frailty": 3,
-}  # and three times otherwise
+}  # turns, of ours and of R; and three otherwise
+IN_A_ROW = {"lung": 100}  # calls that make one turn where a call is short
 
 
 def read(path: str) -> pd.DataFrame:
