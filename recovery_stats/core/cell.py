@@ -60,7 +60,7 @@ class Quantity:
 class Hidden:
     """A cell that disclosure control withheld. `below` is the smallest count it would show.
 
-    `below` 0: withheld although not small itself, because a small count would follow from it.
+    `below` 0: withheld because a small count would follow from it, or stands behind it.
     """
 
     below: int

@@ -237,7 +237,7 @@ def _note(table: Table, privacy: Privacy) -> tuple[str, ...]:
     small = f"< {privacy.minimum}: withheld, from {least} to {privacy.minimum - 1}"
     told = [small] if any(hidden) else []
     if not all(hidden):
-        told.append("withheld: not small itself, but a small number would follow from it")
+        told.append("withheld: a small number would follow from it, or stands behind it")
     rounded = f"Counts are rounded to the nearest {privacy.round_to}."
     every = [c for row in table.rows for c in row.cells]
     counted = any(isinstance(c, Count | Share) for c in every)

@@ -113,7 +113,9 @@ def _notes(notes: Sequence[str]) -> str:
 def _flow(flow: Flow) -> str:
     if flow.arms:
         return "\n".join(_grid(flow_table.table(flow)))
-    lines = ["| Step | Remaining | Lost |" + (" People |" if flow.people else "")]
+    lines = [
+        f"| Step | {flow_table.KEPT} | {flow_table.LOST} |" + (" People |" if flow.people else "")
+    ]
     lines.append("|:---|---:|---:|" + ("---:|" if flow.people else ""))
     for i, (label, kept, lost) in enumerate(flow.steps):
         people = [cell(flow.people[i])] if flow.people else []

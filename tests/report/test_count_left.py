@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from recovery_stats.core.cell import Cell, Count, Hidden, Quantity, Share
+from recovery_stats.core.cell import Cell, Count, Hidden, Quantity, Share, Spread
 from recovery_stats.core.document import (
     Block,
     Column,
@@ -110,3 +110,12 @@ def test_a_raw_estimate_is_no_fraction_of_a_withheld_base() -> None:
     ]  # fmt: skip
     page = render(Document("a", "T", "REAL", disclosed(outcome_of_two_arms())), "md").decode()
     assert re.findall(r"[\d.]+%", page) == ["49%", "28%", "37.5%"]
+
+
+def test_a_mean_of_few_people_is_not_called_a_small_number() -> None:
+    """Three people of mean 12 hidden as "< 11" would read as a mean below 11."""
+    row = Row("a", "A", (Count(3), Spread(12.0, 2.0, 3), Quantity(12.5, n=3)))
+    heads = tuple(Column(k, k) for k in ("n", "mean", "median"))
+    (safe,) = disclosed(Table("t", "T", heads, (row,)))
+    assert isinstance(safe, Table)
+    assert safe.rows[0].cells == (Hidden(11), Hidden(0), Hidden(0))

@@ -237,9 +237,8 @@ def _base_hidden(document: Document, place: Place, hidden: frozenset[Place]) -> 
 
 
 def _below(cell: Cell, minimum: int) -> bool:
-    """Whether "< minimum" would be true of the number the cell prints or rests on."""
-    number = behind(cell)
-    return number is not None and number < minimum
+    """Whether "< minimum" would be true of the number the cell prints; a mean prints another."""
+    return isinstance(cell, Count | Share) and cell.n < minimum
 
 
 def _test(cell: Cell) -> float | None:
