@@ -256,8 +256,7 @@ def _checks(case: _Case) -> Iterator[Check]:
 
 
 def _tables(case: _Case, named: Mapping[str, Estimate]) -> Iterator[Table]:
-    yield from pages.people_table(case.asked, case.people)
-    yield from pages.groups_table(case.asked, case.groups.data)
+    yield from pages.groups_table(case.asked, case.groups.data, everyone=True)
     sizes = [len(case.groups.of_group(label)) for label in case.labels]
     yield follow_up_table(
         case.people, TIME, EVENT, case.asked.q.entry, sizes=sizes,

@@ -19,6 +19,7 @@ from recovery_stats.models.reshape import PERSON
 from recovery_stats.models.summary import missing_table, table_one
 from recovery_stats.models.survival import CoxFit
 
+ANALYSED = "The people analysed, at entry"
 MUCH_UNCOVERED = 0.1  # share of days at risk that the diary may leave unknown without a caution
 
 # Runs of estimates by the head that stands above them.
@@ -168,16 +169,22 @@ def proportionality_table(fit: CoxFit, labels: Mapping[str, str]) -> Table:
 
 def people_table(asked: Asked, data: Dataset) -> Iterator[Table]:
     """Who was analysed, at entry; nothing where nothing is declared of them."""
-    described = dict.fromkeys([*asked.q.described, *((asked.q.site,) if asked.q.site else ())])
-    if described:
-        yield table_one(data, list(described), caption="The people analysed, at entry")
+    if described := _with_site(asked):
+        yield table_one(data, described, caption=ANALYSED)
 
 
-def groups_table(asked: Asked, data: Dataset) -> Iterator[Table]:
-    """Who is behind the curves, by group; nothing where nothing is declared of them."""
-    if asked.q.described:
-        caption = "The people behind the curves, at entry"
-        yield table_one(data, asked.q.described, GROUP, name="table_groups", caption=caption)
+def groups_table(asked: Asked, data: Dataset, *, everyone: bool = False) -> Iterator[Table]:
+    """Who is behind the curves, by group; nothing where nothing is declared of them.
+
+    everyone: they are all who were analysed, so that no table of these goes before.
+    """
+    caption = ANALYSED if everyone else "The people behind the curves, at entry"
+    if described := _with_site(asked) if everyone else asked.q.described:
+        yield table_one(data, described, GROUP, name="table_groups", caption=caption)
+
+
+def _with_site(asked: Asked) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*asked.q.described, *filter(None, (asked.q.site,)))))
 
 
 def lost_table(asked: Asked, study: Study) -> Table:
