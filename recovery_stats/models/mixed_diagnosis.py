@@ -76,7 +76,7 @@ def _enough_groups(fit: MixedFit) -> Check:
             f"{fewest.name} has fewer than forty levels: intervals by the normal distribution are "
             "too short; take df='satterthwaite' or df='kenward-roger'."
             if bad
-            else f"{fewest.name} has levels enough for the normal distribution."
+            else f"Levels enough of {fewest.name} for the normal distribution."
         )
     else:
         bad = fewest.levels < ENOUGH_FOR_T
@@ -84,7 +84,7 @@ def _enough_groups(fit: MixedFit) -> Check:
             f"{fewest.name} has fewer than six levels: degrees of freedom are themselves poorly "
             "known, and intervals may miss the truth too often."
             if bad
-            else f"{fewest.name} has levels enough for the approximation of degrees of freedom."
+            else f"Levels enough of {fewest.name} for the approximation of degrees of freedom."
         )
     return _of_method(bad, (words,), fewest.name)
 

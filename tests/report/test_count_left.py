@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import re
 
+import pytest
+
 from recovery_stats.core.cell import Cell, Count, Hidden, Quantity, Share, Spread
 from recovery_stats.core.document import (
     Block,
@@ -119,3 +121,21 @@ def test_a_mean_of_few_people_is_not_called_a_small_number() -> None:
     (safe,) = disclosed(Table("t", "T", heads, (row,)))
     assert isinstance(safe, Table)
     assert safe.rows[0].cells == (Hidden(11), Hidden(0), Hidden(0))
+
+
+@pytest.mark.parametrize(
+    ("n", "told"),
+    [(0, "0%"), (11, "withheld"), (40, "2%"), (2000, "80%"), (2484, "withheld")],
+)
+def test_a_share_without_its_base_is_never_none_or_all_of_some(n: int, told: str) -> None:
+    """Five of 2,500 lack it, which their base would tell. Who is told 0% takes it for nobody."""
+    rows = (
+        Row("n", "People", (Count(2500),)),
+        Row("sex", "Sex"),
+        Row("sex.1", "A", (Share(n, 2495),), 1),
+        Row("sex.missing", "missing", (Share(5, 2500),), 1),
+    )
+    safe = disclosed(Table("t", "T", (Column("all", "All"),), rows))
+    lines = render(Document("a", "T", "REAL", safe), "md").decode().splitlines()
+    (line,) = (x for x in lines if x.split("|")[1:2] and x.split("|")[1].endswith("A "))
+    assert line.split("|")[2].strip() == told

@@ -203,7 +203,7 @@ def _apply(document: Document, counts: _Counts, problem: Problem, telling: _Tell
             or place in short
             or _base_hidden(document, place, problem.hidden)
         ):
-            return Quantity(round(cell.n / cell.of, 2), "whole_percent")
+            return _percent(cell)
         return cell
 
     safe = map_cells(document, change)
@@ -216,6 +216,14 @@ def _apply(document: Document, counts: _Counts, problem: Problem, telling: _Tell
         _without_points(b, secret) if isinstance(b, LoveFigure) else b for b in safe.blocks
     )
     return replace(safe, blocks=blocks)
+
+
+def _percent(share: Share) -> Quantity | Hidden:
+    """A share to the percent; of some, never as none or as all."""
+    told = round(share.n / share.of, 2)
+    if told in (0.0, 1.0) and share.n not in (0, share.of):
+        return Hidden(0)
+    return Quantity(told, "whole_percent")
 
 
 def _base_hidden(document: Document, place: Place, hidden: frozenset[Place]) -> bool:
