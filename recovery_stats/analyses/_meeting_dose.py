@@ -10,10 +10,11 @@ import numpy as np
 
 from recovery_stats.analyses._meeting_models import MAIN, Models, fit_hazard
 from recovery_stats.analyses._meeting_rows import model_formula
+from recovery_stats.analyses._missing_rows import Attempt
+from recovery_stats.analyses._refusal import safely
 from recovery_stats.analyses._wording import opening, plural
 from recovery_stats.core.cell import Cell, Quantity
 from recovery_stats.core.document import LineFigure, Series
-from recovery_stats.core.estimate import Estimate
 from recovery_stats.errors import ConvergenceError, NotEstimable
 from recovery_stats.models.dose_response import bend
 from recovery_stats.models.reshape import PERSON
@@ -27,18 +28,20 @@ POINTS = 25
 
 @dataclass(frozen=True, slots=True)
 class Dose:
-    """The spline of weekly attendance, and the model of frequency and recency together."""
+    """The spline of weekly attendance, and the model of frequency and recency together.
+
+    beside: the two rows of that model, or why they have no number; none of a diary of weeks.
+    """
 
     models: Models
     curve: CoxFit | None
-    both: CoxFit | None
+    beside: tuple[Attempt, ...]
 
     @classmethod
     def of(cls, models: Models) -> Dose:
-        """Fit each; one that cannot be fitted is left out. Four knots, or three where tied."""
+        """Fit each; a curve that cannot be is left out. Four knots, or three where tied."""
         curve = next(filter(None, (_curve(models, knots) for knots in (4, 3))), None)
-        both = _both(models) if models.asked.daily_diary else None
-        return cls(models, curve, both)
+        return cls(models, curve, tuple(_beside(models)) if models.asked.daily_diary else ())
 
     @property
     def bend(self) -> float | None:
@@ -56,22 +59,20 @@ def _curve(models: Models, knots: int) -> CoxFit | None:
     return None
 
 
-def _both(models: Models) -> CoxFit | None:
-    with suppress(NotEstimable, ConvergenceError):
-        return fit_hazard(models.asked, models.rows, (MAIN, "recency"))
-    return None
-
-
-def dose_estimates(dose: Dose) -> Iterator[Estimate]:
+def _beside(models: Models) -> Iterator[Attempt]:
     """How often at equal time since the last, and just after one at equal frequency."""
-    if dose.both is None:
-        return
-    for term, name, label in (
+    rows = (
         (MAIN, "frequency_beside", "Last 7 days, at equal recency"),
         ("recency", "recency_beside", "Just after one, at equal count"),
-    ):
-        level = dose.models.asked.q.level
-        yield dose.both.estimate({term: 1.0}, name=name, label=label, level=level)
+    )
+    try:
+        both = fit_hazard(models.asked, models.rows, (MAIN, "recency"))
+    except NotEstimable as error:
+        yield from (Attempt(name, label, reason=safely(error)) for _, name, label in rows)
+        return
+    for term, name, label in rows:
+        level = models.asked.q.level
+        yield Attempt(name, label, both.estimate({term: 1.0}, name=name, label=label, level=level))
 
 
 def dose_facts(dose: Dose) -> dict[str, Cell]:

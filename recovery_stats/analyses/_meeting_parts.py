@@ -9,7 +9,6 @@ from recovery_stats.analyses._meeting_causes import FEWEST_EVENTS
 from recovery_stats.analyses._meeting_curves import Groups
 from recovery_stats.analyses._meeting_dose import (
     Dose,
-    dose_estimates,
     dose_facts,
     dose_figure,
 )
@@ -60,7 +59,10 @@ def doses(models: Models) -> Part:
     dose = Dose.of(models)
     figure, facts = dose_figure(dose), dose_facts(dose)
     said = frozenset({"dose_curve"}) if facts else frozenset()
-    return Part(tuple(dose_estimates(dose)), (), (), (figure,) if figure else (), facts, said)
+    return Part(
+        tuple(_made(dose.beside)), figures=(figure,) if figure else (), facts=facts, said=said,
+        refused=tuple(a for a in dose.beside if a.reason),
+    )  # fmt: skip
 
 
 def policies(models: Models, emulated: Strategies | None) -> Part:

@@ -12,7 +12,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 import recovery_stats as rs
-from recovery_stats.analyses import _meeting_models, _meeting_strategy
+from recovery_stats.analyses import _meeting_dose, _meeting_models, _meeting_strategy
 from recovery_stats.core.codebook import Codebook, Variable
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.result import Result
@@ -608,6 +608,21 @@ def test_rivals_that_cannot_be_fitted_keep_their_rows_and_say_why() -> None:
     assert f"{lags}estimable. It varies too little among those at risk together." in table.notes
     assert any(n.startswith("From day 7 on (whole week) is not estimable. ") for n in table.notes)
     assert "Counted 14 days earlier" in words(result)
+
+
+def test_the_rows_of_how_often_beside_how_long_ago_stand_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(*_: Any) -> Any:
+        raise NotEstimable("It did not settle.")
+
+    monkeypatch.setattr(_meeting_dose, "fit_hazard", fails)
+    table = ask(study_of(*cohort()), primary="weekly").tables["ratios"]
+    cells = {row.key: row.cells for row in table.rows}
+    assert cells["recency_beside"] == cells["frequency_beside"] == ("not estimable", None)
+    (note,) = (n for n in table.notes if "not estimable" in n)
+    labels = "Just after one, at equal count; Last 7 days, at equal recency"
+    assert note == f"{labels} are not estimable. It did not settle."
 
 
 @pytest.mark.parametrize("term", ["weekly_28", "meeting group", "recency", "meetings_per_week"])
