@@ -139,3 +139,16 @@ def test_a_share_without_its_base_is_never_none_or_all_of_some(n: int, told: str
     lines = render(Document("a", "T", "REAL", safe), "md").decode().splitlines()
     (line,) = (x for x in lines if x.split("|")[1:2] and x.split("|")[1].endswith("A "))
     assert line.split("|")[2].strip() == told
+
+
+def test_a_share_of_those_with_an_event_does_not_print_the_events_that_a_table_hides() -> None:
+    """310 relapses, 191 and 55 of them shown: 54 in a house would leave 10, a small number."""
+    states = {"never": 191, "in_house": 54, "recently": 10, "earlier": 55, "all": 310}
+    rows = tuple(Row(key, key, (Count(n, "events"),)) for key, n in states.items())
+    total = Total("all", ("never", "in_house", "recently", "earlier"))
+    table = Table("t", "T", (Column("n", "Relapses"),), rows, totals=(total,))
+    told, words = disclosed(table, Paragraph(("Of them ", Share(34, 54), " left.")))
+    assert isinstance(told, Table)
+    assert [type(row.cells[0]) for row in told.rows[1:3]] == [Hidden, Hidden]
+    assert isinstance(words, Paragraph)
+    assert words.parts[1] == Quantity(0.63, "whole_percent")

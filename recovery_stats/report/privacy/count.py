@@ -199,7 +199,7 @@ def _apply(document: Document, counts: _Counts, problem: Problem, telling: _Tell
         if place[:2] in rows and place in tests:
             return Hidden(0)
         if isinstance(cell, Share) and (
-            (cell.of, "people") in telling.values
+            not telling.values.isdisjoint({(cell.of, "people"), (cell.of, "events")})
             or place in short
             or _base_hidden(document, place, problem.hidden)
         ):
