@@ -141,6 +141,27 @@ def _occupied() -> float:
     return float(found["estimate"].iloc[0])
 
 
+def _lost_to_relapse() -> float:
+    """Of four, one relapses on day 2, one dies on day 4, one relapses on day 6: by day 10."""
+    import numpy as np
+
+    from recovery_stats.engines.curves import tabulate
+    from recovery_stats.engines.time_lost import time_lost
+
+    table = tabulate(np.array([2.0, 4.0, 6.0, 12.0]), np.array([1, 2, 1, 0]), causes=2)
+    return time_lost(table, 0, 10.0)[0]
+
+
+def _sorted_by_digits() -> float:
+    """What differs between numbers sorted by their digits and by comparing them."""
+    import numpy as np
+
+    from recovery_stats.engines.digits import MANY, sort_numbers
+
+    x = np.sin(np.arange(float(MANY)))
+    return float(np.abs(sort_numbers(x)[1] - np.sort(x)).max())
+
+
 QUESTIONS: tuple[Question, ...] = (
     Question("aft_curve", "Accelerated failure time: median", stored("aft.median"),
              lambda: float(_aft().median(_new())["median"].iloc[0])),
@@ -169,6 +190,10 @@ QUESTIONS: tuple[Question, ...] = (
     Question("turnbull_bootstrap", "Turnbull curve, drawn again: standard error",
              paper(math.sqrt(1 / 40), "√(½·½/10), within 4 Monte Carlo errors", 0.045),
              _drawn_again),
+    Question("time_lost", "Days lost to relapse, death competing", paper(3.0, "8/4 + 4/4"),
+             _lost_to_relapse),
+    Question("digits", "Many numbers sorted by their digits: largest error", paper(0.0,
+             "the same numbers, compared"), _sorted_by_digits),
     Question("markov", "Time of entry to a state: chi-squared", paper(121 / 137,
              "(11/6)²/(137/36)"), _entries),
     Question("transition", "State occupation given covariates: day 30",
