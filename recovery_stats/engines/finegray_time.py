@@ -1,16 +1,18 @@
-"""Fine and Gray's model with effects that change over time: x beta + x g(t) gamma.
+"""Fine and Gray's model with covariates that change: x beta + x g(t) gamma + z(t) delta.
 
 The covariates of everybody in the weighted risk set change from event time to event time, along
-a known function of time; what does not change with a person's life goes on after another cause.
-An evaluation sums over rows and event times, n K in all.
+a known function of time (x g) or along a course of the row's own that goes on after another
+cause (z, external): a law, a season, a price. An evaluation sums over rows and event times, n K
+in all.
 
-Source: Fine & Gray 1999, sec. 5; Zhou et al. 2011. Checked: g = 1 (a column twice is refused),
-cmprsk 2.2 (cov2, tf); finite differences.
+Source: Fine & Gray 1999, sec. 5; Zhou et al. 2011; Beyersmann & Schumacher 2008 (external).
+Checked: g = 1 (a column twice is refused), cmprsk 2.2 (cov2, tf), survival 3.5 (finegray and
+rows cut where z changes); finite differences.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,13 +27,15 @@ from recovery_stats.errors import ConvergenceError
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VaryingFit(FineGrayFit):
-    """As FineGrayFit; beta (p + M,) ends with the M effects that go with g.
+    """As FineGrayFit; beta (p + M + E,) ends with the M effects that go with g, and E of z.
 
-    columns (M,): of X; g (M, K): their functions at the event times, scaled by `spread` (M,).
+    columns (M,): of X; g (M, K): their functions at the event times; external (n, E, K): z of
+    the rows. Both are scaled by `spread` (M + E,).
     """
 
     columns: Ints
     g: Array
+    external: Array
     spread: Array
 
 
@@ -42,19 +46,30 @@ class _Course:
     problem: Problem
     A: Array
     g: Array
+    external: Array
 
-    def factors(self, k: int) -> Array:
-        """What the columns of A are multiplied by at event time k: (p + M,)."""
-        return np.append(np.ones(self.A.shape[1] - len(self.g)), self.g[:, k])
+    @property
+    def size(self) -> int:
+        """Number of coefficients."""
+        return int(self.A.shape[1] + self.external.shape[1])
+
+    def covariates(self, k: int) -> Array:
+        """Of each row at event time k: (n, p + M + E)."""
+        return _covariates(self.A, self.g, self.external, k)
 
     def present(self, k: int) -> Array:
         """w_i(t) of each row at event time k: (n,)."""
         p = self.problem
         return np.asarray(np.where(p.exit > k, 1.0, p.gone * p.G[p.group, k]))
 
-    def relative(self, k: int, beta: Array) -> Array:
-        """exp(eta) of each row at event time k."""
-        return np.exp(self.A @ (beta * self.factors(k)) + self.problem.offset)
+    def relative(self, x: Array, beta: Array) -> Array:
+        """exp(eta) of each row with covariates x."""
+        return np.asarray(np.exp(x @ beta + self.problem.offset))
+
+
+def _covariates(A: Array, g: Array, external: Array, k: int) -> Array:
+    constant = np.ones(A.shape[1] - len(g))
+    return np.hstack([A * np.append(constant, g[:, k]), external[:, :, k]])
 
 
 def fit(
@@ -64,6 +79,7 @@ def fit(
     columns: Ints,
     g: Array,
     time: Array,
+    external: Array | None = None,
     *,
     of: int = 1,
     weights: Array | None = None,
@@ -74,16 +90,25 @@ def fit(
     """Fit the subdistribution hazard of cause `of`; arguments as finegray.fit.
 
     columns (M,): columns of X whose effects change; g (M, T): how, at times (T,) that hold all
-    times of the cause's events. Raises as finegray.fit does.
+    times of the cause's events. external (n, E, T): further covariates of the rows at those
+    times, known after another cause too. Raises as finegray.fit does.
     """
     (stop,) = merge_close(stop)
     problem = prepare(X, stop, cause, of, weights, offset, censoring)
+    if external is None:
+        external = np.zeros((len(X), 0, len(time)))
     at = np.minimum(np.searchsorted(time, problem.time * (1 - 1e-9)), len(time) - 1)
-    path = g[:, at]
-    spread = np.sqrt((path**2).mean(axis=1))
+    path, own_path = g[:, at], external[:, :, at]
+    spread = np.sqrt(np.append((path**2).mean(axis=1), (own_path**2).mean(axis=(0, 2))))
     spread = np.where(spread > 0, spread, 1.0)
-    course = _Course(problem, np.hstack([problem.X, problem.X[:, columns]]), path / spread[:, None])
-    null = _evaluate(course, np.zeros(course.A.shape[1]))
+    M = len(columns)
+    course = _Course(
+        problem,
+        np.hstack([problem.X, problem.X[:, columns]]),
+        path / spread[:M, None],
+        own_path / spread[M:, None],
+    )
+    null = _evaluate(course, np.zeros(course.size))
     if null is None:
         raise ConvergenceError("The likelihood is not finite at a hazard ratio of one.")
     refuse_aliased(null.information, float(problem.d.sum()))
@@ -91,7 +116,8 @@ def fit(
     assert isinstance(last, Evaluation)
     residual = _score_residuals(course, last, beta)
     influence = problem.weight[:, None] * residual @ np.linalg.inv(last.information)
-    scale = np.append(problem.scale, problem.scale[columns] * spread)
+    scale = np.append(problem.scale, np.append(problem.scale[columns], np.ones(len(spread) - M)))
+    scale[len(problem.scale) :] *= spread
     summed, units = by_cluster(influence, cluster), np.outer(scale, scale)
     return VaryingFit(
         beta=beta / scale,
@@ -110,13 +136,14 @@ def fit(
         cluster=cluster,
         columns=columns,
         g=course.g,
+        external=course.external,
         spread=spread,
     )
 
 
 def _course(fit: VaryingFit) -> _Course:
     p = fit.problem
-    return _Course(p, np.hstack([p.X, p.X[:, fit.columns]]), fit.g)
+    return _Course(p, np.hstack([p.X, p.X[:, fit.columns]]), fit.g, fit.external)
 
 
 def _evaluate(course: _Course, beta: Array) -> Evaluation | None:
@@ -125,20 +152,20 @@ def _evaluate(course: _Course, beta: Array) -> Evaluation | None:
     S0, mean, information = np.empty(K), np.empty((q, K)), np.zeros((q, q))
     loglik, score = 0.0, np.zeros(q)
     for k in range(K):
+        x = course.covariates(k)
         with np.errstate(over="ignore", invalid="ignore"):
-            relative = course.relative(k, beta)
+            relative = course.relative(x, beta)
             r = p.weight * course.present(k) * relative
         S0[k] = r.sum()
         if not (np.isfinite(S0[k]) and S0[k] > 0):
             return None
-        f = course.factors(k)
-        mean[:, k] = f * (r @ course.A) / S0[k]
-        second = (course.A * r[:, None]).T @ course.A * np.outer(f, f) / S0[k]
+        mean[:, k] = (r @ x) / S0[k]
+        second = (x * r[:, None]).T @ x / S0[k]
         information += p.d[k] * (second - np.outer(mean[:, k], mean[:, k]))
         own = np.flatnonzero(p.own & (p.exit == k + 1))
         w = p.weight[own]
         loglik += float(w @ np.log(relative[own]) - p.d[k] * np.log(S0[k]))
-        score += f * (w @ course.A[own]) - p.d[k] * mean[:, k]
+        score += w @ x[own] - p.d[k] * mean[:, k]
     return Evaluation(loglik, score, information, np.zeros(0), S0, mean)
 
 
@@ -148,8 +175,9 @@ def _score_residuals(course: _Course, at: Evaluation, beta: Array) -> Array:
     out = np.zeros((len(p.weight), q))
     pulls = [np.zeros((q, len(c.time))) for c in p.censoring]
     for k in range(len(p.time)):
-        share = course.present(k) * course.relative(k, beta) * p.d[k] / at.S0[k]
-        distance = course.A * course.factors(k) - at.mean[:, k]
+        x = course.covariates(k)
+        share = course.present(k) * course.relative(x, beta) * p.d[k] / at.S0[k]
+        distance = x - at.mean[:, k]
         own = np.flatnonzero(p.own & (p.exit == k + 1))
         out[own] += distance[own]
         moved = share[:, None] * distance
@@ -174,34 +202,41 @@ def _pull(problem: Problem, group: CensoringGroup, k: int, moved: Array) -> Arra
 
 
 def cumulative_hazard(
-    fit: VaryingFit, X: Array, times: Array, offset: Array
+    fit: VaryingFit, X: Array, times: Array, offset: Array, external: Array | None = None
 ) -> tuple[Array, Array]:
-    """Cumulative subdistribution hazard of new rows X (m, p) at times (T,), with errors: (m, T)."""
+    """Cumulative subdistribution hazard of new rows X (m, p) at times (T,), with errors: (m, T).
+
+    external (m, E, K): their courses at the event times of the fit.
+    """
     p = fit.problem
     x = (X - p.centre) / p.scale
     A = np.hstack([x, x[:, fit.columns]])
     upto = np.searchsorted(p.time, times, side="right")
     H, se = np.zeros((len(X), len(times))), np.zeros((len(X), len(times)))
-    for m, (a, shift) in enumerate(zip(A, offset, strict=True)):
-        for k, hazard, error in _follow(fit, _course(fit), a, float(shift)):
+    if external is None:
+        external = np.zeros((len(X), 0, len(p.time)))
+    scaled = external / fit.spread[len(fit.columns) :, None]
+    for m, shift in enumerate(offset):
+        course = [_covariates(A[[m]], fit.g, scaled[[m]], k)[0] for k in range(len(p.time))]
+        for k, hazard, error in _follow(fit, _course(fit), course, float(shift)):
             H[m, upto == k + 1], se[m, upto == k + 1] = hazard, error
     return H, se
 
 
 def _follow(
-    fit: VaryingFit, course: _Course, a: Array, offset: float
+    fit: VaryingFit, course: _Course, path: Sequence[Array], offset: float
 ) -> Iterator[tuple[int, float, float]]:
-    """After each event time: one new row's cumulative hazard and its error."""
+    """After each event time: a new row's cumulative hazard and its error; path: its covariates."""
     p, last, beta = fit.problem, fit.last, fit.scaled_beta
     total, slope = 0.0, np.zeros(len(beta))
     own = np.zeros(len(p.weight))
     pulls = [np.zeros((1, len(c.time))) for c in p.censoring]
     for k in range(len(p.time)):
-        f = course.factors(k)
-        step = float(np.exp((a * f) @ beta + offset)) * p.d[k] / last.S0[k]
+        step = float(np.exp(path[k] @ beta + offset)) * p.d[k] / last.S0[k]
         total += step
-        slope = slope + step * (a * f - last.mean[:, k])
-        moved = course.present(k) * course.relative(k, beta) * step / last.S0[k]
+        slope = slope + step * (path[k] - last.mean[:, k])
+        relative = course.relative(course.covariates(k), beta)
+        moved = course.present(k) * relative * step / last.S0[k]
         own -= moved
         here = np.flatnonzero(p.own & (p.exit == k + 1))
         own[here] += step / p.d[k]

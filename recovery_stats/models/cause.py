@@ -10,7 +10,7 @@ import pandas as pd
 from recovery_stats.core.check import Check
 from recovery_stats.core.codebook import Codebook
 from recovery_stats.core.dataset import Dataset
-from recovery_stats.errors import DataError
+from recovery_stats.errors import DataError, UsageError, unknown
 from recovery_stats.models.columns import Columns
 from recovery_stats.models.formula import Formula
 from recovery_stats.models.observation import read_survival
@@ -100,3 +100,19 @@ def check_censored(censored: float) -> Iterator[Check]:
                 "if the lowest code of the column means censored, recode it to 0.",
             ),
         )
+
+
+def code_of(cause: int | str) -> int:
+    """The code that a cause is named by; 0 where it is named by a word."""
+    return cause if isinstance(cause, int) else 0
+
+
+def number_of(cause: int | str, names: tuple[str, ...]) -> int:
+    """The code of a cause, from its code or one of the names of causes 1 … J."""
+    if isinstance(cause, str):
+        if cause not in names:
+            raise UsageError(unknown("cause", cause, names))
+        return names.index(cause) + 1
+    if not isinstance(cause, int) or cause < 1:
+        raise UsageError("cause is the code of an event, from 1; 0 is censored.")
+    return cause

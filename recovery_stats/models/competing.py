@@ -14,9 +14,9 @@ from recovery_stats.core.check import Check
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.estimate import Estimate, Level
 from recovery_stats.engines import finegray as engine
-from recovery_stats.errors import NotEstimable, UsageError, unknown
+from recovery_stats.errors import NotEstimable, UsageError
 from recovery_stats.models.argument import read_level, read_times
-from recovery_stats.models.cause import check_censored, code_causes, name_causes
+from recovery_stats.models.cause import check_censored, code_causes, code_of, name_causes, number_of
 from recovery_stats.models.coefficient import (
     combine,
     estimate_ratio,
@@ -24,6 +24,7 @@ from recovery_stats.models.coefficient import (
     tabulate_coefficients,
 )
 from recovery_stats.models.columns import Array, IntArray
+from recovery_stats.models.external import External
 from recovery_stats.models.formula import Formula
 from recovery_stats.models.hazard_check import (
     FEW_CLUSTERS,
@@ -49,13 +50,17 @@ def fine_gray(
     offset: str | None = None,
     censoring: str | None = None,
     varying: Mapping[str, str | Sequence[float]] | None = None,
+    external: Mapping[str, External] | None = None,
 ) -> FineGrayFit:
     """Fit the subdistribution hazard of one cause: `Surv(time, cause) ~ x`.
 
     Those who met another cause stay at risk, weighted by the chance of being uncensored still.
     cause: code (0 is censored), value label, or category of a Categorical whose first means
-    censored. Covariates are fixed at the start: after another
-    cause there is no meeting, residence or other behaviour to follow. cluster: column whose
+    censored. Covariates of the formula are fixed at the start: after another cause there is no
+    meeting, residence or other behaviour to follow. external: conditions that go on whatever
+    happens to the person (a law, a season, a price), by name: the column with the time after
+    which it holds, counted as the person's own (empty: never), or a function of the rows and a
+    time to the value of each row then. cluster: column whose
     rows are not independent. weights: sampling weights. censoring: column whose groups are each
     censored in their own way. Errors count that the censoring curve is estimated. varying: terms
     whose effect changes with time, {"x": "log"} ("linear", "sqrt"), or in steps, {"x": (28, 84)}.
@@ -74,13 +79,16 @@ def fine_gray(
         complete=(censoring,) if censoring else (),
         competing=True,
     )
-    names = name_causes(asked, data, max(int(seen.cause.max()), _code(cause)))
-    number = _number_of(cause, names)
+    names = name_causes(asked, data, max(int(seen.cause.max()), code_of(cause)))
+    number = number_of(cause, names)
     groups = _censoring_groups(seen, censoring, weights)
-    if varying:
+    if varying or external:
         from recovery_stats.models.competing_time import fit_varying  # it extends FineGrayFit
 
-        return fit_varying(seen, varying, number, names, groups)
+        rows = np.flatnonzero(seen.design.kept)
+        if weights:
+            rows = rows[seen.design.numbers[weights] > 0]
+        return fit_varying(seen, varying or {}, external or {}, rows, number, names, groups)
     fit = _maximise(seen, number, groups)
     return FineGrayFit(seen, fit, names, number, groups)
 
@@ -94,20 +102,6 @@ def _refuse_what_has_no_meaning(asked: Formula) -> None:
         )
     if asked.strata or asked.frailty is not None:
         raise UsageError("fine_gray has no strata(x) or frailty(x); use x as a term, or cluster=.")
-
-
-def _code(cause: int | str) -> int:
-    return cause if isinstance(cause, int) else 0
-
-
-def _number_of(cause: int | str, names: tuple[str, ...]) -> int:
-    if isinstance(cause, str):
-        if cause not in names:
-            raise UsageError(unknown("cause", cause, names))
-        return names.index(cause) + 1
-    if not isinstance(cause, int) or cause < 1:
-        raise UsageError("cause is the code of an event, from 1; 0 is censored.")
-    return cause
 
 
 def _censoring_groups(
@@ -285,7 +279,7 @@ class FineGrayFit:
         X, offset, index = self._new_rows(new_data)
         at = self.engine.problem.time if times is None else read_times(times)
         level = read_level(level)
-        H, se = self._cumulative(X, at, offset)
+        H, se = self._cumulative(X, at, offset, new_data)
         z = norm.isf((1 - level) / 2)
         with np.errstate(divide="ignore", invalid="ignore"):
             turn = np.where(H > 0, np.exp(z * se / H), 1.0)
@@ -301,7 +295,9 @@ class FineGrayFit:
         frame.insert(1, "time", np.tile(at, len(X)))
         return frame
 
-    def _cumulative(self, X: Array, at: Array, offset: Array) -> tuple[Array, Array]:
+    def _cumulative(
+        self, X: Array, at: Array, offset: Array, _new_data: pd.DataFrame | Dataset
+    ) -> tuple[Array, Array]:
         """Cumulative hazards of new rows and their errors, (m, T)."""
         return engine.cumulative_hazard(self.engine, X, at, offset)
 

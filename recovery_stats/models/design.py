@@ -118,7 +118,8 @@ class Design:
         return [
             j
             for j, a in enumerate(self.assign)
-            if any(column in columns_of(f) for f in self.recipe.coded[a].term.factors)
+            if a < len(self.recipe.coded)
+            and any(column in columns_of(f) for f in self.recipe.coded[a].term.factors)
         ]
 
 
