@@ -53,7 +53,22 @@ def render(document: Document) -> bytes:
     fonts = paper.text.fonts.FontConfiguration()
     fetch = paper.urls.URLFetcher(allowed_protocols=("file",), allow_redirects=False)
     page = paper.HTML(string=_page(document), url_fetcher=fetch)
-    return bytes(page.write_pdf(font_config=fonts, pdf_variant="pdf/ua-1"))
+    made = page.write_pdf(font_config=fonts, pdf_variant="pdf/ua-1", finisher=_tell_scopes)
+    return bytes(made)
+
+
+def _tell_scopes(_: Any, file: Any) -> None:
+    """Say of every heading in a table whether it heads a row or a column (PDF/UA-1, 7.5).
+
+    WeasyPrint names the headings of each cell, but of a column that holds the names of rows
+    there is no cell to name its heading.
+    """
+    tags: list[Any] = [tag for tag in file.objects if isinstance(tag, dict) and "S" in tag]
+    by_place = {tag.reference: tag for tag in tags}
+    for tag in tags:
+        if tag["S"] == "/TH" and "A" in tag:
+            group = by_place[by_place[tag["P"]]["P"]]["S"]
+            tag["A"]["Scope"] = "/Column" if group == "/THead" else "/Row"
 
 
 def _page(document: Document) -> str:

@@ -83,6 +83,18 @@ def test_a_picture_is_read_out_by_its_numbers(paper: bytes) -> None:
 
 
 @drawn
+def test_every_heading_of_a_table_says_what_it_heads() -> None:
+    """So does that of the column in which the names of the rows stand: no cell names it."""
+    columns = (Column("a", "First", "Both"), Column("b", "Second", "Both"))
+    rows = (Row("h", "Head"), *(Row(f"r{i}", f"Row {i}", ("x", "y")) for i in range(3)))
+    table = Table("t", "A table", columns, rows, stub="Label")
+    paper = objects(render(Document("x", "T", "", (table,)), "pdf"))
+    headings = re.findall(rb"/S /TH\b.*", paper)
+    scopes = [re.findall(rb"/Scope /(\w+)", heading) for heading in headings]
+    assert sorted(scopes) == [[b"Column"]] * 4 + [[b"Row"]] * 4
+
+
+@drawn
 def test_a_pdf_tells_no_time_and_reaches_nowhere(paper: bytes) -> None:
     paper = objects(paper)
     for word in (b"CreationDate", b"ModDate", b"/JavaScript", b"/Launch", b"/EmbeddedFiles"):
