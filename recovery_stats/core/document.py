@@ -263,6 +263,7 @@ class Flow:
     by_arm: tuple[tuple[tuple[Cell, Cell], ...], ...] = ()
     within: tuple[tuple[FlowLine, ...], ...] = ()
     drawn: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def allocation(self) -> int:

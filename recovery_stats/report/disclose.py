@@ -215,6 +215,8 @@ def _finish(block: Block, privacy: Privacy) -> Block:
     if isinstance(block, Table):
         rows = tuple(_without_high_ages(row) for row in block.rows)
         return replace(block, rows=rows, notes=(*block.notes, *_note(block, privacy)))
+    if isinstance(block, Flow) and privacy.rounds:
+        return replace(block, notes=(*block.notes, _rounding(privacy)))
     if isinstance(block, CurveFigure) and privacy.rounds:
         note = (
             f"Curves are those of counts rounded to the midpoint of every {privacy.bin} (of those "
@@ -238,16 +240,19 @@ def _note(table: Table, privacy: Privacy) -> tuple[str, ...]:
     told = [small] if any(hidden) else []
     if not all(hidden):
         told.append("withheld: a small number would follow from it, or stands behind it")
-    rounded = f"Counts are rounded to the nearest {privacy.round_to}."
     every = [c for row in table.rows for c in row.cells]
     counted = any(isinstance(c, Count | Share) for c in every)
     notes = [f"{'; '.join(told).capitalize()}."] if told else []
     shown = [c.estimate for c in every if isinstance(c, Shown)]
     return (
         *notes,
-        *([rounded] if counted and privacy.rounds else []),
+        *([_rounding(privacy)] if counted and privacy.rounds else []),
         *(coarse_notes(shown, privacy) if privacy.rounds else ()),
     )
+
+
+def _rounding(privacy: Privacy) -> str:
+    return f"Counts are rounded to the nearest {privacy.round_to}."
 
 
 def _without_high_ages(row: Row) -> Row:

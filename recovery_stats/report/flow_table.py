@@ -49,4 +49,4 @@ def _placed(flow: Flow, i: int, line: FlowLine) -> tuple[Cell, ...]:
 def _notes(flow: Flow) -> tuple[str, ...]:
     """What the steps count, where it is one thing."""
     units = {c.unit for _, c, _ in flow.steps if isinstance(c, Count)}
-    return (f"Numbers of {units.pop()}.",) if len(units) == 1 else ()
+    return (*((f"Numbers of {units.pop()}.",) if len(units) == 1 else ()), *flow.notes)

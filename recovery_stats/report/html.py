@@ -268,7 +268,7 @@ def _flow(flow: Flow, medium: _Medium) -> str:
     """The diagram; on screens that of a trial is followed by its numbers, those of all first."""
     drawing = html_flow.drawn(flow)
     if medium.paper or not flow.arms:
-        return drawing
+        return "\n".join(filter(None, (drawing, _notes(flow.notes).rstrip())))
     numbers = table(flow_table.table(flow))
     return f"{drawing}\n<details><summary>Numbers of the flow</summary>\n{numbers}\n</details>"
 

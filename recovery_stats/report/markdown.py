@@ -111,8 +111,9 @@ def _notes(notes: Sequence[str]) -> str:
 
 
 def _flow(flow: Flow) -> str:
+    notes = ["", _notes(flow.notes)] if flow.notes else []
     if flow.arms:
-        return "\n".join(_grid(flow_table.table(flow)))
+        return "\n".join((*_grid(flow_table.table(flow)), *notes))
     lines = [
         f"| Step | {flow_table.KEPT} | {flow_table.LOST} |" + (" People |" if flow.people else "")
     ]
@@ -120,7 +121,7 @@ def _flow(flow: Flow) -> str:
     for i, (label, kept, lost) in enumerate(flow.steps):
         people = [cell(flow.people[i])] if flow.people else []
         lines.append(_row([label, words.with_unit(kept), cell(lost), *people]))
-    return "\n".join(lines)
+    return "\n".join((*lines, *notes))
 
 
 def _check(check: Check) -> str:

@@ -21,6 +21,7 @@ from recovery_stats.core.document import (
     Column,
     CurveFigure,
     Document,
+    Flow,
     LineFigure,
     Paragraph,
     Row,
@@ -29,6 +30,7 @@ from recovery_stats.core.document import (
 )
 from recovery_stats.core.estimate import Estimate
 from recovery_stats.core.study import PROFILES
+from recovery_stats.report import render
 from recovery_stats.report.compose import compose
 from recovery_stats.report.disclose import disclose
 from recovery_stats.report.privacy.coarse import nice
@@ -224,6 +226,18 @@ def test_mean_days_are_told_in_steps_and_of_few_events_not_at_all(rank):
     found = disclose(document(estimates=(days, few)), SAFELY).estimates
     (e,) = found
     assert (e.value, e.low, e.high) == (400.0, 340.0, 460.0)
+
+
+def test_the_flow_says_that_its_counts_are_rounded():
+    """393 and 342 left after 51: 395, 340 and 50 do not add up without a word."""
+    steps = (("In", Count(393), None), ("Seen", Count(342), Count(51)))
+    arms = ((), ((Count(190), None), (Count(152), None)))
+    words = "Counts are rounded to the nearest 5."
+    for flow in (Flow(steps), Flow(steps, (), ("A", "B"), arms, ((), ()))):
+        for profile, told in ((SAFELY, True), (PROFILES["cms"], False)):
+            safe = disclose(document(flow), profile)
+            assert (words in render(safe, "md").decode()) is told
+            assert (words in render(safe, "html").decode()) is told
 
 
 def test_a_rate_times_its_base_does_not_give_the_events_back():
