@@ -16,6 +16,7 @@ from recovery_stats.core.estimate import Estimate
 from recovery_stats.core.study import Study
 from recovery_stats.errors import NotEstimable
 
+UNKNOWN = "Not estimable: of those left then, too few attended much or little to compare."
 DAYS = (28, 56, 84)  # weeks 4, 8 and 12
 MOST, LEAST = LANDMARK_GROUPS[-1][1], LANDMARK_GROUPS[0][1]
 TOLD = ("free[", "rmst[", "free_difference", "rmst_difference", "logrank")
@@ -67,29 +68,33 @@ def landmark_flow(people: Dataset, groups: Groups) -> Table:
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """The curves at the landmarks of weeks 4, 8 and 12 but the one of the question, by day."""
+    """The curves at the landmarks of weeks 4, 8 and 12 but the one of the question, by day; None
+    where those left cannot be told apart."""
 
-    groups: dict[int, Groups]
+    groups: dict[int, Groups | None]
+
+    @property
+    def known(self) -> dict[int, Groups]:
+        """The landmarks with curves."""
+        return {day: groups for day, groups in self.groups.items() if groups is not None}
 
     @classmethod
     def of(cls, asked: Asked, study: Study, people: Dataset) -> Later:
-        found: dict[int, Groups] = {}
+        found: dict[int, Groups | None] = {}
         for day in DAYS:
             if day == asked.q.landmark or day >= asked.q.horizon:
                 continue
             there = replace(asked, q=replace(asked.q, landmark=day))
             try:
-                groups = landmark_groups(there, study, people)
+                found[day] = landmark_groups(there, study, people)
             except NotEstimable:
-                continue
-            if groups is not None:
-                found[day] = groups
+                found[day] = None
         return cls(found)
 
 
 def later_estimates(later: Later) -> Iterator[Estimate]:
     """As at the first landmark, with the day in the name."""
-    for day, groups in later.groups.items():
+    for day, groups in later.known.items():
         for e in curve_estimates(groups):
             if e.name.startswith(TOLD):
                 yield replace(e, name=f"day_{day}_{e.name}", label=f"{e.label}, from day {day}")
@@ -99,7 +104,11 @@ def later_table(later: Later, named: dict[str, Estimate]) -> Table | None:
     """Share free at the horizon and mean days, by group, one block for each landmark."""
     rows: list[Row] = []
     for day, groups in later.groups.items():
-        rows.append(Row(f"head[{day}]", f"Free of relapse at week {day // 7}"))
+        head = f"Free of relapse at week {day // 7}"
+        if groups is None:
+            rows.append(Row(f"head[{day}]", f"{head}: not estimable"))
+            continue
+        rows.append(Row(f"head[{day}]", head))
         rows += [
             Row(f"group[{day}][{label}]", label, _cells(day, f"[{label}]", named), 1)
             for label in groups.labels
@@ -117,6 +126,7 @@ def later_table(later: Later, named: dict[str, Estimate]) -> Table | None:
         (
             "Attendance a week from entry to the landmark. A later landmark keeps only those who "
             "got so far, so its groups differ from earlier ones in more than attendance.",
+            *((UNKNOWN,) if len(later.known) < len(later.groups) else ()),
         ),
         (),
         "Attended a week",

@@ -120,6 +120,17 @@ def test_a_later_landmark_is_the_analysis_with_that_landmark():
         assert_allclose(result[f"day_56_{name}"].se, there[name].se, rtol=CLOSED_FORM)
 
 
+def test_a_landmark_that_nobody_reaches_keeps_its_row():
+    persons, meetings = cohort(300)
+    last = persons["days"] > 80
+    persons.loc[last, ["days", "relapse"]] = [80, 0]
+    table = ask(study_of(persons, meetings), horizon=110, **FEW).tables["landmarks"]
+    heads = {row.key: row.label for row in table.rows if row.key.startswith("head")}
+    assert heads["head[56]"] == "Free of relapse at week 8"
+    assert heads["head[84]"] == "Free of relapse at week 12: not estimable"
+    assert any("Not estimable" in str(note) for note in table.notes)
+
+
 def test_the_dose_curve_is_that_of_a_spline_on_days():
     persons, meetings = cohort(200)
     result = ask(study_of(persons, meetings), sensitivity=False, **FEW)
