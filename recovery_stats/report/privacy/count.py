@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from recovery_stats.core.cell import Cell, Count, Hidden, Quantity, Share
@@ -12,6 +12,7 @@ from recovery_stats.errors import DisclosureError
 from recovery_stats.report.privacy.arm import nearly_an_arm
 from recovery_stats.report.privacy.estimate import blur_estimates
 from recovery_stats.report.privacy.mean import betrayed, withhold_means
+from recovery_stats.report.privacy.nested import left_out
 from recovery_stats.report.privacy.sums import flow_sums, runs, table_sums
 from recovery_stats.report.privacy.suppress import Problem, Sum, protect, worked_out
 from recovery_stats.report.privacy.value import Value, behind, is_small, said
@@ -52,14 +53,17 @@ def withhold_counts(document: Document, withheld: frozenset[Value], privacy: Pri
     telling = _Telling(withheld, frozenset(), withheld)
     linked = _where(document, counts, telling) | _nearly_all(document, counts, privacy)
     linked |= nearly_an_arm(document, counts.cells, privacy.minimum)
+    gone = [left for left in left_out(document) if left.secret(privacy.minimum)]
+    few = small | {left.place for left in gone if left.n < privacy.minimum}
     problem = Problem(
-        counts.numbers,
+        {**counts.numbers, **{left.place: left.n for left in gone}},
         counts.sums,
         privacy.minimum,
-        small,
-        linked - small,
+        few,
+        (linked | {left.place for left in gone}) - few,
         betrayed=betrayed(document),
     )
+    counts = replace(counts, sums=(*counts.sums, *(left.sum for left in gone)))
     for _ in range(ROUNDS):
         sums = counts.sums + _sums_known(document, counts, problem)
         problem = protect(replace(problem, sums=sums))
@@ -187,16 +191,16 @@ def _where(document: Document, counts: _Counts, telling: _Telling) -> frozenset[
 
 
 def _apply(document: Document, counts: _Counts, problem: Problem, telling: _Telling) -> Document:
-    rows = {p[:2] for p in problem.hidden if isinstance(document.blocks[p[0]], Table)}
+    rows = {row for p in problem.hidden for row in _rows_told(document, p)}
     tests = {p: x for p, c in cells(document).items() if (x := _test(c)) is not None}
-    secret = {abs(x) for p, x in tests.items() if p[:2] in rows}
+    secret = {abs(x) for p, x in tests.items() if p[:2] in rows} - {0.0, 1.0}
     short = nearly_an_arm(document, counts.cells, problem.minimum, bases=True)
 
     def change(place: Place, cell: Cell) -> Cell:
         if place in problem.hidden:
             bounded = place in problem.small - problem.unbounded and _below(cell, problem.minimum)
             return Hidden(problem.minimum if bounded else 0)
-        if place[:2] in rows and place in tests:
+        if place in tests and (place[:2] in rows or _same(tests[place], secret)):
             return Hidden(0)
         if isinstance(cell, Share) and (
             not telling.values.isdisjoint({(cell.of, "people"), (cell.of, "events")})
@@ -216,6 +220,21 @@ def _apply(document: Document, counts: _Counts, problem: Problem, telling: _Tell
         _without_points(b, secret) if isinstance(b, LoveFigure) else b for b in safe.blocks
     )
     return replace(safe, blocks=blocks)
+
+
+def _rows_told(document: Document, place: Place) -> Iterator[tuple[int, int]]:
+    """The row of a count, and the head above it: one test there is of all categories together."""
+    b, i, _ = place
+    block = document.blocks[b]
+    if isinstance(block, Table) and i < len(block.rows):
+        yield b, i
+        head, _, what = block.rows[i].key.rpartition(".")
+        if what not in ("missing", "outside"):
+            yield from ((b, k) for k, row in enumerate(block.rows) if row.key == head)
+
+
+def _same(x: float, secret: set[float]) -> bool:
+    return any(abs(abs(x) - s) <= 1e-9 for s in secret)
 
 
 def _percent(share: Share) -> Quantity | Hidden:
@@ -258,7 +277,7 @@ def _test(cell: Cell) -> float | None:
 def _without_points(figure: LoveFigure, secret: set[float]) -> LoveFigure:
     """A love plot without the covariates whose difference the table withholds."""
     nan = float("nan")
-    kept = [not any(abs(abs(x) - s) <= 1e-9 for s in secret) for x in figure.before]
+    kept = [not _same(x, secret) for x in figure.before]
     before = tuple(x if keep else nan for x, keep in zip(figure.before, kept, strict=True))
     after = tuple(x if keep else nan for x, keep in zip(figure.after, kept, strict=False))
     return replace(figure, before=before, after=after)

@@ -104,8 +104,11 @@ def raw_share(e: Estimate) -> Pair | None:
 
 
 def _is_contrast(e: Estimate, secret: set[Pair], shares: set[Pair]) -> bool:
-    """Whether `e` is the difference or ratio of two printed shares, one of them secret."""
-    if e.scale not in ("difference", "ratio"):
+    """Whether `e` is the difference or ratio of two printed shares, one of them secret.
+
+    What is without error is a reference, as the 1 of a group against itself.
+    """
+    if e.scale not in ("difference", "ratio") or e.low == e.value == e.high:
         return False
     pairs = ((a, b) for a in secret for b in shares if a != b)
     return any(_matches(e, a[0] / a[1], b[0] / b[1]) for a, b in pairs)
