@@ -14,6 +14,7 @@ import pandas as pd
 from recovery_stats.analyses._housing_case import ARM, OUTCOME, Asked
 from recovery_stats.analyses._part import Part
 from recovery_stats.analyses._wording import reworded
+from recovery_stats.core.check import Check
 from recovery_stats.core.codebook import Variable
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.estimate import Estimate
@@ -82,7 +83,19 @@ def moved_houses(asked: Asked, data: Dataset, study: Study) -> Part:
         beside = _by_first_house(asked, data, data.frame[asked.person].map(first))
     rows = (row,) if beside is None else (beside, row)
     moves = reworded(fit.checks()[0], {house: "house"})
-    return Part(rows, (moves,), said=frozenset({"membership"}))
+    return Part(rows, (_told_once(moves, asked),), said=frozenset({"membership"}))
+
+
+def _told_once(moves: Check, asked: Asked) -> Check:
+    """Without numbers where the section on length of stay counts those who moved.
+
+    It does so among all people with times: the number among those analysed beside it would tell
+    how many of the few others moved.
+    """
+    if asked.time is None or asked.stays is None:
+        return moves
+    words = "Residents of several houses are counted to all; see length of stay for how many moved."
+    return replace(moves, parts=(words,))
 
 
 def _by_first_house(asked: Asked, data: Dataset, first: pd.Series[Any]) -> Estimate | None:

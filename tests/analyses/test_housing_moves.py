@@ -6,6 +6,7 @@ import pytest
 import recovery_stats as rs
 from recovery_stats import analyses
 from recovery_stats.analyses.collaborative_housing import Question, answer
+from recovery_stats.core.cell import Count
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.study import Protocol, Study, TableSpec
 from recovery_stats.errors import DataError
@@ -51,6 +52,21 @@ def test_the_row_by_days_is_that_of_the_function():
     assert "moves" in {c.name for c in result.checks}
     keys = [r.key for r in result.tables["sensitivity"].rows]
     assert keys.index("mixed") + 1 == keys.index("membership")
+
+
+def test_who_moved_is_counted_among_one_set_of_people_only():
+    """16 of all residents moved and 15 of those analysed: one of the few others did."""
+    study = moved()
+    times = np.random.default_rng(1).integers(40, 700, len(study["persons"].frame))
+    persons = study["persons"].with_frame(
+        study["persons"].frame.assign(t=times.astype(float), e=(times < 500) * 1.0)
+    )
+    timed = Study({**study.tables, "persons": persons}, study.protocol)
+    for asked, numbers in (({}, 2), ({"time": "t", "event": "e"}, 0)):
+        result, _ = ask(study if not asked else timed, **asked)
+        (check,) = (c for c in result.checks if c.name == "moves")
+        assert sum(isinstance(part, Count) for part in check.parts) == numbers
+        assert ("overlapping stays" in {c.name for c in result.checks}) == bool(asked)
 
 
 def test_the_house_first_assigned_comes_from_the_stays():
