@@ -111,8 +111,8 @@ def _leave(asked: Asked, people: Dataset, stays: Dataset, horizon: int, seed: in
 def _too_few(error: TooFewFollow) -> str:
     return (
         f"Too few people lived as “{error.strategy}” asks: from month {error.block} of "
-        f"{error.blocks} on, those who did weigh less than {error.least:g} people would. A shorter "
-        "follow-up (stay_days) asks less of them. No risk is told for any time of leaving."
+        f"{error.blocks} on, those who did carry the weight of fewer than {error.least:g} people. "
+        "A shorter follow-up (stay_days) asks less. No risk is told for any time of leaving."
     )
 
 

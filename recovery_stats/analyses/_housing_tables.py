@@ -81,7 +81,9 @@ def tables(case: Case) -> Iterator[Table]:
 def _outcome_tables(case: Case, outcome: OutcomeAnswer) -> Iterator[Table]:
     """What the arms had, the effects, and the same difference asked in other ways."""
     yield _arms_table(case, outcome)
-    yield _estimates(case, "effects", "Effect of the arm", outcome.estimates, EFFECTS)
+    drawn = case.asked.design != "chosen"
+    caption = "Effect of the arm" if drawn else "Difference between the arms"
+    yield _estimates(case, "effects", caption, outcome.estimates, EFFECTS)
     if case.asked.sensitivity:
         caption = "The same difference, asked in other ways"
         rivals = (case.primary.name, *RIVALS)

@@ -88,11 +88,11 @@ def _shape_table(found: Kernels) -> Table:
                 f"shape[{shape}]",
                 SHAPES[shape],
                 (
-                    tested,
                     cells[0],
                     _bound(half.low, half.open_low, told),
                     _bound(half.high, half.open_high, told),
                     Quantity(fit.best.loglik - next(iter(found.fits.values())).best.loglik),
+                    tested,
                 ),
             )
         )
@@ -100,11 +100,11 @@ def _shape_table(found: Kernels) -> Table:
         "shapes",
         "Shapes of fading protection",
         (
-            Column("p", "No effect, p"),
             Column("half_life", "Half-life, days"),
             Column("low", "From"),
             Column("high", "To"),
             Column("loglik", "Log-likelihood"),
+            Column("p", "No effect, p"),
         ),
         tuple(rows),
         (

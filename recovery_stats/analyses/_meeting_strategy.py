@@ -72,9 +72,9 @@ def _too_few(asked: Asked, error: TooFewFollow) -> tuple[Cell, ...]:
         Quantity(float(error.block), "whole"),
         " of ",
         Quantity(float(error.blocks), "whole"),
-        " on those who did weigh less than ",
+        " on, those who did carry the weight of fewer than ",
         Quantity(error.least, "whole"),
-        f" people would. {CURE} No risk is told for either strategy.",
+        f" people. {CURE} No risk is told for either strategy.",
     )
 
 

@@ -407,10 +407,13 @@ class KernelFit:
             return (Check("half-life identified", "caution", (*parts, UNIDENTIFIED)),)
         found = self.half_life()
         verdict: Verdict = "caution" if found.open_low or found.open_high else "ok"
-        return (Check("half-life identified", verdict, parts),)
+        ends = (*(OPEN_LOW,) * found.open_low, *(OPEN_HIGH,) * found.open_high)
+        return (Check("half-life identified", verdict, (*parts, *ends)),)
 
 
-UNIDENTIFIED = " Without an effect a half-life has no meaning; none is told."
+UNIDENTIFIED = " No effect is shown, and without one a half-life has no meaning; none is told."
+OPEN_LOW = " The interval of the half-life has no lower limit."
+OPEN_HIGH = " The interval of the half-life has no upper limit."
 
 
 def _spacing(spacing: str) -> Any:

@@ -47,6 +47,18 @@ def test_balance_after_weights_is_shown_before_any_effect():
     assert check(result, "balance after weighting").verdict == "ok"
 
 
+@pytest.mark.parametrize(("design", "drawn"), [("chosen", False), ("randomised", True)])
+def test_a_chosen_arm_has_a_difference_and_no_effect_or_treatment(design, drawn):
+    said = text(_ask(_chosen(), outcome="used", design=design))
+    assert ("Effect of the arm" in said, "Difference between the arms" in said) == (
+        drawn,
+        not drawn,
+    )
+    claims = ("The number needed to treat is", "(number needed to treat,")
+    assert any(claim in said for claim in claims) == drawn
+    assert ("Only if the difference were the arm's doing" in said) == (not drawn)
+
+
 def test_balance_within_the_rule_lets_the_effect_be_shown():
     assert "weighted_ate" in names(_ask(_chosen(), outcome="used", balance_stop=0.1))
 

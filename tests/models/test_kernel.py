@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -66,6 +68,20 @@ def test_it_finds_the_truth_of_the_cohort(fit, study):
     for k in range(8):
         truth = study.truth[f"risk_12m_k{k}"]
         assert abs(risks.loc[k, "estimate"] - truth) < 3 * risks.loc[k, "std_error"]
+
+
+def test_the_check_says_why_and_takes_no_effect_for_granted(fit):
+    """A large p is no evidence of no effect; a caution names the end that is open."""
+    noise = replace(fit, no_effect=replace(fit.no_effect, p=0.4))
+    (check,) = noise.checks()
+    assert check.parts[-1].startswith(" No effect is shown, and without one")
+    open_ = replace(fit.half_life(), open_low=True, open_high=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(fit), "half_life", lambda _: open_)
+        (check,) = fit.checks()
+    assert (check.verdict, check.parts[-1]) == (
+        "caution", " The interval of the half-life has no lower limit.",
+    )  # fmt: skip
 
 
 def test_without_meetings_the_ratio_is_one_and_half_is_never_reached(fit):
