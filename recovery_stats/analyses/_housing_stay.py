@@ -73,7 +73,7 @@ def stay_section(
         tuple(stay_tables(history, naive, leave.fit, leave.months)),
         tuple(figures),
         _facts(asked, times, stays, leave, study.role("stays", "house")),
-        frozenset(_said(history, leave, stays, study.role("stays", "house"))),
+        frozenset(_said(history, leave, _movers(asked, stays, study.role("stays", "house")))),
     )
 
 
@@ -142,18 +142,28 @@ def _risks(leave: Leave, fit: StrategyFit, level: float) -> Iterator[Estimate]:
 # --- words -----------------------------------------------------------------------------------
 
 
-def _said(history: History, leave: Leave, stays: Dataset, house: str | None) -> Iterator[str]:
+def _movers(asked: Asked, stays: Dataset, house: str | None) -> tuple[int, int]:
+    """How many houses there are, and how many people lived in several."""
+    if house is None:
+        return 0, 0
+    lived = stays.frame[[asked.person, house]].dropna().drop_duplicates()
+    return lived[house].nunique(), int((lived[asked.person].value_counts() > 1).sum())
+
+
+def _said(history: History, leave: Leave, movers: tuple[int, int]) -> Iterator[str]:
     yield "stay"
     yield "leave" if leave.fit else "no_leave"
     if leave.fit:
         yield "leave_competing" if leave.ends and leave.ends.competing else "leave_censored"
     yield "stay_never" if history.reference == "never" else "stay_always"
-    houses = len(stays.frame[house].dropna().unique()) if house else 0
+    houses, several = movers
     present = {
         "stay_refused": bool(history.refused),
         "stay_months": any(e.name == "stay_months" for e in history.estimates),
         "one_house": houses == 1,
-        "houses_known": houses > 1,
+        # beside another number of people with several stays it would tell who came back
+        "houses_known": houses > 1 and several == history.moved,
+        "stays_counted": houses > 1 and several != history.moved,
     }
     yield from (name for name, holds in present.items() if holds)
 
@@ -161,9 +171,6 @@ def _said(history: History, leave: Leave, stays: Dataset, house: str | None) -> 
 def _facts(
     asked: Asked, times: Times, stays: Dataset, leave: Leave, house: str | None
 ) -> dict[str, Cell]:
-    assert asked.person is not None
-    lived = stays.frame[[asked.person, house]].dropna().drop_duplicates() if house else None
-    several = 0 if lived is None else int((lived[asked.person].value_counts() > 1).sum())
     evicted, inside = _ended_by_relapse(asked, times, stays)
     return {
         "leave_reason": leave.reason,
@@ -172,7 +179,7 @@ def _facts(
         else "",
         "leave_days": Quantity(float(leave.horizon), "whole"),
         "moved_in": Count(len(leave.fit.people) if leave.fit else 0),
-        "several_houses": Count(several),
+        "several_houses": Count(_movers(asked, stays, house)[1]),
         "evicted": Share(evicted, inside),
         "eviction_days": Quantity(float(AFTER), "whole"),
     }

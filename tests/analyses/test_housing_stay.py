@@ -10,6 +10,7 @@ import pytest
 
 from recovery_stats import analyses
 from recovery_stats.analyses.collaborative_housing import Question, answer
+from recovery_stats.core.cell import Count
 from recovery_stats.core.codebook import Codebook, Variable
 from recovery_stats.core.dataset import Dataset
 from recovery_stats.core.study import Protocol, Study, TableSpec
@@ -158,6 +159,21 @@ def test_residents_in_two_houses_are_counted_once_and_told(told):
     assert result.facts["several_houses"].n == MOVED
     overlap = next(c for c in result.checks if c.name == "overlapping stays")
     assert overlap.verdict == "caution"
+
+
+def test_who_came_back_to_a_house_is_not_the_difference_of_two_counts():
+    """60 people with several stays beside 57 in several houses: three returned to theirs."""
+    study = residents()
+    stays = study["stays"].frame.reset_index(drop=True)
+    back = stays.index[-3:]  # second stays of the last three who moved
+    first = stays.drop_duplicates("pid").set_index("pid")["house"]
+    stays.loc[back, "house"] = first[stays.loc[back, "pid"]].to_numpy()
+    tables = {**study.tables, "stays": study["stays"].with_frame(stays)}
+    result, words = ask(Study(tables, study.protocol), stay_days=360)
+    overlap = next(c for c in result.checks if c.name == "overlapping stays")
+    assert Count(MOVED) in overlap.parts
+    assert "people lived in more than one house" in words
+    assert f"Count(n={MOVED - 3}" not in words
 
 
 def test_too_few_who_leave_at_a_time_is_told_in_words():
