@@ -79,6 +79,39 @@ class TestWriteWhole:
             write_whole(tmp_path, {"a": b"new"})
         assert not list(tmp_path.iterdir())
 
+    @pytest.mark.parametrize("moment", ["before", "after"])
+    @pytest.mark.parametrize("place", [1, 2, 3])
+    def test_an_analysis_stands_with_its_manifest_or_not_at_all(
+        self,
+        tmp_path: Path,
+        toy: Analysis,
+        monkeypatch: pytest.MonkeyPatch,
+        place: int,
+        moment: str,
+    ) -> None:
+        """An interrupt between the files of the first analysis: what stands can be gone on with."""
+        put, calls = os.replace, []
+
+        def interrupted(part: str, target: Path) -> None:
+            calls.append(target)
+            if len(calls) != place:
+                return put(part, target)
+            if moment == "after":
+                put(part, target)
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patched:
+            patched.setattr(folder.os, "replace", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                run(tmp_path, study())
+        assert len(calls) >= 3
+        manifest = read_manifest(tmp_path)
+        assert manifest is not None
+        assert {f for e in manifest.entries.values() for f in e.files} < set(os.listdir(tmp_path))
+        assert {o.name: o.state for o in run(tmp_path, study())}[
+            next(iter(manifest.entries))
+        ] == "kept"
+
 
 class TestOpened:
     def open(self, place: Path) -> None:

@@ -140,19 +140,22 @@ class Folder:
         return None
 
     def write(self, name: str, entry: Entry, files: Mapping[str, bytes]) -> tuple[Path, ...]:
-        """Write one analysis and then its line in the manifest; earlier files stay if it fails."""
+        """Write one analysis with its line in the manifest; earlier files stay if it fails."""
+        manifest = self.manifest.with_entry(name, entry)
         with refused_by_system(self.path):
-            write_whole(self.path, files)
-        self.manifest = self.manifest.with_entry(name, entry)
-        self.settle()
+            write_whole(self.path, {**files, **self._record(manifest)})
+        self.manifest = manifest
         return tuple(self.path / file for file in files)
 
     def settle(self) -> None:
         """Bring the index page and the manifest up to what the folder holds."""
-        record = {index.NAME: self.manifest.index(), MANIFEST: self.manifest.text()}
-        due = {file: text for file, text in record.items() if _content(self.path / file) != text}
         with refused_by_system(self.path):
-            write_whole(self.path, due)
+            write_whole(self.path, self._record(self.manifest))
+
+    def _record(self, manifest: Manifest) -> dict[str, bytes]:
+        """The index page and the manifest, as far as they change."""
+        record = {index.NAME: manifest.index(), MANIFEST: manifest.text()}
+        return {file: text for file, text in record.items() if _content(self.path / file) != text}
 
 
 @contextmanager
@@ -232,19 +235,33 @@ def write_whole(folder: Path, files: Mapping[str, bytes]) -> None:
     """Write `files` into `folder`, private (0600): all of them to temporary files first.
 
     Every file is whole at every moment: the old one until its new one takes its place. When
-    the disk fills or a signal comes, the temporary files go and the old files stay.
+    the disk fills or a signal comes, the temporary files go and the old files stay; a signal
+    that comes when all are written waits until all are in their places.
     """
     parts: dict[str, str] = {}
     try:
         for name, content in files.items():
             parts[name] = _write_part(folder, name, content)
-        for name in files:
-            os.replace(parts[name], folder / name)
-            del parts[name]
+        _place(folder, parts)
     finally:
         for part in parts.values():
             with contextlib.suppress(OSError):
                 os.unlink(part)
+
+
+def _place(folder: Path, parts: dict[str, str]) -> None:
+    """Put every file in its place, and take it from `parts`; a signal does not stop half-way."""
+    try:
+        for name in tuple(parts):
+            os.replace(parts[name], folder / name)
+            del parts[name]
+    except Exception:
+        raise
+    except BaseException:
+        for name in tuple(parts):
+            with contextlib.suppress(FileNotFoundError):  # in its place already
+                os.replace(parts[name], folder / name)
+        raise
 
 
 def _write_part(folder: Path, name: str, content: bytes) -> str:
