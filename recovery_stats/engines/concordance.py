@@ -36,7 +36,6 @@ from recovery_stats.engines.risk_set import (
     Ints,
     merge_close,
     number_times,
-    place_few,
     rank,
 )
 from recovery_stats.errors import NotEstimable
@@ -192,10 +191,9 @@ def _count_alike(
     x: Array, stop: Array, died: NDArray[np.bool_], start: Array | None, strata: Ints | None
 ) -> _Partners:
     """Partners and events of each kind where all pairs count alike."""
-    few = np.count_nonzero(died) * len(x) <= FEW_PAIRS
     entry = None
     if start is None:
-        moment, events = _moments(place_few(stop) if few else number_times(stop)[1], died)
+        moment, events = _moments(number_times(stop)[1], died)
     else:
         times, at = number_times(stop)
         moment, events = _moments(at, died)
@@ -206,7 +204,7 @@ def _count_alike(
         events = np.bincount(moment[died])
     tied_y = float(events @ (events - 1)) / 2
     order = None
-    if few:
+    if np.count_nonzero(died) * len(x) <= FEW_PAIRS:
         pairs = count_few(x, moment, entry, died)
     elif start is None or entry is None:
         order, pairs = count_sorted(x, moment, strata, died)

@@ -31,15 +31,14 @@ FLAT = 1e-13  # a column's spread beside its size: less is rounding
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Dense:
-    """What an evaluation needs, rows as given.
+class Few:
+    """What an evaluation of few rows needs, however they are laid out.
 
-    M (E, n): see the module. design (p + 1, n): ones above the covariates, centred and scaled.
-    weight (n,), None for ones; offset (n,) or None. observed (p,), observed_offset: the events'
-    weighted sums. mean_weight (E,): w̄ of each element, which add up to total_weight. scale (p,).
+    design (p + 1, n): ones above the covariates, centred and scaled. weight (n,), None for ones;
+    offset (n,) or None. observed (p,), observed_offset: the events' weighted sums. mean_weight
+    (E,): w̄ of each element, which add up to total_weight. scale (p,).
     """
 
-    M: Array
     design: Array
     weight: Array | None
     offset: Array | None
@@ -48,6 +47,30 @@ class Dense:
     mean_weight: Array
     total_weight: float
     scale: Array
+
+    def relative(self, beta: Array) -> tuple[Array, float]:
+        """r (n,) at beta (scaled) over exp(shift), and shift."""
+        eta = beta @ self.design[1:]
+        if self.offset is not None:
+            eta += self.offset
+        # Beyond what exp can hold, hazards are relative to the highest.
+        shift = 0.0 if eta.dot(eta) < FAR**2 else float(eta.max())
+        r = np.exp(eta - shift, out=eta)
+        if self.weight is not None:
+            r *= self.weight
+        return r, shift
+
+    def loglik(self, beta: Array, shift: float, S0: Array) -> float:
+        """Log partial likelihood, from S0 (E,) over exp(shift)."""
+        reached = float(self.observed @ beta) + self.observed_offset
+        return reached - shift * self.total_weight - float(self.mean_weight @ np.log(S0))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dense(Few):
+    """Rows as given, with the matrix M (E, n) of the module."""
+
+    M: Array
 
 
 class Evaluation(NamedTuple):
@@ -153,20 +176,12 @@ def standardise(columns: Array, ever: NDArray[np.bool_] | None = None) -> tuple[
 
 def evaluate(problem: Dense, beta: Array) -> Evaluation | None:
     """Log-likelihood, score and information at beta (scaled); None where not finite."""
-    design, w = problem.design, problem.mean_weight
-    eta = beta @ design[1:]
-    if problem.offset is not None:
-        eta += problem.offset
-    # Beyond what exp can hold, hazards are relative to the highest.
-    shift = 0.0 if eta.dot(eta) < FAR**2 else float(eta.max())
-    r = np.exp(eta - shift, out=eta)
-    if problem.weight is not None:
-        r *= problem.weight
+    design = problem.design
+    r, shift = problem.relative(beta)
     sums = (design * r) @ problem.M.T
     S0, S1 = sums[0], sums[1:]
-    a = w / S0
-    reached = float(problem.observed @ beta) + problem.observed_offset
-    loglik = reached - shift * problem.total_weight - float(w @ np.log(S0))
+    a = problem.mean_weight / S0
+    loglik = problem.loglik(beta, shift, S0)
     if not isfinite(loglik):  # a sum of 0 or of infinity
         return None
     whole = design * (r * (a @ problem.M)) @ design.T

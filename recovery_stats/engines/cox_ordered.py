@@ -23,7 +23,7 @@ from typing import Literal
 
 import numpy as np
 
-from recovery_stats.engines.cox_dense import FAR, Evaluation, Rows, standardise
+from recovery_stats.engines.cox_dense import Evaluation, Few, Rows, standardise
 from recovery_stats.engines.risk_set import Array, Ints, merge_close
 
 MOST_CELLS = 1 << 16  # rows times columns: half a megabyte, which stays in the second cache
@@ -42,27 +42,17 @@ class Tied:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Ordered:
-    """What an evaluation needs; rows (m,) from the last to leave to the first event.
+class Ordered(Few):
+    """Rows (m,) from the last to leave to the first event.
 
-    design (p + 1, m): ones above the covariates, centred and scaled. weight (m,), None for ones;
-    offset (m,) or None. upto (E,): the last row at risk at each element, the first of each of
-    the T times before all that are tied with one. joins (m,): the first time at which a row is
-    at risk. observed (p,), observed_offset: the events' weighted sums. mean_weight (E,): w̄ of
-    each element, which add up to total_weight. scale (p,).
+    upto (E,): the last row at risk at each element, the first of each of the T times before all
+    that are tied with one. joins (m,): the first time at which a row is at risk. tied: None
+    where no ties count.
     """
 
-    design: Array
-    weight: Array | None
-    offset: Array | None
     upto: Ints
     joins: Ints
     tied: Tied | None
-    observed: Array
-    observed_offset: float
-    mean_weight: Array
-    total_weight: float
-    scale: Array
 
 
 def suits(rows: Rows) -> bool:
@@ -119,23 +109,15 @@ def prepare(rows: Rows, ties: Literal["efron", "breslow"]) -> Ordered | None:
 
 def evaluate(problem: Ordered, beta: Array) -> Evaluation | None:
     """Log-likelihood, score and information at beta (scaled); None where not finite."""
-    design, w, tied = problem.design, problem.mean_weight, problem.tied
-    eta = beta @ design[1:]
-    if problem.offset is not None:
-        eta += problem.offset
-    # Beyond what exp can hold, hazards are relative to the highest.
-    shift = 0.0 if eta.dot(eta) < FAR**2 else float(eta.max())
-    r = np.exp(eta - shift, out=eta)
-    if problem.weight is not None:
-        r *= problem.weight
+    design, tied = problem.design, problem.tied
+    r, shift = problem.relative(beta)
     rows = design * r
     S = np.add.accumulate(rows, axis=1).take(problem.upto, axis=1)
     if tied is not None:
         S[:, -len(tied.at) :] -= rows.take(tied.rows, axis=1) @ tied.share
     S0, S1 = S[0], S[1:]
-    a = w / S0
-    reached = float(problem.observed @ beta) + problem.observed_offset
-    loglik = reached - shift * problem.total_weight - float(w @ np.log(S0))
+    a = problem.mean_weight / S0
+    loglik = problem.loglik(beta, shift, S0)
     if not isfinite(loglik):  # a sum of 0 or of infinity
         return None
     if tied is None:

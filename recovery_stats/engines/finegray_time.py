@@ -216,17 +216,24 @@ def cumulative_hazard(
     if external is None:
         external = np.zeros((len(X), 0, len(p.time)))
     scaled = external / fit.spread[len(fit.columns) :, None]
+    course, events = _course(fit), range(len(p.time))
+    at_risk = [
+        course.present(k) * course.relative(course.covariates(k), fit.scaled_beta) for k in events
+    ]
     for m, shift in enumerate(offset):
-        course = [_covariates(A[[m]], fit.g, scaled[[m]], k)[0] for k in range(len(p.time))]
-        for k, hazard, error in _follow(fit, _course(fit), course, float(shift)):
+        path = [_covariates(A[[m]], fit.g, scaled[[m]], k)[0] for k in events]
+        for k, hazard, error in _follow(fit, at_risk, path, float(shift)):
             H[m, upto == k + 1], se[m, upto == k + 1] = hazard, error
     return H, se
 
 
 def _follow(
-    fit: VaryingFit, course: _Course, path: Sequence[Array], offset: float
+    fit: VaryingFit, at_risk: Sequence[Array], path: Sequence[Array], offset: float
 ) -> Iterator[tuple[int, float, float]]:
-    """After each event time: a new row's cumulative hazard and its error; path: its covariates."""
+    """After each event time: a new row's cumulative hazard and its error.
+
+    at_risk: w_i exp(eta_i) of the rows (n,) at each; path: the new row's covariates at each.
+    """
     p, last, beta = fit.problem, fit.last, fit.scaled_beta
     total, slope = 0.0, np.zeros(len(beta))
     own = np.zeros(len(p.weight))
@@ -235,8 +242,7 @@ def _follow(
         step = float(np.exp(path[k] @ beta + offset)) * p.d[k] / last.S0[k]
         total += step
         slope = slope + step * (path[k] - last.mean[:, k])
-        relative = course.relative(course.covariates(k), beta)
-        moved = course.present(k) * relative * step / last.S0[k]
+        moved = at_risk[k] * step / last.S0[k]
         own -= moved
         here = np.flatnonzero(p.own & (p.exit == k + 1))
         own[here] += step / p.d[k]

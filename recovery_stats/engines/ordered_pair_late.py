@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recovery_stats.engines.ordered_pair import Mask, PairCounts, count_pairs
-from recovery_stats.engines.risk_set import Array, Ints, place_few, smallest_unsigned
+from recovery_stats.engines.risk_set import Array, Ints, number_times, smallest_unsigned
 
 OUTRIGHT = 60  # comparisons a row at most, for comparing outright to be the shorter way
 FEW_PAIRS = 1 << 16  # events times rows up to which all are compared with all
@@ -35,8 +35,6 @@ def count_late(
     event (n,). Events at one moment are no partners. Returns which rows the counts are of (None
     for rows as given), and the counts.
     """
-    if np.count_nonzero(event) * len(x) <= FEW_PAIRS:
-        return None, count_few(x, moment, entry, event)
     band = _Band.of(moment, entry, event)
     if band.work <= OUTRIGHT * len(x):
         return band.order, band.count(x[band.order])
@@ -50,7 +48,7 @@ def count_few(x: Array, moment: Ints, entry: Ints | None, event: Mask) -> PairCo
     """
     died = np.flatnonzero(event)
     wide = np.min_scalar_type(len(x))  # holds every rank and every count
-    rank, moment = place_few(x).astype(wide), smallest_unsigned(moment)
+    rank, moment = number_times(x)[1].astype(wide), smallest_unsigned(moment)
     at, own = moment[died], rank[died]
     when, of = at[:, None], own[:, None]
     pair = moment > when

@@ -85,10 +85,7 @@ def fine_gray(
     if varying or external:
         from recovery_stats.models.competing_time import fit_varying  # it extends FineGrayFit
 
-        rows = np.flatnonzero(seen.design.kept)
-        if weights:
-            rows = rows[seen.design.numbers[weights] > 0]
-        return fit_varying(seen, varying or {}, external or {}, rows, number, names, groups)
+        return fit_varying(seen, varying or {}, external or {}, number, names, groups)
     fit = _maximise(seen, number, groups)
     return FineGrayFit(seen, fit, names, number, groups)
 

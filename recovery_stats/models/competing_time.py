@@ -33,15 +33,11 @@ def fit_varying(
     seen: Observation,
     varying: Mapping[str, Change],
     external: Mapping[str, External],
-    rows: IntArray,
     cause: int,
     causes: tuple[str, ...],
     censoring: IntArray | None,
 ) -> VaryingFineGrayFit:
-    """Fit with the terms of `varying` changing over time and `external` courses; see fine_gray().
-
-    rows (n,): positions in the data of the rows seen.
-    """
+    """Fit with the terms of `varying` changing over time and `external` courses: fine_gray()."""
     design = seen.design
     columns: list[int] = []
     words: list[str] = []
@@ -63,7 +59,7 @@ def fit_varying(
         if name in (*design.names, *words):
             raise UsageError(f"external[{name!r}] has the name of a term; give it another.")
     assert seen.source is not None
-    paths = courses(external, seen.source, rows, time)
+    paths = courses(external, seen.source, seen.places, time)
     wide = replace(
         design,
         names=(*design.names, *words, *added),
@@ -81,9 +77,7 @@ def fit_varying(
             seen.X, seen.stop, seen.cause, np.array(columns, dtype=int), g, time, paths, of=cause,
             weights=seen.weights, offset=seen.offset, cluster=seen.cluster, censoring=censoring,
         )  # fmt: skip
-    return VaryingFineGrayFit(
-        seen, fit, causes, cause, censoring, fit, tuple(changes), external, rows
-    )
+    return VaryingFineGrayFit(seen, fit, causes, cause, censoring, fit, tuple(changes), external)
 
 
 def _steps(change: Change) -> list[tuple[str, float]]:
@@ -112,14 +106,12 @@ class VaryingFineGrayFit(FineGrayFit):
     """A Fine-Gray model whose ratios or covariates change with time. `x` is the log ratio where
     g(t) is 0, `x:log(t)` (`x:t`, `x:t>28`) its change per unit of that function.
 
-    external: the covariates with courses of their own, the last coefficients; rows (n,):
-    positions of the rows in the data.
+    external: the covariates with courses of their own, the last coefficients.
     """
 
     varying: engine.VaryingFit = field(repr=False)
     changes: tuple[tuple[str, float], ...]
     external: Mapping[str, External] = field(repr=False)
-    rows: IntArray = field(repr=False)
 
     def ratio_at(
         self, term: str, times: Sequence[float], *, level: float = 0.95, exponentiate: bool = True
@@ -166,7 +158,7 @@ class VaryingFineGrayFit(FineGrayFit):
             if not isinstance(course, str):
                 continue
             assert seen.source is not None
-            begins = begin_of(Columns.of(seen.source), course, self.rows)
+            begins = begin_of(Columns.of(seen.source), course, seen.places)
             cut = bool((begins < np.inf).any()) and not bool(
                 (begins > seen.stop)[begins < np.inf].any()
             )

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import chi2
 
-from recovery_stats.core.cell import Count, Quantity
+from recovery_stats.core.cell import Count
 from recovery_stats.core.check import Check
 from recovery_stats.errors import UsageError
 from recovery_stats.models.coefficient import set_beside, tabulate_coefficients
@@ -23,6 +23,7 @@ from recovery_stats.models.design import Design
 from recovery_stats.models.hazard_check import (
     FEW_EVENTS,
     check_clusters,
+    told_events,
     word_clusters,
 )
 
@@ -211,13 +212,7 @@ class MaximumFit(ABC):
             yield Check(
                 "events per coefficient",
                 "caution" if events < FEW_EVENTS * p else "ok",
-                (
-                    "Events: ",
-                    Count(events, "events"),
-                    "; coefficients: ",
-                    Quantity(p, "whole"),
-                    ".",
-                ),
+                told_events(events, p),
             )
         if self.robust is not None:
             name, n = self.observation.cluster_name or "rows", self.n_clusters or 0

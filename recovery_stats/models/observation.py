@@ -31,10 +31,10 @@ class Observation:
 
     start is None where every row is observed from the beginning. cause (n,): 0 censored, 1
     event, or 1 … J for competing events. X (n, p) with `design.names`. strata, cluster, person
-    (n,): whole numbers from 0, None where not asked for. labels (n,): of the rows, None for those
-    of the design. weightless: rows left out because their weight is 0. frailty: groups of the
-    formula's frailty term, frailty_outer: those they lie within. surv: the formula's left side,
-    for rows not yet seen. source: all the data.
+    (n,): whole numbers from 0, None where not asked for. taken (n,): where in the data the rows
+    are, None for those of the design. weightless: rows left out because their weight is 0.
+    frailty: groups of the formula's frailty term, frailty_outer: those they lie within. surv:
+    the formula's left side, for rows not yet seen. source: all the data.
     """
 
     start: Array | None
@@ -46,7 +46,7 @@ class Observation:
     strata: IntArray | None
     cluster: IntArray | None
     person: IntArray | None
-    labels: NDArray[Any] | None
+    taken: IntArray | None
     design: Design
     cluster_name: str = ""
     weightless: int = 0
@@ -60,16 +60,13 @@ class Observation:
 
     @property
     def places(self) -> IntArray:
-        """Where in the data the rows read are: the design keeps rows of weight 0 as well."""
-        places = np.flatnonzero(self.design.kept)
-        if not self.weightless:
-            return places
-        return places[next(iter(self.design.numbers.values())) > 0]
+        """Where in the data the rows are (n,)."""
+        return np.flatnonzero(self.design.kept) if self.taken is None else self.taken
 
     @property
     def index(self) -> NDArray[Any]:
         """Labels of the rows (n,)."""
-        return self.design.rows if self.labels is None else self.labels
+        return np.asarray(self.design.index.to_numpy()[self.places])
 
     @property
     def people(self) -> int | None:
@@ -196,7 +193,7 @@ def _with_weight(seen: Observation, kept: Mask) -> Observation:
         strata=of(seen.strata),
         cluster=codes(seen.cluster),
         person=codes(seen.person),
-        labels=of(seen.index),
+        taken=of(seen.places),
         weightless=int((~kept).sum()),
         frailty=groups(seen.frailty),
         frailty_outer=groups(seen.frailty_outer),

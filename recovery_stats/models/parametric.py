@@ -160,7 +160,7 @@ class ParametricFit(MaximumFit):
         """Mean time free of the event up to tau: row, estimate, std_error, conf_low, conf_high."""
         people = self._people(new_data)
         surface = self._surface(people)
-        value, J = surface.means(_horizon(tau))
+        value, J = surface.means(read_horizon(tau))
         return _symmetric({"row": people.index}, value, surface.errors(J), level)
 
     def standardised(
@@ -179,7 +179,7 @@ class ParametricFit(MaximumFit):
         """
         if (times is None) == (tau is None):
             raise UsageError("standardised() takes times, or tau for a restricted mean.")
-        at = np.array([_horizon(tau)]) if tau is not None else _times(times)  # type: ignore[arg-type]
+        at = np.array([read_horizon(tau)]) if tau is not None else _times(times)  # type: ignore[arg-type]
         parts = list(self._averages(by, at, mean=tau is not None))
         rows = [
             (f"{name}", t, v, g)
@@ -259,10 +259,6 @@ def _times(times: Sequence[float] | float) -> Array:
     if not (np.isfinite(at) & (at >= 0)).all():
         raise UsageError("Times are numbers from 0 on.")
     return at
-
-
-def _horizon(tau: float) -> float:
-    return read_horizon(tau)
 
 
 def _on_log_scale(value: Array, spread: Array, level: float) -> tuple[Array, Array, Array, Array]:

@@ -30,7 +30,7 @@ def take(seen: Observation, rows: IntArray) -> Observation:
         strata=of(seen.strata),
         cluster=of(seen.cluster),
         person=of(seen.person),
-        labels=of(seen.index),
+        taken=of(seen.places),
     )
 
 

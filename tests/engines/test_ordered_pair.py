@@ -52,7 +52,7 @@ def test_late_rows_by_hand_either_way(strata, outright, monkeypatch):
     n, width = 1100, 13
     stratum = r.integers(0, strata, n)
     moment, event = stratum * width + r.integers(2, 12, n), r.random(n) < 0.7
-    moment -= (moment - stratum * width) % 2 != event  # events at odd moments, as in concordance
+    moment -= (moment - stratum * width) % 2 != event  # events at odd moments
     entry = stratum * width + np.minimum(2 * r.integers(0, 4, n), moment - stratum * width - 1)
     entry -= (entry - stratum * width) % 2
     x = r.integers(0, 30, n).astype(float)
